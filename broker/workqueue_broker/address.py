@@ -1,0 +1,224 @@
+"""Where a broker is and how to prove who we are: parsed once, from a URI, the environment or a Secret's keys.
+
+Everything here is a value; nothing connects. No password is ever part of a repr or an error.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from workqueue_broker.errors import InvalidAddress
+
+AMQP_PORT = 5672
+AMQPS_PORT = 5671
+
+#: Keys of a broker Secret; those of RabbitMQ's cluster operator are among them.
+SECRET_KEYS = (
+    *("uri", "connection_string", "host", "port", "username", "password", "vhost"),
+    *("ca.crt", "tls.crt", "tls.key", "management_uri"),
+)
+
+_ENVIRONMENT_OF_KEY = {
+    "uri": "AMQP_URL",
+    "host": "AMQP_HOST",
+    "port": "AMQP_PORT",
+    "username": "AMQP_USERNAME",
+    "password": "AMQP_PASSWORD",
+    "vhost": "AMQP_VHOST",
+    "management_uri": "AMQP_MANAGEMENT_URL",
+}
+_FILE_OF_KEY = {
+    "password": "AMQP_PASSWORD_FILE",
+    "ca.crt": "AMQP_CA_FILE",
+    "tls.crt": "AMQP_CERT_FILE",
+    "tls.key": "AMQP_KEY_FILE",
+}
+
+
+@dataclass(frozen=True)
+class Tls:
+    """TLS with the peer always verified. PEM texts, not file names."""
+
+    #: Certificate authorities; None: the system's.
+    ca: str | None = None
+    #: The client's certificate chain, for mutual TLS.
+    certificate: str | None = None
+    key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class BrokerAddress:
+    """One RabbitMQ (or the nodes of one cluster), virtual host and credential."""
+
+    #: (name, port) of each node; at least one.
+    hosts: tuple[tuple[str, int], ...] = (("localhost", AMQP_PORT),)
+    username: str = "guest"
+    password: str = field(default="guest", repr=False)
+    virtual_host: str = "/"
+    tls: Tls | None = None
+    #: Seconds between heartbeats; None: what the broker proposes.
+    heartbeat: int | None = None
+    #: Base address of the management API, without credentials; None: not known.
+    management_uri: str | None = None
+    #: Credentials for the management API, where they differ from the ones above.
+    management_login: tuple[str, str] | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        scheme = "amqps" if self.tls else "amqp"
+        hosts = ",".join(f"{host}:{port}" for host, port in self.hosts)
+        return f"{scheme}://{quote(self.username, safe='')}@{hosts}/{quote(self.virtual_host, safe='')}"
+
+    @classmethod
+    def from_uri(cls, uri: str) -> "BrokerAddress":
+        """Parse amqp(s)://user:password@host[:port][,host…]/vhost[?heartbeat=seconds]; raises InvalidAddress."""
+        return _from_uri(uri, field_name="uri")
+
+    @classmethod
+    def from_secret(cls, data: Mapping[str, str]) -> "BrokerAddress":
+        """Parse the decoded keys of a broker Secret; raises InvalidAddress that names the key."""
+        values = {key: data[key].strip() for key in SECRET_KEYS if data.get(key, "").strip()}
+        return _from_values(values, {key: f"key {key}" for key in SECRET_KEYS})
+
+    @classmethod
+    def from_secret_directory(cls, directory: Path) -> "BrokerAddress":
+        """Parse a Secret that is mounted as a directory, one file a key; raises InvalidAddress."""
+        if not directory.is_dir():
+            raise InvalidAddress(f"AMQP_SECRET_DIR {directory} is not a directory; mount the broker's Secret there")
+        return cls.from_secret({key: _read(directory / key) for key in SECRET_KEYS if (directory / key).is_file()})
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "BrokerAddress":
+        """Parse AMQP_SECRET_DIR, or AMQP_URL, or AMQP_HOST and its companions; localhost and guest without any."""
+        if environment.get("AMQP_SECRET_DIR"):
+            return cls.from_secret_directory(Path(environment["AMQP_SECRET_DIR"]))
+        names = dict(_ENVIRONMENT_OF_KEY)
+        values = {key: environment[name] for key, name in names.items() if environment.get(name)}
+        for key, name in _FILE_OF_KEY.items():
+            if environment.get(name):
+                values[key] = _read(Path(environment[name]), name)
+                names[key] = name
+        return _from_values(values or {"host": "localhost"}, names)
+
+
+def _from_values(values: Mapping[str, str], names: Mapping[str, str]) -> BrokerAddress:
+    """Build from the keys of a Secret; `names` says what a person calls each key."""
+    uri_key = next((key for key in ("uri", "connection_string") if key in values), None)
+    if uri_key:
+        address = _from_uri(values[uri_key], field_name=names[uri_key])
+    elif "host" in values:
+        address = _from_parts(values, names)
+    else:
+        wanted = ", ".join(names[key] for key in ("uri", "host"))
+        raise InvalidAddress(f"no broker address: none of {wanted} is set; give a URI, or host, username and password")
+    return _with_management(_with_tls(address, values, names), values, names)
+
+
+def _from_parts(values: Mapping[str, str], names: Mapping[str, str]) -> BrokerAddress:
+    port = _port(values["port"], names["port"]) if "port" in values else None
+    tls = Tls() if port == AMQPS_PORT or "ca.crt" in values else None
+    default_port = port or (AMQPS_PORT if tls else AMQP_PORT)
+    return BrokerAddress(
+        hosts=_hosts(values["host"], default_port, names["host"]),
+        username=values.get("username", "guest"),
+        password=values.get("password", "guest"),
+        virtual_host=values.get("vhost", "/"),
+        tls=tls,
+    )
+
+
+def _from_uri(uri: str, *, field_name: str) -> BrokerAddress:
+    parts = urlsplit(uri)
+    if parts.scheme not in ("amqp", "amqps"):
+        raise InvalidAddress(f"{field_name} must start with amqp:// or amqps://")
+    if parts.fragment:
+        raise InvalidAddress(f"{field_name} has a bare '#'; write special characters of the password percent-encoded")
+    login, _, nodes = parts.netloc.rpartition("@")
+    username, _, password = login.partition(":")
+    tls = Tls() if parts.scheme == "amqps" else None
+    return BrokerAddress(
+        hosts=_hosts(nodes or "localhost", AMQPS_PORT if tls else AMQP_PORT, field_name),
+        username=unquote(username) or "guest",
+        password=unquote(password) if login else "guest",
+        virtual_host=_virtual_host(parts.path, field_name),
+        tls=tls,
+        heartbeat=_heartbeat(parts.query, field_name),
+    )
+
+
+def _virtual_host(path: str, field_name: str) -> str:
+    name = path.removeprefix("/")
+    if "/" in name:
+        raise InvalidAddress(f"{field_name} has more than one '/' after the host; write '/' in a vhost as %2F")
+    return unquote(name) or "/"
+
+
+def _heartbeat(query: str, field_name: str) -> int | None:
+    options = parse_qs(query)
+    unknown = sorted(set(options) - {"heartbeat"})
+    if unknown:
+        raise InvalidAddress(f"{field_name} has the unknown option {unknown[0]!r}; only heartbeat can be set there")
+    if not options:
+        return None
+    if not options["heartbeat"][-1].isdecimal():
+        raise InvalidAddress(f"{field_name} has a heartbeat that is not a whole number of seconds")
+    return int(options["heartbeat"][-1])
+
+
+def _hosts(text: str, default_port: int, field_name: str) -> tuple[tuple[str, int], ...]:
+    return tuple(_host(part.strip(), default_port, field_name) for part in text.split(","))
+
+
+def _host(text: str, default_port: int, field_name: str) -> tuple[str, int]:
+    if text.startswith("["):  # an IPv6 address in brackets
+        name, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":")
+    elif text.count(":") > 1:  # a bare IPv6 address, as a Secret's host may be
+        name, port = text, ""
+    else:
+        name, _, port = text.partition(":")
+    if not name:
+        raise InvalidAddress(f"{field_name} has an empty host name")
+    return name, _port(port, field_name) if port else default_port
+
+
+def _port(text: str, field_name: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise InvalidAddress(f"{field_name} has a port that is not a number from 1 to 65535")
+    return int(text)
+
+
+def _with_tls(address: BrokerAddress, values: Mapping[str, str], names: Mapping[str, str]) -> BrokerAddress:
+    if ("tls.crt" in values) != ("tls.key" in values):
+        missing = "tls.key" if "tls.crt" in values else "tls.crt"
+        raise InvalidAddress(
+            f"{names.get(missing, _FILE_OF_KEY[missing])} is missing; a client certificate needs its key"
+        )
+    if address.tls is None:
+        return address
+    tls = Tls(ca=values.get("ca.crt"), certificate=values.get("tls.crt"), key=values.get("tls.key"))
+    return replace(address, tls=tls)
+
+
+def _with_management(address: BrokerAddress, values: Mapping[str, str], names: Mapping[str, str]) -> BrokerAddress:
+    uri = values.get("management_uri")
+    if uri is None:
+        return address
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidAddress(f"{names['management_uri']} must be an address such as http://rabbitmq:15672")
+    login, _, node = parts.netloc.rpartition("@")
+    username, _, password = login.partition(":")
+    return replace(
+        address,
+        management_uri=f"{parts.scheme}://{node}{parts.path.rstrip('/')}",
+        management_login=(unquote(username), unquote(password)) if login else None,
+    )
+
+
+def _read(path: Path, name: str | None = None) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise InvalidAddress(f"{name or path.name}: cannot read {path}: {reason}") from error

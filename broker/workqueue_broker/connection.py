@@ -1,0 +1,140 @@
+"""How to connect: an address becomes pika's parameters, pika's exceptions become ours.
+
+The only place that builds connections' parameters; used by the producer, the worker and the operator.
+"""
+
+import random
+import ssl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pika
+from pika import exceptions as amqp
+
+from workqueue_broker.address import BrokerAddress, Tls
+from workqueue_broker.errors import (
+    AccessRefused,
+    BrokerError,
+    BrokerUnavailable,
+    InvalidAddress,
+    QueueMismatch,
+    QueueMissing,
+)
+
+#: Seconds for a TCP connection, and for the whole handshake. The library's own are 10 and 15.
+CONNECT_TIMEOUT_SECONDS = 5.0
+HANDSHAKE_TIMEOUT_SECONDS = 10.0
+#: Seconds; a dead peer is noticed after one interval and 5 s. RabbitMQ's guide: under 5 s gives false alarms.
+HEARTBEAT_SECONDS = 30
+#: Seconds that a broker with a resource alarm may keep a connection blocked before we give it up.
+BLOCKED_TIMEOUT_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class ConnectionSettings:
+    """What a user of a connection may choose beside the address."""
+
+    #: Shown in the management UI, so that a person finds the pod.
+    name: str
+    #: Seconds; the address's own heartbeat, if it has one, comes first.
+    heartbeat: int = HEARTBEAT_SECONDS
+    #: Seconds a resource alarm may block the connection; None: for ever.
+    blocked_timeout: float | None = BLOCKED_TIMEOUT_SECONDS
+
+
+def connection_parameters(address: BrokerAddress, settings: ConnectionSettings) -> list[pika.ConnectionParameters]:
+    """One set of parameters a node, in random order so that many clients spread over the nodes."""
+    hosts = random.sample(address.hosts, len(address.hosts))
+    context = _ssl_context(address.tls) if address.tls else None
+    heartbeat = settings.heartbeat if address.heartbeat is None else address.heartbeat
+    return [
+        pika.ConnectionParameters(
+            host=host,
+            port=port,
+            virtual_host=address.virtual_host,
+            credentials=_credentials(address),
+            ssl_options=pika.SSLOptions(context, host) if context else None,
+            heartbeat=heartbeat,
+            socket_timeout=CONNECT_TIMEOUT_SECONDS,
+            stack_timeout=HANDSHAKE_TIMEOUT_SECONDS,
+            blocked_connection_timeout=settings.blocked_timeout,
+            client_properties={"connection_name": settings.name},
+        )
+        for host, port in hosts
+    ]
+
+
+def connect(address: BrokerAddress, settings: ConnectionSettings) -> pika.BlockingConnection:
+    """Open a connection to the first node that answers; raises BrokerUnavailable, AccessRefused or InvalidAddress."""
+    with broker_errors(address):
+        return pika.BlockingConnection(connection_parameters(address, settings))
+
+
+@contextmanager
+def broker_errors(address: BrokerAddress) -> Iterator[None]:
+    """Turn what pika raises inside the block into our errors, each naming the broker."""
+    try:
+        yield
+    except (amqp.AMQPError, OSError) as error:
+        raise translate(error, address) from error
+
+
+def translate(error: Exception, address: BrokerAddress) -> BrokerError:
+    """Our error for one of pika's; the broker's own words are kept, as they hold no password."""
+    if isinstance(error, BrokerError):
+        return error
+    text = describe(error)
+    if isinstance(error, amqp.ChannelClosedByBroker | amqp.ConnectionClosedByBroker):
+        return _closed_by_broker(error, address, text)
+    if isinstance(error, amqp.ProbableAuthenticationError | amqp.AuthenticationError | amqp.ProbableAccessDeniedError):
+        return AccessRefused(f"{address} refuses this user, password or virtual host: {text}")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return BrokerUnavailable(f"{address}: the broker's certificate cannot be verified, set its CA (ca.crt): {text}")
+    return BrokerUnavailable(f"{address} cannot be used now: {text}")
+
+
+def _closed_by_broker(error: amqp.AMQPError, address: BrokerAddress, text: str) -> BrokerError:
+    code = getattr(error, "reply_code", 0)
+    if code == 403:
+        return AccessRefused(f"{address} refuses it: {text}")
+    if code == 404:
+        return QueueMissing(text)
+    if code == 406 and "inequivalent" in text:
+        return QueueMismatch(
+            f"{text}; the queue exists with other parameters: set the queue's type to what is there, or delete the queue"
+        )
+    if code == 530:  # NOT_ALLOWED: the virtual host is not there, or not for this user
+        return AccessRefused(f"{address} refuses it: {text}")
+    return BrokerUnavailable(f"{address} closed the connection: {text}")
+
+
+def describe(error: BaseException) -> str:
+    """The broker's or the system's words in one line; pika's connection errors often hide theirs in a tuple."""
+    if isinstance(error, amqp.ChannelClosed | amqp.ConnectionClosed):
+        return f"{error.reply_code} {error.reply_text}"
+    inner = next((arg for arg in getattr(error, "args", ()) if isinstance(arg, BaseException)), None)
+    cause = inner or getattr(error, "exception", None)
+    if isinstance(cause, BaseException):
+        return describe(cause)
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _credentials(address: BrokerAddress) -> pika.credentials.PlainCredentials | pika.credentials.ExternalCredentials:
+    if address.tls and address.tls.certificate and address.password == "guest":  # noqa: S105 - no password was given
+        return pika.credentials.ExternalCredentials()
+    return pika.PlainCredentials(address.username, address.password)
+
+
+def _ssl_context(tls: Tls) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cadata=tls.ca)
+        if tls.certificate and tls.key:
+            with tempfile.NamedTemporaryFile("w", suffix=".pem") as chain:  # the ssl module reads keys from files only
+                chain.write(f"{tls.key}\n{tls.certificate}\n")
+                chain.flush()
+                context.load_cert_chain(chain.name)
+    except ssl.SSLError as error:
+        raise InvalidAddress(f"ca.crt, tls.crt or tls.key is not a usable PEM text: {error.reason}") from error
+    return context

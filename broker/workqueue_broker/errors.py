@@ -1,0 +1,46 @@
+"""What can go wrong with a broker, by remedy. Library exceptions become these at the border, with `from`.
+
+BrokerError
+├── InvalidAddress     the configuration is wrong: a person must change the named field
+├── BrokerUnavailable  temporary: refused, unresolved, timed out, lost or blocked; try again with backoff
+├── AccessRefused      the broker is there and says no: user, password, vhost or permission
+├── QueueMissing       the queue is not there: declare it
+└── QueueMismatch      the queue exists with other parameters: change ours, or delete the queue
+"""
+
+
+class BrokerError(Exception):
+    """Any failure to use RabbitMQ; never carries a password."""
+
+    #: One word for metrics and conditions, bounded by the classes of this module.
+    kind = "broker"
+
+
+class InvalidAddress(BrokerError, ValueError):
+    """The address cannot be used; the message names the field and the remedy."""
+
+    kind = "invalid_address"
+
+
+class BrokerUnavailable(BrokerError, ConnectionError):
+    """The broker cannot be reached, or the connection was lost or blocked for too long."""
+
+    kind = "unavailable"
+
+
+class AccessRefused(BrokerError, PermissionError):
+    """The broker refuses the user, the password, the virtual host or the operation."""
+
+    kind = "access_refused"
+
+
+class QueueMissing(BrokerError, LookupError):
+    """The queue does not exist in the virtual host."""
+
+    kind = "queue_missing"
+
+
+class QueueMismatch(BrokerError):
+    """The queue exists with other parameters than ours (406 PRECONDITION_FAILED)."""
+
+    kind = "queue_mismatch"

@@ -1,0 +1,1 @@
+"""Sends tasks: the `new-task` command and the `Publisher` for applications."""
