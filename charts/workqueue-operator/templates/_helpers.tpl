@@ -1,0 +1,60 @@
+{{- define "workqueue-operator.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "workqueue-operator.selectorLabels" -}}
+app.kubernetes.io/name: workqueue-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- /* Without versions: a new chart alone must not restart a pod. */ -}}
+{{- define "workqueue-operator.podLabels" -}}
+{{ include "workqueue-operator.selectorLabels" . }}
+app.kubernetes.io/component: operator
+app.kubernetes.io/part-of: workqueue
+{{- end -}}
+
+{{- define "workqueue-operator.labels" -}}
+{{ include "workqueue-operator.podLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- /* What the operator does in a namespace that it serves; each rule is a call in its code. */ -}}
+{{- define "workqueue-operator.rules" -}}
+# What is wanted
+- apiGroups: [workqueue.dev]
+  resources: [workqueues]
+  verbs: [get, list, watch]
+# What was seen and decided
+- apiGroups: [workqueue.dev]
+  resources: [workqueues/status]
+  verbs: [patch]
+# The target, its rollout and its selector
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get]
+# The one thing that is scaled
+- apiGroups: [apps]
+  resources: [deployments/scale]
+  verbs: [patch]
+# Which workers are ready, where to ask them; patch: the deletion cost of idle ones before a shrink
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, patch]
+# Address and login of the brokers
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get]
+# One Event a change; patch: the count of a repeated one
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
