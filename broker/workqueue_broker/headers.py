@@ -1,0 +1,25 @@
+"""The message headers that our programs write and read; one place, so that they agree.
+
+Dates are ISO 8601 in UTC. A producer of another make may leave all of them out.
+"""
+
+#: Milliseconds since 1970 when the producer first published the message; AMQP's own timestamp has whole seconds only.
+PUBLISHED_MS = "x-workqueue-published-ms"
+
+#: How many attempts were made before this copy of the message was published; on a parked one, how many in all.
+ATTEMPTS = "x-workqueue-attempts"
+#: Why the task is parked: one of the worker's dead-letter reasons.
+REASON = "x-workqueue-reason"
+#: What the last attempt said, in one line.
+ERROR = "x-workqueue-error"
+#: The worker that made the last attempt.
+WORKER = "x-workqueue-worker"
+#: When the first attempt failed.
+FIRST_TIME = "x-workqueue-first-time"
+#: When the last attempt failed.
+LAST_TIME = "x-workqueue-last-time"
+#: The queue that the task came from, and to which a replay returns it.
+QUEUE = "x-workqueue-queue"
+
+#: What a worker adds to a copy; a replay takes them off again.
+OF_THE_WORKER = (ATTEMPTS, REASON, ERROR, WORKER, FIRST_TIME, LAST_TIME, QUEUE)
