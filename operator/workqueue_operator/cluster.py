@@ -1,0 +1,122 @@
+"""The port to what runs the workers. Kubernetes is one adapter, the fake of the tests another.
+
+ClusterError
+├── ClusterUnavailable  temporary: no answer, overload; the next pass tries again
+├── Forbidden           our service account may not: grant it (the chart's RBAC does)
+├── NotFound            the object is not there
+└── Conflict            the object is no longer as we saw it; the next pass sees it anew
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from workqueue_operator.resource import Key
+
+
+class ClusterError(Exception):
+    """Any failure to use the cluster."""
+
+    kind = "cluster"
+
+
+class ClusterUnavailable(ClusterError):
+    """No answer, or overload; worth another try."""
+
+    kind = "unavailable"
+
+
+class Forbidden(ClusterError):
+    """The operator's service account lacks a right."""
+
+    kind = "forbidden"
+
+
+class NotFound(ClusterError):
+    """The object is not there."""
+
+    kind = "not_found"
+
+
+class Conflict(ClusterError):
+    """The object changed since we saw it."""
+
+    kind = "conflict"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A Deployment, as far as scaling it goes."""
+
+    key: Key
+    uid: str
+    replicas: int
+    ready: int
+    rolling_out: bool
+    #: Labels that its pods have.
+    selector: Mapping[str, str]
+    #: Grows with every change of the object; comparable since KEP-5504, and in practice before.
+    resource_version: int
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A worker pod of a Deployment."""
+
+    name: str
+    #: None until it has one.
+    ip: str | None
+    #: Its phase: no container has run yet, or it has no node.
+    pending: bool
+    #: Its container runs now; in one that does not there is no task.
+    running: bool
+    ready: bool
+    terminating: bool
+    #: Seconds since 1970; when it was made.
+    created: float
+    #: controller.kubernetes.io/pod-deletion-cost; 0 without the annotation.
+    deletion_cost: int
+    restarts: int
+    #: The container waits in CrashLoopBackOff, or its image cannot be pulled: the kubelet's word; "" otherwise.
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One Event about a WorkQueue."""
+
+    reason: str
+    message: str
+    #: "Normal" or "Warning".
+    type: str = "Normal"
+
+
+class Cluster(Protocol):
+    """What the operator does to a cluster. Every method raises a ClusterError when it cannot."""
+
+    async def list_workqueues(self) -> Sequence[Mapping[str, Any]]:
+        """The bodies of all WorkQueues that we watch."""
+
+    async def read_secret(self, key: Key) -> Mapping[str, str]:
+        """The decoded keys of a Secret."""
+
+    async def read_target(self, key: Key) -> Target:
+        """The Deployment."""
+
+    async def read_pods(self, target: Target) -> Sequence[Pod]:
+        """The pods of the Deployment, terminating ones too."""
+
+    async def set_deletion_cost(self, namespace: str, pod: str, cost: int | None) -> None:
+        """Set the pod's deletion cost, or take it away."""
+
+    async def set_replicas(self, target: Target, replicas: int) -> Target:
+        """Scale the Deployment if its replicas are still as in `target`, else Conflict; answers it as it then is."""
+
+    async def write_status(self, key: Key, status: Mapping[str, Any]) -> None:
+        """Merge into the WorkQueue's status."""
+
+    async def post_event(self, key: Key, uid: str, notice: Notice) -> None:
+        """Post an Event about the WorkQueue, or count it up when the same reason was just posted."""
+
+    async def ask_tasks_in_progress(self, pod: Pod, port: int) -> int | None:
+        """How many tasks the worker in the pod has in progress; None when it does not answer in time."""

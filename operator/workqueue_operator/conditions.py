@@ -1,0 +1,128 @@
+"""The conditions of a WorkQueue, in full metav1 form, made from what one pass saw and decided. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workqueue_operator.resource import Mode
+from workqueue_operator.scaling import Reason, ScalingDecision, Unknown
+
+READY = "Ready"
+QUEUE_OBSERVED = "QueueObserved"
+TARGET_FOUND = "TargetFound"
+SCALING_ACTIVE = "ScalingActive"
+SCALING_LIMITED = "ScalingLimited"
+WORKERS_HEALTHY = "WorkersHealthy"
+
+#: Reasons of a decision that keeps the Deployment from the size that the queue asks for.
+LIMITS = frozenset(
+    {
+        Reason.AT_MAX_REPLICAS,
+        Reason.STEP_LIMITED,
+        Reason.SCALED_MANUALLY,
+        Reason.WORKERS_FAILING,
+        Reason.WORKERS_BUSY,
+        Reason.ROLLOUT,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition, without its time."""
+
+    type: str
+    #: True, False, or None for Unknown.
+    status: bool | None
+    #: One CamelCase word.
+    reason: str
+    message: str = ""
+
+
+def of_decision(decision: ScalingDecision, unknown: Unknown | None, mode: Mode, failing: str | None) -> list[Condition]:
+    """The conditions when the Deployment was found and a decision made."""
+    return [
+        _queue_observed(unknown),
+        Condition(TARGET_FOUND, True, "DeploymentFound"),
+        _workers_healthy(failing),
+        _scaling_active(decision, mode),
+        Condition(
+            SCALING_LIMITED, decision.reason in LIMITS, decision.reason if decision.reason in LIMITS else "WithinLimits"
+        ),
+    ]
+
+
+def of_missing_target(message: str, reason: str = "DeploymentNotFound") -> list[Condition]:
+    """The conditions when there is nothing to scale."""
+    return [
+        Condition(TARGET_FOUND, False, reason, message),
+        Condition(SCALING_ACTIVE, False, reason, message),
+    ]
+
+
+def of_conflict(message: str) -> list[Condition]:
+    """The conditions of the younger of two WorkQueues on one Deployment."""
+    return [
+        Condition(TARGET_FOUND, True, "DeploymentFound"),
+        Condition(SCALING_ACTIVE, False, "TargetConflict", message),
+    ]
+
+
+def of_invalid_spec(message: str) -> list[Condition]:
+    """The conditions of a spec that cannot be used."""
+    return [Condition(SCALING_ACTIVE, False, "InvalidSpec", message)]
+
+
+def summarised(conditions: Sequence[Condition]) -> list[Condition]:
+    """With Ready in front: True when nothing that must hold is broken; the first broken one gives its reason."""
+    broken = [one for one in conditions if one.type != SCALING_LIMITED and one.status is False]
+    asked_for = {"Paused", "DryRun"}
+    first = next((one for one in broken if one.reason not in asked_for), None)
+    if first:
+        return [Condition(READY, False, first.reason, first.message), *conditions]
+    resting = next((one.reason for one in broken), "Scaling")
+    return [Condition(READY, True, resting), *conditions]
+
+
+def merged(
+    previous: Iterable[Mapping[str, Any]], conditions: Sequence[Condition], generation: int, time: str
+) -> list[dict[str, Any]]:
+    """As stored: lastTransitionTime moves only when the status flips; those not seen this time turn Unknown."""
+    old = {one["type"]: one for one in previous}
+    seen = {one.type for one in conditions}
+    lost = [Condition(name, None, "NotEvaluated", "the pass ended before it") for name in old if name not in seen]
+    return [_stored(one, old.get(one.type), generation, time) for one in (*conditions, *lost)]
+
+
+def _stored(condition: Condition, old: Mapping[str, Any] | None, generation: int, time: str) -> dict[str, Any]:
+    status = "Unknown" if condition.status is None else str(condition.status)
+    flipped = old is None or old.get("status") != status
+    return {
+        "type": condition.type,
+        "status": status,
+        "reason": str(condition.reason),
+        "message": condition.message[:1024],
+        "observedGeneration": generation,
+        "lastTransitionTime": time if flipped or old is None else old["lastTransitionTime"],
+    }
+
+
+def _queue_observed(unknown: Unknown | None) -> Condition:
+    if unknown:
+        return Condition(QUEUE_OBSERVED, False, unknown.cause, unknown.message)
+    return Condition(QUEUE_OBSERVED, True, "Observed")
+
+
+def _workers_healthy(failing: str | None) -> Condition:
+    if failing:
+        return Condition(WORKERS_HEALTHY, False, "WorkersFailing", failing)
+    return Condition(WORKERS_HEALTHY, True, "Healthy")
+
+
+def _scaling_active(decision: ScalingDecision, mode: Mode) -> Condition:
+    if mode is not Mode.ACTIVE:
+        text = "no change is made to the Deployment: set spec.mode to Active"
+        return Condition(SCALING_ACTIVE, False, mode.value, text)
+    if decision.reason is Reason.QUEUE_UNKNOWN:
+        return Condition(SCALING_ACTIVE, False, decision.reason, decision.message)
+    return Condition(SCALING_ACTIVE, True, "Scaling")

@@ -1,0 +1,36 @@
+"""Says in sentences why a WorkQueue has the workers it has, from its status alone. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def explain(body: Mapping[str, Any]) -> str:
+    """The last decision with its formula and numbers, what stands in its way, and the changes before it."""
+    name = f"{body['metadata']['namespace']}/{body['metadata']['name']}"
+    status = body.get("status") or {}
+    last = status.get("lastDecision")
+    if not last:
+        return f"{name}: no decision yet. {_broken(status) or 'Is the operator running?'}"
+    lines = [
+        f"{name} runs {status.get('replicas', '?')} workers and should run {last['replicas']} "
+        f"since {last['time']}: {last['reason']}.",
+        f"  {last['message']}",
+        f"  {status.get('messagesReady', '?')} messages wait, {status.get('consumers', '?')} consumers take them.",
+    ]
+    broken = _broken(status)
+    if broken:
+        lines.append(broken)
+    recent = status.get("recentDecisions") or []
+    if recent:
+        lines.append("Last changes, newest first:")
+        lines += [f"  {one['time']}  {one['reason']}: {one['message']}" for one in recent]
+    return "\n".join(lines)
+
+
+def _broken(status: Mapping[str, Any]) -> str:
+    broken = [
+        f"  {one['type']} is {one['status']} ({one['reason']}): {one['message']}"
+        for one in status.get("conditions") or ()
+        if one["status"] != "True" and one["type"] not in ("Ready", "ScalingLimited")
+    ]
+    return "\n".join(["What is not as it should be:", *broken]) if broken else ""

@@ -1,0 +1,96 @@
+"""What a pass looks at: the spec, the Deployment, its workers' health, and whether somebody else scaled it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from workqueue_operator import conditions
+from workqueue_operator.clock import Clock
+from workqueue_operator.cluster import Cluster, NotFound, Target
+from workqueue_operator.conditions import Condition
+from workqueue_operator.health import failing
+from workqueue_operator.resource import InvalidSpec, Mode, WorkQueue
+from workqueue_operator.scaling import Counts, ManualSize, Situation, Unknown, Workers
+from workqueue_operator.store import Memory, Store, Tracked
+
+#: Seconds for which a size that somebody else gave the Deployment is kept.
+MANUAL_SECONDS = 300.0
+#: Seconds between two looks at pods that are not all Ready.
+HEALTH_PERIOD_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What there is to decide about."""
+
+    workqueue: WorkQueue
+    target: Target
+    situation: Situation
+
+
+class NothingToScale(Exception):
+    """The WorkQueue cannot be acted upon; its conditions say why and what to do."""
+
+    def __init__(self, found: Sequence[Condition]) -> None:
+        super().__init__(found[-1].message)
+        self.conditions = found
+
+
+class Gatherer:
+    """Collects what a pass decides about."""
+
+    def __init__(self, store: Store, cluster: Cluster, clock: Clock) -> None:
+        self._store = store
+        self._cluster = cluster
+        self._clock = clock
+
+    async def gather(self, tracked: Tracked, reading: Counts | Unknown) -> Seen:
+        """What there is to decide about; raises NothingToScale or a ClusterError."""
+        workqueue = self._usable(tracked)
+        target = await self._target(workqueue)
+        memory, now = tracked.memory, self._clock.monotonic()
+        if workqueue.mode is Mode.ACTIVE:
+            _notice_manual_size(memory, target, now)
+        failing_how = await self._failing(memory, target, now)
+        workers = Workers(target.replicas, target.ready, target.rolling_out, failing=failing_how)
+        manual = memory.manual if now < memory.manual_until else None
+        return Seen(workqueue, target, Situation(reading, workers, manual, paused=workqueue.mode is Mode.PAUSED))
+
+    def _usable(self, tracked: Tracked) -> WorkQueue:
+        if isinstance(tracked.spec, InvalidSpec):
+            raise NothingToScale(conditions.of_invalid_spec(str(tracked.spec)))
+        target = tracked.spec.target
+        owner = self._store.owner_of(target)
+        if owner not in (None, tracked.key):
+            text = f"spec.scaleTargetRef.name: the older WorkQueue {owner} scales {target.name}; delete one of the two"
+            raise NothingToScale(conditions.of_conflict(text))
+        return tracked.spec
+
+    async def _target(self, workqueue: WorkQueue) -> Target:
+        """The Deployment as last seen; asked for when it was never seen, as its event may only be late."""
+        key = workqueue.target
+        known = self._store.target(key)
+        if known is None:
+            try:
+                known = await self._cluster.read_target(key)
+            except NotFound as error:
+                text = f"spec.scaleTargetRef.name: there is no Deployment {key.name} in {key.namespace}; create it"
+                raise NothingToScale(conditions.of_missing_target(text)) from error
+            self._store.see_target(known)
+        return known
+
+    async def _failing(self, memory: Memory, target: Target, now: float) -> str | None:
+        if target.ready >= target.replicas:
+            memory.failing = None
+        elif now - memory.health_checked_at >= HEALTH_PERIOD_SECONDS:
+            memory.health_checked_at = now
+            memory.failing = failing(await self._cluster.read_pods(target))
+        return memory.failing
+
+
+def _notice_manual_size(memory: Memory, target: Target, now: float) -> None:
+    """A Deployment that is not as we left it was scaled by somebody else: a person, another autoscaler, a rollback."""
+    asked = memory.asked_replicas
+    if asked is not None and target.replicas != asked:
+        memory.manual = ManualSize(target.replicas, raised=target.replicas > asked, kept_seconds=MANUAL_SECONDS)
+        memory.manual_until = now + MANUAL_SECONDS
+    memory.asked_replicas = target.replicas

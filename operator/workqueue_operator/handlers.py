@@ -1,0 +1,58 @@
+"""What kopf tells us goes into the store, and nothing else happens here.
+
+Only on.event: daemons and timers would put a finalizer on every object, change-tracking handlers an annotation.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import kopf
+
+from workqueue_operator.kubernetes_cluster import target_of
+from workqueue_operator.resource import GROUP, PLURAL, VERSION, Key
+from workqueue_operator.store import Store
+
+
+def register(registry: kopf.OperatorRegistry, store: Store) -> None:
+    """Connect the watches of WorkQueues and Deployments to the store."""
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+    async def see_workqueue(event: Mapping[str, Any], body: Mapping[str, Any], **_: Any) -> None:
+        if _is_going(event, body):
+            store.forget_workqueue(_key(body))
+        else:
+            store.see_workqueue(body)
+
+    @kopf.on.event("apps", "v1", "deployments", registry=registry)
+    async def see_deployment(event: Mapping[str, Any], body: Mapping[str, Any], **_: Any) -> None:
+        if _is_going(event, body):
+            store.forget_target(_key(body))
+        else:
+            store.see_target(target_of(body))
+
+    @kopf.on.login(registry=registry)
+    async def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+
+def settings() -> kopf.OperatorSettings:
+    """kopf's settings: no peering, no scanning, streams that cannot go silent, a quick end."""
+    made = kopf.OperatorSettings()
+    made.peering.standalone = True
+    made.scanning.disabled = True
+    made.networking.connect_timeout = 10
+    made.networking.request_timeout = 30  # its own default is five minutes
+    made.watching.connect_timeout = 10
+    made.watching.server_timeout = 300  # the server ends a stream after this; inactivity_timeout watches the rest
+    made.watching.client_timeout = 310
+    made.posting.enabled = False  # our Events are made from decisions
+    made.process.ultimate_exiting_timeout = 10  # below the pod's grace period
+    return made
+
+
+def _is_going(event: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
+    return event["type"] == "DELETED" or "deletionTimestamp" in body["metadata"]
+
+
+def _key(body: Mapping[str, Any]) -> Key:
+    return Key(body["metadata"]["namespace"], body["metadata"]["name"])

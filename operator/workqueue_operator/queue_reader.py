@@ -1,0 +1,148 @@
+"""Reads many queues of one broker over one AMQP connection; with the connection module the only user of pika here.
+
+A queue that cannot be read is an error in the answer, never a zero. A missing queue costs its channel, not the
+connection. The connection lives in a thread of its own, as pika's blocking calls must not stop the event loop.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from workqueue_broker.address import BrokerAddress
+from workqueue_broker.connection import ConnectionSettings, broker_errors, connect
+from workqueue_broker.declaration import QueueCounts, read_counts
+from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailable, QueueMismatch, QueueMissing
+
+from workqueue_operator.resource import Declare, QueueSpec
+
+#: Seconds for one round of reading, and for each queue of it. A slower broker counts as one that does not answer.
+ROUND_SECONDS = 2.0
+QUEUE_SECONDS = 0.01
+#: Seconds; shorter than a worker's, since a dead peer here means a stale reading.
+HEARTBEAT_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class QueueReading:
+    """A queue's live counts, and whether it had to be made first."""
+
+    counts: QueueCounts
+    created: bool = False
+
+
+Answer = QueueReading | BrokerError
+
+
+class QueueReader(Protocol):
+    """Reads the queues of one broker."""
+
+    async def read(self, queues: Sequence[QueueSpec]) -> Sequence[Answer]:
+        """A reading or an error for each queue, in their order; never raises a BrokerError."""
+
+    async def close(self) -> None:
+        """Give the connection back."""
+
+
+class AmqpQueueReader:
+    """A QueueReader over one connection, made at the first reading and after each loss."""
+
+    def __init__(self, address: BrokerAddress, name: str) -> None:
+        self._rounds = _Rounds(address, name)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="queue-reader")
+        self._under_way: asyncio.Future[Sequence[Answer]] | None = None
+
+    async def read(self, queues: Sequence[QueueSpec]) -> Sequence[Answer]:
+        """One passive declare a queue; a round that takes too long answers BrokerUnavailable for each."""
+        seconds = ROUND_SECONDS + QUEUE_SECONDS * len(queues)
+        if self._under_way is None or self._under_way.done():
+            loop = asyncio.get_running_loop()
+            self._under_way = loop.run_in_executor(self._thread, self._rounds.read, tuple(queues))
+            answer = self._under_way
+        else:  # the round before this one still waits for the broker; its answer would be an old one
+            await asyncio.wait((self._under_way,), timeout=seconds)
+            return _same_for_all(
+                queues, BrokerUnavailable(f"the broker has not answered for more than {seconds:.0f} s")
+            )
+        try:
+            return await asyncio.wait_for(asyncio.shield(answer), seconds)
+        except TimeoutError:
+            return _same_for_all(queues, BrokerUnavailable(f"the broker did not answer within {seconds:.0f} s"))
+
+    async def close(self) -> None:
+        """Close the connection once the thread is free; does not wait for a broker that hangs."""
+        self._thread.submit(self._rounds.close)
+        self._thread.shutdown(wait=False)
+
+
+class _Rounds:
+    """The blocking half; only the reader's thread calls it."""
+
+    def __init__(self, address: BrokerAddress, name: str) -> None:
+        self._address = address
+        self._settings = ConnectionSettings(name, heartbeat=HEARTBEAT_SECONDS, blocked_timeout=None)
+        self._connection: Any = None
+        self._channel: Any = None
+        #: Queues whose declaration was seen to be ours on this connection.
+        self._confirmed: set[str] = set()
+
+    def read(self, queues: Sequence[QueueSpec]) -> Sequence[Answer]:
+        answers: list[Answer] = []
+        try:
+            for queue in queues:
+                answers.append(self._read_one(queue))  # noqa: PERF401 - what was read before an error must be kept
+        except (BrokerUnavailable, AccessRefused) as error:
+            self.close()
+            answers.extend(_same_for_all(queues[len(answers) :], error))
+        return answers
+
+    def close(self) -> None:
+        connection, self._connection, self._channel = self._connection, None, None
+        self._confirmed.clear()
+        if connection is not None and connection.is_open:
+            try:
+                with broker_errors(self._address):
+                    connection.close()
+            except BrokerError:  # it is gone either way
+                return
+
+    def _read_one(self, queue: QueueSpec) -> Answer:
+        """Passive declare; the queue is declared where it is ours to make, or to check for its type."""
+        name = queue.declaration.name
+        try:
+            counts = self._passive(name)
+        except QueueMissing as missing:
+            self._confirmed.discard(name)
+            return missing if queue.declare is Declare.NEVER else self._declare(queue, created=True)
+        except QueueMismatch as error:  # 405 and 406 close only the channel, as 404 does
+            return error
+        if queue.declare is Declare.CREATE and name not in self._confirmed:
+            return self._declare(queue, created=False)
+        return QueueReading(counts)
+
+    def _declare(self, queue: QueueSpec, *, created: bool) -> Answer:
+        try:
+            with broker_errors(self._address):
+                counts = queue.declaration.declare(self._open_channel())
+        except (QueueMismatch, QueueMissing) as error:
+            return error
+        self._confirmed.add(queue.declaration.name)
+        return QueueReading(counts, created)
+
+    def _passive(self, name: str) -> QueueCounts:
+        with broker_errors(self._address):
+            return read_counts(self._open_channel(), name)
+
+    def _open_channel(self) -> Any:
+        if self._connection is None or not self._connection.is_open:
+            self._confirmed.clear()
+            self._connection = connect(self._address, self._settings)
+            self._channel = None
+        if self._channel is None or not self._channel.is_open:
+            self._channel = self._connection.channel()
+        return self._channel
+
+
+def _same_for_all(queues: Sequence[QueueSpec], error: BrokerError) -> list[Answer]:
+    return [error for _ in queues]

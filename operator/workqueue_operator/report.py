@@ -1,0 +1,96 @@
+"""Tells what a pass did: status, conditions, Events, metrics and log, all from the one decision."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from workqueue_operator import conditions
+from workqueue_operator.apply import Outcome
+from workqueue_operator.clock import Clock
+from workqueue_operator.cluster import Cluster, Notice
+from workqueue_operator.conditions import Condition
+from workqueue_operator.gather import Seen
+from workqueue_operator.metrics import Metrics
+from workqueue_operator.scaling import Unknown, readable
+from workqueue_operator.status import Pass, is_due, next_status, timestamp
+from workqueue_operator.store import Tracked
+
+#: Conditions whose turning is worth an Event of its own; the others turn with a decision, which has one.
+TOLD_CONDITIONS = (conditions.QUEUE_OBSERVED, conditions.TARGET_FOUND, conditions.WORKERS_HEALTHY)
+
+log = logging.getLogger(__name__)
+
+
+class Reporter:
+    """Writes what people read."""
+
+    def __init__(self, cluster: Cluster, metrics: Metrics, clock: Clock) -> None:
+        self._cluster = cluster
+        self._metrics = metrics
+        self._clock = clock
+
+    async def report(self, tracked: Tracked, seen: Seen, outcome: Outcome) -> None:
+        """Tell about a decision; raises a ClusterError, and then tells again at the next pass."""
+        memory, decision = tracked.memory, outcome.decision
+        if decision.differs_from(memory.decision):
+            self._metrics.decisions.labels(decision.reason).inc()
+            log.info("%s: %s: %s", tracked.key, decision.reason, decision.message)
+        memory.decision = decision
+        while tracked.notices:
+            await self.tell(tracked, tracked.notices[0])
+            tracked.notices.pop(0)
+        reading = readable(seen.situation.reading, seen.situation.workers)
+        unknown = reading if isinstance(reading, Unknown) else None
+        found = conditions.of_decision(decision, unknown, seen.workqueue.mode, seen.situation.workers.failing)
+        if outcome.changed:
+            await self._post(tracked, Notice(decision.reason, decision.message))
+        await self._write(
+            tracked,
+            Pass(
+                generation=seen.workqueue.generation,
+                conditions=found,
+                replicas=outcome.target.replicas,
+                reading=reading,
+                decision=decision,
+                changed=outcome.changed,
+                tasks_in_progress=outcome.tasks_in_progress,
+            ),
+        )
+
+    async def report_nothing(self, tracked: Tracked, found: Sequence[Condition]) -> None:
+        """Tell why there is nothing to decide about."""
+        await self._write(tracked, Pass(generation=tracked.generation, conditions=found))
+
+    async def tell(self, tracked: Tracked, notice: Notice) -> None:
+        """Tell of something beside a decision, such as a queue that had to be made."""
+        log.info("%s: %s: %s", tracked.key, notice.reason, notice.message)
+        await self._post(tracked, notice)
+
+    async def _write(self, tracked: Tracked, seen: Pass) -> None:
+        memory, now = tracked.memory, self._clock.monotonic()
+        status = next_status(memory.status, seen, timestamp(self._clock.wall()))
+        if not is_due(memory.status, status, now - memory.status_written_at):
+            return
+        await self._cluster.write_status(tracked.key, status)
+        self._metrics.api_writes.labels("status").inc()
+        before, memory.status, memory.status_written_at = memory.status, status, now
+        for notice in turned(before, status):
+            await self.tell(tracked, notice)
+
+    async def _post(self, tracked: Tracked, notice: Notice) -> None:
+        await self._cluster.post_event(tracked.key, tracked.uid, notice)
+        self._metrics.api_writes.labels("event").inc()
+
+
+def turned(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Notice]:
+    """A notice for each told condition that broke or recovered; none for one that was fine from the start."""
+    old = {one["type"]: one["status"] for one in before.get("conditions") or ()}
+    notices = []
+    for one in after["conditions"]:
+        status, was = one["status"], old.get(one["type"])
+        if one["type"] in TOLD_CONDITIONS and status != was and status != "Unknown":
+            if status == "False":
+                notices.append(Notice(one["reason"], one["message"], "Warning"))
+            elif was == "False":
+                notices.append(Notice(one["reason"], f"{one['type']} again"))
+    return notices

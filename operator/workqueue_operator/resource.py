@@ -1,0 +1,200 @@
+"""The custom resource as a value: raw dictionaries are parsed here, once, and nowhere else.
+
+The defaults repeat those of the schema, so that a body from a test or an old API server means the same. Pure.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from workqueue_broker.declaration import QueueDeclaration, QueueType
+
+GROUP = "workqueue.dev"
+VERSION = "v1alpha1"
+PLURAL = "workqueues"
+KIND = "WorkQueue"
+
+
+class InvalidSpec(ValueError):
+    """A WorkQueue that cannot be used; the message names the field and the remedy. A person must change it."""
+
+
+class Mode(StrEnum):
+    """What the operator may do: everything, everything but write to the Deployment, or nothing."""
+
+    ACTIVE = "Active"
+    DRY_RUN = "DryRun"
+    PAUSED = "Paused"
+
+
+class Declare(StrEnum):
+    """Whether the operator makes a queue that is not there."""
+
+    CREATE = "Create"
+    NEVER = "Never"
+
+
+@dataclass(frozen=True)
+class Key:
+    """Namespace and name of an object."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """What to run when the queue has been unknown for long."""
+
+    after_seconds: int
+    replicas: int
+
+
+@dataclass(frozen=True)
+class ScalingPolicy:
+    """`spec.scaling`, with what else the decision depends on."""
+
+    min_replicas: int = 0
+    max_replicas: int = 50
+    #: Ready messages that one worker may have waiting.
+    messages_per_replica: int = 5
+    #: Seconds in which the backlog should be gone; None: by messages_per_replica alone.
+    drain_seconds: int | None = None
+    #: Seconds; a reading is never meant to be older.
+    poll_period_seconds: int = 1
+    #: Workers added at most in one step; 0: no limit.
+    scale_up_max_step: int = 0
+    scale_down_stabilization_seconds: int = 60
+    fallback: Fallback | None = None
+    #: Seconds; the longest one task may take, the upper bound of a service time.
+    task_timeout_seconds: int = 600
+
+
+@dataclass(frozen=True)
+class QueueSpec:
+    """`spec.queue`: what is declared, and what goes by policy."""
+
+    declaration: QueueDeclaration
+    declare: Declare
+    dead_letter_queue: str
+    delivery_limit: int
+    max_length: int | None
+    message_ttl_seconds: int | None
+
+
+@dataclass(frozen=True)
+class WorkQueue:
+    """One parsed custom resource."""
+
+    key: Key
+    uid: str
+    generation: int
+    #: RFC 3339; the older of two on one Deployment keeps it.
+    created: str
+    mode: Mode
+    broker_secret: str
+    queue: QueueSpec
+    #: The Deployment that is scaled, in the same namespace.
+    target: Key
+    scaling: ScalingPolicy
+    metrics_port: int
+
+
+T = TypeVar("T")
+
+
+def parse(body: Mapping[str, Any]) -> WorkQueue:
+    """The WorkQueue of a custom resource's body; raises InvalidSpec."""
+    metadata, spec = body["metadata"], _mapping(body, "spec")
+    key = Key(metadata["namespace"], metadata["name"])
+    return WorkQueue(
+        key=key,
+        uid=metadata.get("uid", ""),
+        generation=metadata.get("generation", 0),
+        created=metadata.get("creationTimestamp", ""),
+        mode=_word(spec, "mode", Mode, Mode.ACTIVE, "spec"),
+        broker_secret=_required(_mapping(spec, "broker"), "secretName", "spec.broker"),
+        queue=_queue(_mapping(spec, "queue"), key.name),
+        target=Key(key.namespace, _required(_mapping(spec, "scaleTargetRef"), "name", "spec.scaleTargetRef")),
+        scaling=_scaling(_mapping(spec, "scaling"), _number(spec, "taskTimeoutSeconds", "spec", 600, at_least=1)),
+        metrics_port=_number(_mapping(spec, "workers"), "metricsPort", "spec.workers", 8000, at_least=1),
+    )
+
+
+def _queue(queue: Mapping[str, Any], default_name: str) -> QueueSpec:
+    name = queue.get("name") or default_name
+    path = "spec.queue"
+    return QueueSpec(
+        declaration=QueueDeclaration(name, _word(queue, "type", QueueType, QueueType.QUORUM, path)),
+        declare=_word(queue, "declare", Declare, Declare.CREATE, path),
+        dead_letter_queue=queue.get("deadLetterQueue") or f"{name}.dead",
+        delivery_limit=_number(queue, "deliveryLimit", path, 20, at_least=1),
+        max_length=_optional(queue, "maxLength", path, at_least=1),
+        message_ttl_seconds=_optional(queue, "messageTtlSeconds", path, at_least=1),
+    )
+
+
+def _scaling(scaling: Mapping[str, Any], task_timeout_seconds: int) -> ScalingPolicy:
+    path = "spec.scaling"
+    policy = ScalingPolicy(
+        min_replicas=_number(scaling, "minReplicas", path, 0),
+        max_replicas=_number(scaling, "maxReplicas", path, 50),
+        messages_per_replica=_number(scaling, "messagesPerReplica", path, 5, at_least=1),
+        drain_seconds=_optional(scaling, "drainSeconds", path, at_least=1),
+        poll_period_seconds=_number(scaling, "pollPeriodSeconds", path, 1, at_least=1),
+        scale_up_max_step=_number(_mapping(scaling, "scaleUp"), "maxStep", f"{path}.scaleUp", 0),
+        scale_down_stabilization_seconds=_number(
+            _mapping(scaling, "scaleDown"), "stabilizationWindowSeconds", f"{path}.scaleDown", 60
+        ),
+        fallback=_fallback(_mapping(scaling, "fallback"), f"{path}.fallback"),
+        task_timeout_seconds=task_timeout_seconds,
+    )
+    if policy.min_replicas > policy.max_replicas:
+        raise InvalidSpec(
+            f"{path}.minReplicas is {policy.min_replicas}, more than maxReplicas, which is {policy.max_replicas}: "
+            "lower minReplicas or raise maxReplicas"
+        )
+    return policy
+
+
+def _fallback(fallback: Mapping[str, Any], path: str) -> Fallback | None:
+    if not fallback:
+        return None
+    return Fallback(_number(fallback, "afterSeconds", path, 60, at_least=1), _number(fallback, "replicas", path, 0))
+
+
+def _mapping(parent: Mapping[str, Any], field: str) -> Mapping[str, Any]:
+    value = parent.get(field) or {}
+    if not isinstance(value, Mapping):
+        raise InvalidSpec(f"{field} must be an object with fields, not {value!r}")
+    return value
+
+
+def _required(parent: Mapping[str, Any], field: str, path: str) -> str:
+    value = parent.get(field)
+    if not isinstance(value, str) or not value:
+        raise InvalidSpec(f"{path}.{field} is missing: set it to the name of an object in the same namespace")
+    return value
+
+
+def _word(parent: Mapping[str, Any], field: str, words: type[T], default: T, path: str) -> T:
+    value = parent.get(field)
+    try:
+        return default if value is None else words(value)  # type: ignore[call-arg]
+    except ValueError as error:
+        raise InvalidSpec(f"{path}.{field} is {value!r}: use one of {', '.join(words)}") from error  # type: ignore[arg-type]
+
+
+def _number(parent: Mapping[str, Any], field: str, path: str, default: int, *, at_least: int = 0) -> int:
+    value = parent.get(field, default)
+    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+        raise InvalidSpec(f"{path}.{field} is {value!r}: set a whole number of at least {at_least}")
+    return value
+
+
+def _optional(parent: Mapping[str, Any], field: str, path: str, *, at_least: int) -> int | None:
+    return None if parent.get(field) is None else _number(parent, field, path, 0, at_least=at_least)

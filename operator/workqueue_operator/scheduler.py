@@ -1,0 +1,181 @@
+"""The loops: one for each broker, virtual host and credential, so that a dead broker delays no other.
+
+A loop that fails ends the process, as one that silently stands still would hold the workers for ever.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from workqueue_broker.address import BrokerAddress
+from workqueue_broker.errors import BrokerError
+
+from workqueue_operator.addresses import Addresses
+from workqueue_operator.clock import Clock
+from workqueue_operator.cluster import Cluster, ClusterError, Notice
+from workqueue_operator.metrics import Metrics
+from workqueue_operator.queue_reader import Answer, QueueReader, QueueReading
+from workqueue_operator.reconcile import Reconciler
+from workqueue_operator.resource import WorkQueue
+from workqueue_operator.scaling import Counts, Unknown
+from workqueue_operator.store import Store, Tracked
+
+#: Seconds between two readings of a queue while the broker's read budget allows.
+FASTEST_SECONDS = 0.2
+#: The read budget: passive declares a second for one broker, past which pollPeriodSeconds alone rules.
+READS_PER_SECOND = 500
+#: Seconds between two looks for new Secrets, and between two lists that catch what the watch has missed.
+ASSIGN_SECONDS = 2.0
+RESYNC_SECONDS = 60.0
+#: Seconds without a beat after which a loop counts as stuck.
+STUCK_SECONDS = 60.0
+
+
+class Scheduler:
+    """Runs the loops; `trouble` is what the liveness probe asks."""
+
+    def __init__(
+        self,
+        store: Store,
+        cluster: Cluster,
+        reconciler: Reconciler,
+        open_reader: Callable[[BrokerAddress], QueueReader],
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._cluster = cluster
+        self._reconciler = reconciler
+        self._open_reader = open_reader
+        self._metrics = metrics
+        self._clock = clock
+        self._addresses = Addresses(store, cluster, clock)
+        self._watched: set[BrokerAddress] = set()
+        self._beats: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Until cancelled, or until a loop fails."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._assign(loops), name="assign")
+            loops.create_task(self._resync(), name="resync")
+            loops.create_task(self._pass_over_unread(), name="unread")
+
+    def trouble(self) -> str | None:
+        """Which loop stands still; None when all of them go on."""
+        stuck = [name for name, age in self.ages().items() if age > STUCK_SECONDS]
+        return f"no beat for {STUCK_SECONDS:.0f} s from: {', '.join(stuck)}" if stuck else None
+
+    def ages(self) -> dict[str, float]:
+        """Seconds since each loop's last beat, by its name."""
+        now = self._clock.monotonic()
+        return {name: now - beat for name, beat in self._beats.items()}
+
+    async def _assign(self, loops: asyncio.TaskGroup) -> None:
+        """Look addresses up and keep one loop for each."""
+        while True:
+            self._beat("assign")
+            self._store.changed.clear()
+            await self._addresses.look_up()
+            for address in {tracked.address for tracked in self._store} - self._watched:
+                if isinstance(address, BrokerAddress):
+                    self._watched.add(address)
+                    loops.create_task(self._watch(address), name=str(address))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._store.changed.wait(), ASSIGN_SECONDS)
+
+    async def _resync(self) -> None:
+        """Catch what a broken watch has missed: above all WorkQueues that were deleted meanwhile."""
+        while True:
+            self._beat("resync")
+            before = self._store.keys()  # one that comes while we list is not in the list, and not gone either
+            try:
+                bodies = await self._cluster.list_workqueues()
+            except ClusterError as error:
+                self._metrics.cluster_errors.labels(error.kind).inc()
+            else:
+                self._store.replace_workqueues(bodies, before)
+            await self._sleep(RESYNC_SECONDS, "resync")
+
+    async def _watch(self, address: BrokerAddress) -> None:
+        """Read a broker's queues, each as often as it may be, and start a pass after each reading."""
+        reader = self._open_reader(address)
+        name = f"broker {address}"
+        try:
+            async with asyncio.TaskGroup() as passes:
+                while members := [tracked for tracked in self._store if tracked.address == address]:
+                    self._beat(name)
+                    started = self._clock.monotonic()
+                    due = [tracked for tracked in members if self._is_due(tracked, len(members), started)]
+                    await self._read(reader, due, passes)
+                    await asyncio.sleep(max(0.01, started + _spacing(1, len(members)) - self._clock.monotonic()))
+        finally:
+            self._watched.discard(address)
+            self._beats.pop(name, None)
+            await reader.close()
+
+    def _is_due(self, tracked: Tracked, members: int, now: float) -> bool:
+        if tracked.asked_at is None or not isinstance(tracked.spec, WorkQueue):
+            return True
+        return now - tracked.asked_at >= 0.9 * _spacing(tracked.spec.scaling.poll_period_seconds, members)
+
+    async def _read(self, reader: QueueReader, due: Sequence[Tracked], passes: asyncio.TaskGroup) -> None:
+        queues = [(tracked, tracked.spec.queue) for tracked in due if isinstance(tracked.spec, WorkQueue)]
+        now = self._clock.monotonic()
+        for tracked, _ in queues:
+            tracked.asked_at = now
+        answers = await reader.read([queue for _, queue in queues])
+        for (tracked, _), answer in zip(queues, answers, strict=True):
+            self._start(tracked, self._reading(tracked, answer), passes)
+
+    def _reading(self, tracked: Tracked, answer: Answer) -> Counts | Unknown:
+        if isinstance(answer, QueueReading):
+            self._metrics.readings.inc()
+            tracked.trouble = None
+            tracked.memory.read_at = tracked.asked_at
+            if answer.created:
+                tracked.notices.append(_created(tracked))
+            return Counts(answer.counts.messages_ready, answer.counts.consumers)
+        self._metrics.broker_errors.labels(answer.kind).inc()
+        tracked.trouble = answer
+        return unknown(answer)
+
+    async def _pass_over_unread(self) -> None:
+        """WorkQueues without a usable address are decided about too: they hold, fall back and say why."""
+        async with asyncio.TaskGroup() as passes:
+            while True:
+                for tracked in self._store:
+                    if not isinstance(tracked.address, BrokerAddress):
+                        error = tracked.address or BrokerError("its broker was not looked up yet")
+                        self._start(tracked, unknown(error), passes)
+                await self._sleep(1.0, "unread")
+
+    def _start(self, tracked: Tracked, reading: Counts | Unknown, passes: asyncio.TaskGroup) -> None:
+        """Start a pass, unless the one before it still goes on; the next reading is never far."""
+        tracked.memory.reading = reading
+        if tracked.running is None or tracked.running.done():
+            tracked.running = passes.create_task(self._reconciler.reconcile(tracked, reading))
+
+    async def _sleep(self, seconds: float, name: str) -> None:
+        deadline = self._clock.monotonic() + seconds
+        while (left := deadline - self._clock.monotonic()) > 0:
+            self._beat(name)
+            await asyncio.sleep(min(left, STUCK_SECONDS / 10))
+
+    def _beat(self, name: str) -> None:
+        self._beats[name] = self._clock.monotonic()
+
+
+def unknown(error: BrokerError | ClusterError) -> Unknown:
+    """What an error means for the decision."""
+    words = "".join(part.capitalize() for part in error.kind.split("_"))
+    return Unknown(words, str(error))
+
+
+def _spacing(poll_period_seconds: float, queues: int) -> float:
+    """Seconds between two readings of a queue: what the budget gives, but never more than was asked for."""
+    return min(float(poll_period_seconds), max(FASTEST_SECONDS, queues / READS_PER_SECOND))
+
+
+def _created(tracked: Tracked) -> Notice:
+    name = tracked.spec.queue.declaration.name if isinstance(tracked.spec, WorkQueue) else ""
+    return Notice("QueueCreated", f"queue {name} was not there and was declared")

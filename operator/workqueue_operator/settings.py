@@ -1,0 +1,32 @@
+"""What the operator is told at its start, by the environment; read once, in __main__."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+class InvalidSetting(ValueError):
+    """A variable of the environment cannot be used; the message names it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The operator's settings."""
+
+    #: WATCH_NAMESPACES, with commas; none: the whole cluster.
+    namespaces: tuple[str, ...] = ()
+    #: METRICS_PORT: /metrics and /healthz.
+    metrics_port: int = 8080
+    #: LOG_FORMAT: text or json.
+    log_format: str = "text"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Read the environment; raises InvalidSetting."""
+        names = environment.get("WATCH_NAMESPACES", "")
+        port = environment.get("METRICS_PORT") or "8080"
+        log_format = environment.get("LOG_FORMAT") or "text"
+        if not port.isdecimal() or not 0 < int(port) < 65536:
+            raise InvalidSetting(f"METRICS_PORT is {port!r}: set a number from 1 to 65535")
+        if log_format not in ("text", "json"):
+            raise InvalidSetting(f"LOG_FORMAT is {log_format!r}: set text or json")
+        return cls(tuple(name.strip() for name in names.split(",") if name.strip()), int(port), log_format)

@@ -1,0 +1,149 @@
+"""What the operator knows: each WorkQueue with its memory, and the Deployments as they were last seen.
+
+Fed by the handlers, read by the loops, in one event loop; nothing here waits.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from workqueue_broker.address import BrokerAddress
+from workqueue_broker.errors import BrokerError
+
+from workqueue_operator.cluster import ClusterError, Notice, Target
+from workqueue_operator.history import History
+from workqueue_operator.resource import InvalidSpec, Key, WorkQueue, parse
+from workqueue_operator.scaling import Counts, ManualSize, ScalingDecision, Unknown
+
+
+@dataclass
+class Memory:
+    """What the passes over one WorkQueue leave to the next ones."""
+
+    history: History = field(default_factory=History)
+    #: The replicas we last asked for; a Deployment that has others was scaled by somebody else. None: not yet known.
+    asked_replicas: int | None = None
+    #: A size that somebody else gave it, and until when (seconds of the clock) it is kept.
+    manual: ManualSize | None = None
+    manual_until: float = 0.0
+    decision: ScalingDecision | None = None
+    #: Seconds of the clock before which workers are not asked again.
+    ask_again_at: float = 0.0
+    #: Failed passes in a row, and the time before which the cluster is left alone.
+    failures: int = 0
+    retry_at: float = 0.0
+    #: Why more workers would not help, and when that was last looked at.
+    failing: str | None = None
+    health_checked_at: float = float("-inf")
+    #: The last reading and when it was made.
+    reading: Counts | Unknown | None = None
+    read_at: float | None = None
+    #: The status as last written, and when.
+    status: dict[str, Any] = field(default_factory=dict)
+    status_written_at: float = float("-inf")
+
+    def remember(self, decision: ScalingDecision, known: bool, now: float, window_seconds: float) -> None:
+        """Keep what was wanted; a queue that could not be read wants what is there."""
+        self.history = self.history.remember(now, decision.wanted, window_seconds, known=known)
+
+
+@dataclass
+class Tracked:
+    """One WorkQueue: what it asks for, or why that cannot be used, and its memory."""
+
+    key: Key
+    uid: str
+    generation: int
+    spec: WorkQueue | InvalidSpec
+    memory: Memory
+    #: Where its broker is, or why that is not known; None: not looked up yet.
+    address: BrokerAddress | BrokerError | ClusterError | None = None
+    #: Seconds of the clock when the queue was last asked for, and what was wrong with the answer.
+    asked_at: float | None = None
+    trouble: BrokerError | None = None
+    #: Told at the next pass.
+    notices: list[Notice] = field(default_factory=list)
+    #: The pass under way, so that a slow one is not overtaken by the next.
+    running: "asyncio.Task[None] | None" = None
+
+
+class Store:
+    """WorkQueues and Deployments by key."""
+
+    def __init__(self) -> None:
+        self._workqueues: dict[Key, Tracked] = {}
+        self._targets: dict[Key, Target] = {}
+        #: Set whenever a WorkQueue came, changed or went.
+        self.changed = asyncio.Event()
+
+    def __iter__(self) -> Iterator[Tracked]:
+        return iter(list(self._workqueues.values()))
+
+    def __len__(self) -> int:
+        return len(self._workqueues)
+
+    def see_workqueue(self, body: Mapping[str, Any]) -> None:
+        """Take in a WorkQueue as the API server has it; a spec that cannot be used is kept as its error."""
+        key = _key(body)
+        metadata = body["metadata"]
+        known = self._workqueues.get(key)
+        if known and (known.uid, known.generation) == (metadata["uid"], metadata["generation"]):
+            return  # our own status writes come back as events too
+        if known and known.uid == metadata["uid"]:
+            known.spec, known.generation, known.address = _parsed(body), metadata["generation"], None
+        else:
+            memory = Memory(status=dict(body.get("status") or {}))
+            self._workqueues[key] = Tracked(key, metadata["uid"], metadata["generation"], _parsed(body), memory)
+        self.changed.set()
+
+    def forget_workqueue(self, key: Key) -> None:
+        """The WorkQueue is gone; its Deployment is left as it is."""
+        if self._workqueues.pop(key, None):
+            self.changed.set()
+
+    def keys(self) -> frozenset[Key]:
+        """The WorkQueues known now."""
+        return frozenset(self._workqueues)
+
+    def replace_workqueues(self, bodies: Sequence[Mapping[str, Any]], known_before: frozenset[Key]) -> None:
+        """Take in a whole list: what was known before it was asked for and is not in it is gone."""
+        for body in bodies:
+            self.see_workqueue(body)
+        listed = {_key(body) for body in bodies}
+        for key in known_before - listed:
+            self.forget_workqueue(key)
+
+    def see_target(self, target: Target) -> None:
+        """Take in a Deployment, unless a later state of the same object is known."""
+        known = self._targets.get(target.key)
+        if known is None or known.uid != target.uid or known.resource_version <= target.resource_version:
+            self._targets[target.key] = target
+
+    def forget_target(self, key: Key) -> None:
+        """The Deployment is gone."""
+        self._targets.pop(key, None)
+
+    def target(self, key: Key) -> Target | None:
+        """The Deployment as last seen."""
+        return self._targets.get(key)
+
+    def owner_of(self, target: Key) -> Key | None:
+        """The WorkQueue that may scale the Deployment: the oldest of those that name it."""
+        claims = [
+            (tracked.spec.created, str(tracked.key), tracked.key)
+            for tracked in self._workqueues.values()
+            if isinstance(tracked.spec, WorkQueue) and tracked.spec.target == target
+        ]
+        return min(claims)[2] if claims else None
+
+
+def _parsed(body: Mapping[str, Any]) -> WorkQueue | InvalidSpec:
+    try:
+        return parse(body)
+    except InvalidSpec as error:
+        return error
+
+
+def _key(body: Mapping[str, Any]) -> Key:
+    return Key(body["metadata"]["namespace"], body["metadata"]["name"])
