@@ -29,7 +29,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{- /* What the operator does in a namespace that it serves; each rule is a call in its code. */ -}}
 {{- define "workqueue-operator.rules" -}}
-# What is wanted
+# What is wanted: kopf's watch; get: one object, for explain
 - apiGroups: [workqueue.dev]
   resources: [workqueues]
   verbs: [get, list, watch]
@@ -37,10 +37,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [workqueue.dev]
   resources: [workqueues/status]
   verbs: [patch]
-# The target, its rollout and its selector
+# The targets: size, rollout and selector; kopf's watch, get: after a conflict
 - apiGroups: [apps]
   resources: [deployments]
-  verbs: [get]
+  verbs: [get, list, watch]
 # The one thing that is scaled
 - apiGroups: [apps]
   resources: [deployments/scale]

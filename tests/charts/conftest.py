@@ -1,0 +1,73 @@
+"""Fixtures for the charts' tests: helm itself renders, so that what is tested is what a user installs."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+CHARTS = Path(__file__).parents[2] / "charts"
+
+Manifest = dict[str, Any]
+
+
+class Helm:
+    """The helm program; the answers of a render are lists of objects in the order of the output."""
+
+    def __init__(self, program: str, directory: Path) -> None:
+        self._program = program
+        self._values = directory / "values.json"  # YAML is a superset of JSON
+
+    def run(self, *arguments: str, values: Manifest | None = None) -> subprocess.CompletedProcess[str]:
+        """Run helm, with values as a user's values file would give them."""
+        self._values.write_text(json.dumps(values or {}))
+        command = [self._program, *arguments, "--values", str(self._values)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def template(self, chart: str, values: Manifest | None = None, *, release: str = "thumbnails") -> list[Manifest]:
+        """The objects that an install would create in the namespace demo."""
+        answer = self.run("template", release, str(CHARTS / chart), "--namespace", "demo", values=values)
+        assert answer.returncode == 0, answer.stderr
+        return [item for item in yaml.safe_load_all(answer.stdout) if item]
+
+    def refusal(self, chart: str, values: Manifest) -> str:
+        """The error of values that must not be accepted."""
+        answer = self.run("template", "thumbnails", str(CHARTS / chart), values=values)
+        assert answer.returncode != 0, f"accepted: {values}"
+        return answer.stderr
+
+    def notes(self, chart: str, values: Manifest | None = None) -> str:
+        """What a user reads after the install."""
+        answer = self.run(
+            *("install", "thumbnails", str(CHARTS / chart), "--namespace", "demo", "--dry-run=client"), values=values
+        )
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout.partition("NOTES:")[2]
+
+
+@pytest.fixture
+def helm(tmp_path: Path) -> Helm:
+    """Helm, from HELM or from PATH; without it these tests fail in CI and are skipped elsewhere."""
+    program = os.environ.get("HELM") or shutil.which("helm")
+    if program:
+        return Helm(program, tmp_path)
+    reason = "helm is not there: put it on PATH or its path into HELM"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def one() -> Callable[[list[Manifest], str], Manifest]:
+    """Pick the only object of a kind."""
+
+    def pick(objects: list[Manifest], kind: str) -> Manifest:
+        (found,) = [item for item in objects if item["kind"] == kind]
+        return found
+
+    return pick

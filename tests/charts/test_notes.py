@@ -1,0 +1,41 @@
+"""What helm prints after an install: the next step, and a warning where something will surprise."""
+
+BROKER = {"broker": {"secretName": "rabbitmq"}}
+
+
+def test_operator_says_the_next_steps(helm):
+    notes = helm.notes("workqueue-operator")
+    assert "rollout status deployment/thumbnails-workqueue-operator" in notes
+    assert "kubectl create secret generic rabbitmq" in notes
+    assert "helm install thumbnails charts/workqueue --set broker.secretName=rabbitmq" in notes
+    assert "the whole cluster" in notes
+    assert "blue, green" in helm.notes("workqueue-operator", {"watchNamespaces": ["blue", "green"]})
+
+
+def test_operator_says_what_an_uninstall_does_to_workqueues(helm):
+    assert "leaves the definition of WorkQueue" in helm.notes("workqueue-operator")
+    assert "deletes the definition of WorkQueue" in helm.notes("workqueue-operator", {"crds": {"keep": False}})
+
+
+def test_a_monitor_without_labels_is_warned_about(helm):
+    for chart, field, values in (("workqueue-operator", "serviceMonitor", {}), ("workqueue", "podMonitor", BROKER)):
+        bare = helm.notes(chart, {**values, field: {"enabled": True}})
+        labelled = helm.notes(chart, {**values, field: {"enabled": True, "additionalLabels": {"release": "p"}}})
+        assert f"Set {field}.additionalLabels" in bare
+        assert "WARNING" not in labelled
+        assert "WARNING" not in helm.notes(chart, values)
+
+
+def test_queue_says_how_to_watch_it(helm):
+    notes = helm.notes("workqueue", {**BROKER, "queue": {"name": "task_queue"}})
+    assert "Queue task_queue" in notes
+    assert "thumbnails-worker, 0 to 50" in notes
+    assert "task_queue.dead" in notes
+    assert "get workqueue thumbnails --watch" in notes
+    assert "describe workqueue thumbnails" in notes
+
+
+def test_a_mode_that_does_not_scale_is_pointed_out(helm):
+    assert "mode is" not in helm.notes("workqueue", BROKER)
+    assert "mode is DryRun" in helm.notes("workqueue", {**BROKER, "mode": "DryRun"})
+    assert "mode is Paused" in helm.notes("workqueue", {**BROKER, "mode": "Paused"})

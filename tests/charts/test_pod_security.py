@@ -1,0 +1,52 @@
+"""Both charts' pods keep the restricted Pod Security Standard, and a bit more: nothing to write to but /tmp."""
+
+import pytest
+
+CHARTS = [("workqueue-operator", {}), ("workqueue", {"broker": {"secretName": "rabbitmq"}})]
+#: Volume types of the restricted standard.
+ALLOWED_VOLUMES = {
+    "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret",
+}  # fmt: skip
+
+
+@pytest.fixture(params=CHARTS, ids=[name for name, _ in CHARTS])
+def pod(request, helm, one):
+    """The pod's spec, with the defaults."""
+    return one(helm.template(*request.param), "Deployment")["spec"]["template"]["spec"]
+
+
+def test_restricted_standard(pod):
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(pod)
+    assert {kind for volume in pod["volumes"] for kind in volume if kind != "name"} <= ALLOWED_VOLUMES
+    for container in pod["containers"]:
+        context = container["securityContext"]
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert "privileged" not in context
+        assert all("hostPort" not in port for port in container["ports"])
+
+
+def test_root_is_read_only_and_tmp_is_not(pod):
+    (container,) = pod["containers"]
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
+    assert list(mounts) == ["/tmp"]
+    assert {"name": mounts["/tmp"], "emptyDir": {}} in pod["volumes"]
+
+
+def test_the_user_is_the_images_so_that_a_teams_own_image_may_have_another(pod):
+    assert "runAsUser" not in pod["securityContext"]
+    assert all("runAsUser" not in container["securityContext"] for container in pod["containers"])
+
+
+def test_workers_have_no_token_for_the_api_server(helm, one):
+    deployment = one(helm.template(*CHARTS[1]), "Deployment")
+    assert deployment["spec"]["template"]["spec"]["automountServiceAccountToken"] is False
+
+
+def test_the_operator_is_one_and_never_two(helm, one):
+    spec = one(helm.template(*CHARTS[0]), "Deployment")["spec"]
+    assert spec["replicas"] == 1
+    assert spec["strategy"] == {"type": "Recreate"}
