@@ -1,0 +1,58 @@
+"""Hypothesis strategies for what the decision looks at."""
+
+from hypothesis import strategies as st
+from workqueue_operator.history import History
+from workqueue_operator.resource import Fallback, ScalingPolicy
+from workqueue_operator.scaling import Counts, ManualSize, Rates, Situation, Unknown, Workers
+
+counts = st.builds(
+    Counts,
+    messages_ready=st.integers(0, 2**31),
+    consumers=st.integers(1, 1000),
+    rates=st.none() | st.builds(Rates, st.floats(0, 1e5), st.floats(0, 1e5)),
+)
+unknowns = st.just(Unknown("Unavailable", "connection refused"))
+readings = counts | unknowns
+replicas = st.integers(0, 200)
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> ScalingPolicy:
+    """A policy whose minReplicas is at most its maxReplicas."""
+    least, most = sorted((draw(st.integers(0, 100)), draw(st.integers(0, 100))))
+    return ScalingPolicy(
+        min_replicas=least,
+        max_replicas=most,
+        messages_per_replica=draw(st.integers(1, 1000)),
+        drain_seconds=draw(st.none() | st.integers(1, 3600)),
+        scale_up_max_step=draw(st.integers(0, 20)),
+        scale_down_stabilization_seconds=draw(st.integers(0, 600)),
+        fallback=draw(st.none() | st.builds(Fallback, st.integers(1, 600), st.integers(0, 100))),
+    )
+
+
+@st.composite
+def workers(draw: st.DrawFn) -> Workers:
+    """A Deployment with any health."""
+    size = draw(replicas)
+    return Workers(
+        replicas=size,
+        ready=draw(st.integers(0, size)),
+        rolling_out=draw(st.booleans()),
+        removable=draw(st.none() | st.integers(0, size)),
+        failing=draw(st.none() | st.just("3 of 4 pods: CrashLoopBackOff")),
+    )
+
+
+manual_sizes = st.none() | st.builds(ManualSize, replicas, st.booleans(), st.just(300.0))
+situations = st.builds(Situation, readings, workers(), manual_sizes, st.booleans())
+
+
+@st.composite
+def histories(draw: st.DrawFn, window_seconds: float = 600.0) -> History:
+    """A history that grew by remembering, up to the time 1,000,000."""
+    history, now = History(), 1_000_000.0 - draw(st.floats(0, 5000))
+    for pause, wish, known in draw(st.lists(st.tuples(st.floats(0.1, 300), replicas, st.booleans()), max_size=20)):
+        history = history.remember(now, wish, window_seconds, known=known)
+        now = min(now + pause, 1_000_000.0)
+    return history

@@ -1,0 +1,214 @@
+"""The decision, rule by rule."""
+
+from dataclasses import replace
+
+import pytest
+from workqueue_operator.history import History
+from workqueue_operator.resource import Fallback, ScalingPolicy
+from workqueue_operator.scaling import (
+    Counts,
+    ManualSize,
+    Rates,
+    Reason,
+    ScalingDecision,
+    Situation,
+    Unknown,
+    Workers,
+    decide,
+)
+
+POLICY = ScalingPolicy(min_replicas=0, max_replicas=50, messages_per_replica=5, scale_down_stabilization_seconds=60)
+AWAY = Unknown("Unavailable", "connection refused")
+NOW = 10_000.0
+#: A history that has watched a quiet queue for longer than every window here.
+QUIET = History().remember(NOW - 1000, 0, 60, known=True).remember(NOW - 0.2, 0, 60, known=True)
+
+
+def decided(
+    reading: Counts | Unknown,
+    workers: Workers,
+    history: History = QUIET,
+    policy: ScalingPolicy = POLICY,
+    **more: object,
+) -> ScalingDecision:
+    return decide(policy, Situation(reading, workers, **more), history, NOW)  # type: ignore[arg-type]
+
+
+def ready(messages: int, consumers: int = 1) -> Counts:
+    return Counts(messages, consumers)
+
+
+def test_nothing_waiting_and_nobody_working_is_steady() -> None:
+    assert decided(ready(0, 0), Workers(0, 0)).reason is Reason.STEADY
+
+
+def test_one_message_wakes_one_worker() -> None:
+    decision = decided(ready(1), Workers(0, 0))
+    assert (decision.replicas, decision.reason) == (1, Reason.BACKLOG)
+
+
+def test_a_burst_is_answered_in_one_step() -> None:
+    decision = decided(ready(30), Workers(0, 0))
+    assert (decision.replicas, decision.reason) == (6, Reason.BACKLOG)
+    assert decision.message == "0 -> 6: 30 ready / 5 per replica = 6"
+
+
+def test_part_of_a_workers_share_needs_a_whole_worker() -> None:
+    assert decided(ready(31), Workers(0, 0)).replicas == 7
+
+
+def test_max_replicas_bounds_the_size() -> None:
+    decision = decided(ready(10_000), Workers(0, 0))
+    assert decision.replicas == 50
+    assert decided(ready(10_000), Workers(50, 50)).reason is Reason.AT_MAX_REPLICAS
+
+
+def test_min_replicas_is_kept_without_any_message() -> None:
+    policy = replace(POLICY, min_replicas=3)
+    assert decided(ready(0), Workers(0, 0), policy=policy).replicas == 3
+    assert decided(ready(0), Workers(3, 3), policy=policy).reason is Reason.AT_MIN_REPLICAS
+
+
+def test_max_step_limits_growth() -> None:
+    policy = replace(POLICY, scale_up_max_step=4)
+    decision = decided(ready(100), Workers(2, 2), policy=policy)
+    assert (decision.replicas, decision.wanted, decision.reason) == (6, 20, Reason.STEP_LIMITED)
+
+
+def test_an_unknown_queue_holds_the_workers() -> None:
+    decision = decided(AWAY, Workers(7, 7))
+    assert (decision.replicas, decision.reason) == (7, Reason.QUEUE_UNKNOWN)
+    assert "connection refused" in decision.message
+
+
+def test_an_unknown_queue_still_gets_min_replicas() -> None:
+    assert decided(AWAY, Workers(0, 0), policy=replace(POLICY, min_replicas=2)).replicas == 2
+
+
+@pytest.mark.parametrize("current", [0, 1])
+def test_fallback_lifts_the_workers_once_the_queue_was_unknown_for_long(current: int) -> None:
+    policy = replace(POLICY, fallback=Fallback(after_seconds=60, replicas=2))
+    since = History().remember(NOW - 60, current, 60, known=False)
+    assert decided(AWAY, Workers(current, current), since, policy).replicas == 2
+    just_before = History().remember(NOW - 59, current, 60, known=False)
+    assert decided(AWAY, Workers(current, current), just_before, policy).reason is Reason.QUEUE_UNKNOWN
+
+
+def test_fallback_never_lowers() -> None:
+    policy = replace(POLICY, fallback=Fallback(after_seconds=60, replicas=2))
+    since = History().remember(NOW - 600, 9, 60, known=False)
+    decision = decided(AWAY, Workers(9, 9), since, policy)
+    assert (decision.replicas, decision.reason) == (9, Reason.FALLBACK)
+
+
+def test_nothing_ready_and_no_consumers_while_workers_are_ready_is_unknown() -> None:
+    """A quorum queue without a leader answers 0 and 0."""
+    decision = decided(Counts(0, 0), Workers(4, 4, removable=4))
+    assert (decision.replicas, decision.reason) == (4, Reason.QUEUE_UNKNOWN)
+
+
+def test_nothing_ready_and_no_consumers_while_no_worker_is_ready_is_an_empty_queue() -> None:
+    assert decided(Counts(0, 0), Workers(4, 0, removable=4)).replicas == 0
+
+
+def test_the_window_holds_the_highest_wish() -> None:
+    history = QUIET.remember(NOW - 59, 8, 60, known=True).remember(NOW - 1, 0, 60, known=True)
+    decision = decided(ready(0), Workers(8, 8, removable=8), history)
+    assert (decision.replicas, decision.reason) == (8, Reason.STABILIZED)
+
+
+def test_after_the_window_the_workers_go_in_one_step_to_zero() -> None:
+    decision = decided(ready(0), Workers(8, 8, removable=8))
+    assert (decision.replicas, decision.reason) == (0, Reason.DRAINED)
+
+
+def test_the_step_down_stops_at_the_windows_highest_wish() -> None:
+    history = QUIET.remember(NOW - 30, 5, 60, known=True)
+    assert decided(ready(0), Workers(8, 8, removable=8), history).replicas == 5
+
+
+def test_no_shrink_before_a_whole_window_was_watched() -> None:
+    history = History().remember(NOW - 59, 0, 60, known=True)
+    decision = decided(ready(0), Workers(8, 8, removable=8), history)
+    assert (decision.replicas, decision.reason) == (8, Reason.FIRST_WINDOW)
+
+
+def test_an_outage_counts_as_a_wish_for_what_is_there() -> None:
+    """What was wanted during the outage is not known, so the window starts anew after it."""
+    history = QUIET.remember(NOW - 30, 8, 60, known=False).remember(NOW - 29, 0, 60, known=True)
+    assert decided(ready(0), Workers(8, 8, removable=8), history).replicas == 8
+
+
+def test_no_shrink_during_a_rollout() -> None:
+    decision = decided(ready(0), Workers(8, 8, rolling_out=True, removable=8))
+    assert (decision.replicas, decision.reason) == (8, Reason.ROLLOUT)
+
+
+def test_growth_goes_on_during_a_rollout() -> None:
+    assert decided(ready(100), Workers(8, 8, rolling_out=True)).replicas == 20
+
+
+def test_workers_that_were_not_asked_are_busy() -> None:
+    decision = decided(ready(0), Workers(8, 8, removable=None))
+    assert (decision.replicas, decision.reason, decision.ask_workers) == (8, Reason.WORKERS_BUSY, True)
+
+
+def test_only_idle_workers_go() -> None:
+    decision = decided(ready(0), Workers(8, 8, removable=3))
+    assert (decision.replicas, decision.reason, decision.ask_workers) == (5, Reason.WORKERS_BUSY, False)
+
+
+def test_failing_workers_stop_growth() -> None:
+    decision = decided(ready(100), Workers(4, 0, failing="4 of 4 pods: CrashLoopBackOff"))
+    assert (decision.replicas, decision.reason) == (4, Reason.WORKERS_FAILING)
+    assert "CrashLoopBackOff" in decision.message
+
+
+def test_failing_workers_do_not_stop_a_shrink() -> None:
+    assert decided(ready(0), Workers(4, 0, failing="4 of 4 pods: CrashLoopBackOff", removable=4)).replicas == 0
+
+
+def test_paused_leaves_the_deployment_alone_and_tells_what_it_would_do() -> None:
+    decision = decided(ready(100), Workers(2, 2), paused=True)
+    assert (decision.replicas, decision.reason) == (2, Reason.PAUSED)
+    assert "100 ready / 5 per replica = 20" in decision.message
+
+
+def test_a_size_raised_by_hand_is_kept_as_the_least() -> None:
+    manual = ManualSize(10, raised=True, kept_seconds=300)
+    kept = decided(ready(0), Workers(10, 10, removable=10), manual=manual)
+    assert (kept.replicas, kept.reason) == (10, Reason.SCALED_MANUALLY)
+    assert decided(ready(100), Workers(10, 10), manual=manual).replicas == 20
+
+
+def test_a_size_lowered_by_hand_is_kept_as_the_most() -> None:
+    manual = ManualSize(1, raised=False, kept_seconds=300)
+    assert decided(ready(100), Workers(1, 1), manual=manual).replicas == 1
+    assert decided(ready(0), Workers(1, 1, removable=1), manual=manual).replicas == 0
+
+
+def test_drain_seconds_uses_littles_law() -> None:
+    policy = replace(POLICY, drain_seconds=60)
+    reading = Counts(600, 1, Rates(arrivals_per_second=2.0, service_seconds=1.5))
+    decision = decided(reading, Workers(0, 0), policy=policy)
+    assert decision.replicas == 18  # 1.5 s x (2/s + 600/60 s)
+    assert "1.5 s a task x (2 new/s + 600 ready / 60 s) = 18" in decision.message
+
+
+def test_drain_seconds_without_rates_falls_back_to_messages_per_replica_and_says_so() -> None:
+    decision = decided(ready(10), Workers(0, 0), policy=replace(POLICY, drain_seconds=60))
+    assert decision.replicas == 2
+    assert "no rates known" in decision.message
+
+
+def test_workers_that_just_keep_up_are_kept_by_the_arrival_rate() -> None:
+    """Nothing waits, yet ten workers' worth of tasks arrives all the time."""
+    policy = replace(POLICY, drain_seconds=60)
+    reading = Counts(0, 10, Rates(arrivals_per_second=10.0, service_seconds=1.0))
+    assert decided(reading, Workers(10, 10, removable=10), policy=policy).reason is Reason.STEADY
+
+
+def test_a_service_time_is_at_most_the_task_timeout() -> None:
+    policy = replace(POLICY, drain_seconds=60, task_timeout_seconds=10, max_replicas=1000)
+    reading = Counts(0, 1, Rates(arrivals_per_second=1.0, service_seconds=1e6))
+    assert decided(reading, Workers(0, 0), policy=policy).replicas == 10

@@ -1,0 +1,110 @@
+"""What holds for every decision."""
+
+from dataclasses import replace
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from strategies import counts, histories, policies, situations
+from workqueue_operator.history import History
+from workqueue_operator.resource import ScalingPolicy
+from workqueue_operator.scaling import Counts, Reason, Situation, Unknown, Workers, decide, readable
+
+NOW = 1_000_000.0
+
+
+@given(policies(), situations, histories())
+def test_it_never_leaves_the_range_of_what_is_there_and_the_bounds(
+    policy: ScalingPolicy, situation: Situation, history: History
+) -> None:
+    current = situation.workers.replicas
+    sizes = (current, policy.min_replicas, policy.max_replicas)
+    if situation.manual:
+        sizes += (situation.manual.replicas,)
+    assert min(sizes) <= decide(policy, situation, history, NOW).replicas <= max(sizes)
+
+
+@given(policies(), situations, histories())
+def test_it_never_grows_past_max_replicas(policy: ScalingPolicy, situation: Situation, history: History) -> None:
+    assume(situation.manual is None)
+    decision = decide(policy, situation, history, NOW)
+    assert decision.replicas <= max(policy.max_replicas, situation.workers.replicas)
+
+
+@given(policies(), situations, histories())
+def test_it_never_shrinks_by_more_than_the_idle_workers(
+    policy: ScalingPolicy, situation: Situation, history: History
+) -> None:
+    assume(situation.manual is None)
+    gone = situation.workers.replicas - decide(policy, situation, history, NOW).replicas
+    assert gone <= (situation.workers.removable or 0)
+
+
+@given(policies(), situations, histories())
+def test_it_never_shrinks_on_an_unknown_reading(policy: ScalingPolicy, situation: Situation, history: History) -> None:
+    assume(isinstance(readable(situation.reading, situation.workers), Unknown))
+    assert decide(policy, situation, history, NOW).replicas >= situation.workers.replicas
+
+
+@given(policies(), situations, histories())
+def test_it_never_shrinks_below_the_windows_highest_wish(
+    policy: ScalingPolicy, situation: Situation, history: History
+) -> None:
+    assume(situation.manual is None)
+    highest = history.highest_wish(NOW, policy.scale_down_stabilization_seconds)
+    floor = min(situation.workers.replicas, highest)
+    assert decide(policy, situation, history, NOW).replicas >= floor
+
+
+@given(policies(), situations, histories())
+def test_it_never_shrinks_before_one_whole_window(
+    policy: ScalingPolicy, situation: Situation, history: History
+) -> None:
+    assume(situation.manual is None and history.watched_since is not None)
+    fresh = replace(history, watched_since=NOW - policy.scale_down_stabilization_seconds + 0.5)
+    assume(policy.scale_down_stabilization_seconds > 0)
+    assert decide(policy, situation, fresh, NOW).replicas >= situation.workers.replicas
+
+
+@given(policies(), situations, histories(), st.integers(0, 2**20))
+def test_more_waiting_messages_never_mean_fewer_workers(
+    policy: ScalingPolicy, situation: Situation, history: History, more: int
+) -> None:
+    reading = situation.reading
+    assume(isinstance(reading, Counts))
+    assert isinstance(reading, Counts)
+    fuller = replace(situation, reading=replace(reading, messages_ready=reading.messages_ready + more))
+    before, after = (decide(policy, one, history, NOW).replicas for one in (situation, fuller))
+    assert after >= before
+
+
+@given(policies(), situations, histories())
+def test_asking_twice_answers_the_same(policy: ScalingPolicy, situation: Situation, history: History) -> None:
+    assert decide(policy, situation, history, NOW) == decide(policy, situation, history, NOW)
+
+
+@given(policies(), counts, st.integers(0, 100), histories())
+def test_once_applied_the_decision_is_final(
+    policy: ScalingPolicy, reading: Counts, size: int, history: History
+) -> None:
+    """Deciding again about the Deployment that was just scaled changes nothing more, but for a step limit."""
+    first = decide(policy, Situation(reading, Workers(size, 0, removable=size)), history, NOW)
+    again = decide(policy, Situation(reading, Workers(first.replicas, 0, removable=first.replicas)), history, NOW)
+    assert again.replicas == first.replicas or first.reason is Reason.STEP_LIMITED
+
+
+@given(policies(), situations, histories())
+def test_the_message_is_one_line_with_numbers(policy: ScalingPolicy, situation: Situation, history: History) -> None:
+    message = decide(policy, situation, history, NOW).message
+    assert "\n" not in message
+    assert any(character.isdigit() for character in message)
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 100), st.integers(0, 100)), min_size=1, max_size=50), st.integers(1, 600))
+def test_the_history_keeps_the_windows_maximum(steps: list[tuple[float, int]], window: int) -> None:
+    """The compact form answers as the whole list of wishes would."""
+    history, now, wishes = History(), 0.0, []
+    for pause, wish in steps:
+        now += pause
+        history = history.remember(now, wish, window, known=True)
+        wishes.append((now, wish))
+    assert history.highest_wish(now, window) == max(wish for time, wish in wishes if now - time < window)
