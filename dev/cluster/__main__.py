@@ -1,0 +1,127 @@
+"""`python3 dev/cluster up|down|status|env|base|load`: a one-node Kubernetes on this machine, for tests and the demo.
+
+It is for machines without a cluster. Whoever sets KUBE_CONTEXT never comes here.
+"""
+
+import argparse
+import fcntl
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from base_images import DEBIAN_IMAGES, ensure_debian_image, ensure_pause_image, remove_partial_archives
+from console import ClusterError, say, step
+from debian import install_packages
+from image_loading import load
+from leftovers import remove_leftovers
+from lifecycle import PROGRAMS, is_up, start_cluster
+from node_program import bin_folder, build_node_program
+from places import NAME, Places, places
+from processes import saved
+
+
+def up(here: Places) -> None:
+    install_packages(here)
+    remove_partial_archives(here)
+    programs = build_node_program(here)
+    ensure_pause_image(here)
+    if is_up(here):
+        say("The local cluster is already up.")
+    else:
+        with step("Starting the local cluster"):
+            start_cluster(here, programs)
+    print(here.kubeconfig)
+
+
+def down(here: Places) -> None:
+    with step("Stopping the local cluster"):
+        remove_leftovers(here)
+
+
+def status(here: Places) -> bool:
+    alive = {process.name: process.pid for process in saved(here) if process.alive}
+    for name in PROGRAMS:
+        print(f"{name:24} {f'pid {alive[name]}' if name in alive else 'not running'}")
+    ready = is_up(here)
+    print(f"{'node':24} {'ready' if ready else 'not ready'}")
+    print(f"{'kubeconfig':24} {here.kubeconfig}\n{'logs':24} {here.logs}\n{'cache':24} {here.cache}")
+    return ready
+
+
+def print_environment(here: Places) -> None:
+    """For `eval "$(python3 dev/cluster env)"`: kubectl, helm and a kubeconfig of their own."""
+    print(f'export PATH="{bin_folder(here)}:$PATH"')
+    print(f'export KUBECONFIG="{here.kubeconfig}"')
+    print(f'export KUBE_CONTEXT="{NAME}"')
+
+
+def base(here: Places, names: list[str]) -> None:
+    install_packages(here)
+    for name in names:
+        print(ensure_debian_image(here, DEBIAN_IMAGES[name]))
+
+
+@contextmanager
+def alone(here: Places) -> Iterator[None]:
+    """Two runs at once would undo each other's work, so the second waits."""
+    if os.geteuid() != 0:
+        raise ClusterError("the local cluster needs root: run this as root, or set KUBE_CONTEXT to a cluster you have")
+    here.home.mkdir(parents=True, exist_ok=True)
+    here.cache.mkdir(parents=True, exist_ok=True)
+    with here.lock.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("Waiting for another run of this command to end …")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python3 dev/cluster", description="A one-node Kubernetes on this machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="build what is missing, start the cluster, print the path of its kubeconfig")
+    commands.add_parser("down", help="stop it and remove what runs; what was built and loaded stays for the next time")
+    commands.add_parser("status", help="tell what runs and where its logs are; exit 1 when it is not ready")
+    commands.add_parser("env", help='print settings for a shell: eval "$(python3 dev/cluster env)"')
+    bases = commands.add_parser("base", help="make base images if they are missing, print their names")
+    bases.add_argument("name", nargs="+", choices=sorted(DEBIAN_IMAGES))
+    loading = commands.add_parser("load", help="load images from buildah's store into the cluster")
+    loading.add_argument("reference", nargs="+")
+    return parser.parse_args()
+
+
+def main() -> int:
+    chosen, here = arguments(), places()
+    try:
+        if chosen.command == "status":
+            return 0 if status(here) else 1
+        if chosen.command == "env":
+            print_environment(here)
+            return 0
+        with alone(here):
+            perform(here, chosen)
+    except ClusterError as error:
+        say(f"Error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("Interrupted. Run it again to go on from here.")
+        return 130
+    return 0
+
+
+def perform(here: Places, chosen: argparse.Namespace) -> None:
+    match chosen.command:
+        case "up":
+            up(here)
+        case "down":
+            down(here)
+        case "base":
+            base(here, chosen.name)
+        case "load":
+            load(here, chosen.reference)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""Finds and removes what an earlier start left behind, however it ended: processes, pods, mounts, interfaces, folders.
+
+Rule: only what is provably ours goes: saved pids with their start time, our cgroup, shims on our socket, mounts below
+our home, our interfaces. `down` and every fresh `up` call it.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+from pathlib import Path
+
+from console import ClusterError
+from containerd import containers, ctr
+from network import remove_network
+from places import Places
+from pod_cgroup import end_pods, remove_cgroup
+from processes import saved, stop
+from programs import run, succeeds
+
+CLEAN = "stopped-cleanly"
+
+
+def remove_leftovers(places: Places) -> None:
+    """Stop everything, then remove it. A containerd that still runs is asked to forget its pods first, so that its
+    unpacked images can be used again; one that was killed loses them."""
+    running = saved(places)
+    clean = any(process.name == "containerd" and process.alive for process in running)
+    stop([process for process in running if process.name != "containerd"])
+    end_pods()
+    if clean and forget_containers(places):
+        (places.image_store / CLEAN).touch()
+    stop(running)
+    end_shims(places)
+    unmount_below(places.home)
+    remove_network()
+    remove_cgroup()
+    remove_folders(places)
+
+
+def end_shims(places: Places) -> None:
+    """Shims are daemons that containerd leaves running; ours carry the path of our socket in their command line."""
+    socket = str(places.containerd_socket).encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it ended meanwhile
+        if words[0].endswith(b"containerd-shim-runc-v2") and socket in words:
+            kill(int(folder.name))
+
+
+def kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def forget_containers(places: Places) -> bool:
+    """Whether containerd holds no container any more."""
+    try:
+        if left := containers(places):
+            ctr(places, "containers", "delete", *left)
+        return not containers(places)
+    except ClusterError:
+        return False  # then the next start unpacks its images again
+
+
+def unmount_below(folder: Path) -> None:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    points = [line.split()[4].encode().decode("unicode_escape") for line in lines]
+    for point in sorted((point for point in points if point.startswith(f"{folder}/")), reverse=True):
+        if not succeeds(["umount", point]):
+            run(["umount", "--lazy", point])
+
+
+def remove_folders(places: Places) -> None:
+    for link in Path("/var/log/containers").glob("*.log"):
+        if link.is_symlink() and str(link.readlink()).startswith(f"{places.home}/"):
+            link.unlink()
+    for folder in places.home.glob("start-*"):
+        shutil.rmtree(folder)
+    places.current.unlink(missing_ok=True)
+    if not (places.image_store / CLEAN).exists():
+        shutil.rmtree(places.image_store, ignore_errors=True)

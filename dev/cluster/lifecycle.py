@@ -1,0 +1,155 @@
+"""Starts the cluster in the order in which its programs need each other, and tells whether it runs.
+
+Rule: every wait is for a fact (a health answer, a ready node) with a deadline; one that passes names the log to read.
+"""
+
+import json
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import containerd
+import control_plane
+from base_images import ensure_pause_image
+from console import ClusterError, tail, until
+from control_plane import ETCD_URL, PORTS, Command
+from identities import Identities, create_identities, write_kubeconfig
+from image_loading import load
+from leftovers import CLEAN, remove_leftovers
+from network import API_URL, create_bridge, write_pod_network
+from node_program import bin_folder
+from places import NAME, Places
+from pod_cgroup import create_cgroup
+from processes import Started, check_alive, saved, start
+from programs import run
+
+READY_SECONDS = 90.0
+PROGRAMS = (
+    "etcd",
+    "containerd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "coredns",
+)
+
+
+def is_up(places: Places) -> bool:
+    """All programs run and the node is ready."""
+    alive = {process.name for process in saved(places) if process.alive}
+    return alive >= set(PROGRAMS) and answers(f"{API_URL}/readyz") and node_ready(places)
+
+
+def start_cluster(places: Places, programs: Path) -> None:
+    remove_leftovers(places)
+    folder = places.home / f"start-{int(time.time())}"
+    folder.mkdir(parents=True)
+    places.current.symlink_to(folder.name)
+    create_bridge()
+    create_cgroup()
+    made = create_identities(folder / "identities")
+    pause = ensure_pause_image(places)
+    begin(places, "etcd", control_plane.etcd(places), healthy=lambda: answers(f"{ETCD_URL}/health"))
+    start_containerd(places, pause)
+    start_api(places, programs, made)
+    start_node(places, programs, made)
+
+
+def start_containerd(places: Places, pause_image: str) -> None:
+    write_pod_network(places.current / "pod-network", places.current / "pod-addresses")
+    config = places.current / "containerd.toml"
+    pod_network = places.current.resolve() / "pod-network"
+    config.write_text(containerd.configuration(places, pause_image=pause_image, pod_network=pod_network))
+    (places.image_store / CLEAN).unlink(missing_ok=True)
+    begin(places, "containerd", ["containerd", "--config", config], healthy=lambda: containerd_answers(places))
+    load(places, [pause_image])
+
+
+def start_api(places: Places, programs: Path, made: Identities) -> None:
+    command = control_plane.apiserver(programs, made)
+    begin(places, "kube-apiserver", command, healthy=lambda: answers(f"{API_URL}/readyz"))
+    write_kubeconfig(made, "admin", places.kubeconfig)
+
+
+def start_node(places: Places, programs: Path, made: Identities) -> None:
+    """These need only the API server, so they start together and are waited for afterwards."""
+    commands: Mapping[str, Command] = {
+        "kube-controller-manager": control_plane.controller_manager(programs, made),
+        "kube-scheduler": control_plane.scheduler(programs, made),
+        "kubelet": control_plane.kubelet(programs, made, places),
+        "kube-proxy": control_plane.proxy(programs, made, places),
+        "coredns": control_plane.coredns(programs, made, places),
+    }
+    started = {name: start(places, name, command) for name, command in commands.items()}
+    for name, process in started.items():
+        wait(places, process, healthy=partial(answers, health_url(name)))
+    wait(places, started["kubelet"], healthy=lambda: node_ready(places))
+    wait(places, started["kube-controller-manager"], healthy=lambda: accounts_ready(places))
+
+
+def begin(places: Places, name: str, command: Command, *, healthy: Callable[[], bool]) -> None:
+    wait(places, start(places, name, command), healthy=healthy)
+
+
+def wait(places: Places, process: Started, *, healthy: Callable[[], bool]) -> None:
+    log = places.logs / f"{process.name}.log"
+    until(
+        healthy,
+        seconds=READY_SECONDS,
+        check=lambda: check_alive(places, process),
+        otherwise=lambda: f"{process.name} was not ready after {READY_SECONDS:.0f} s. Its log is {log}:\n{tail(log)}",
+    )
+
+
+def health_url(name: str) -> str:
+    scheme = "https" if name in ("kube-controller-manager", "kube-scheduler") else "http"
+    return f"{scheme}://127.0.0.1:{PORTS[name]}/{'ready' if name == 'coredns' else 'healthz'}"
+
+
+def answers(url: str) -> bool:
+    """Whether a program says that it is well. Its certificate does not matter for that."""
+    trusting = ssl.create_default_context()
+    trusting.check_hostname = False
+    trusting.verify_mode = ssl.CERT_NONE
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trusting))
+    try:
+        with opener.open(url, timeout=3) as answer:
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def containerd_answers(places: Places) -> bool:
+    try:
+        containerd.images(places)
+    except ClusterError:
+        return False
+    return True
+
+
+def kubectl(places: Places, *words: str) -> str:
+    return run([bin_folder(places) / "kubectl", f"--kubeconfig={places.kubeconfig}", "--request-timeout=5s", *words])
+
+
+def node_ready(places: Places) -> bool:
+    try:
+        node = json.loads(kubectl(places, "get", "node", NAME, "--output=json"))
+    except ClusterError:
+        return False
+    conditions = {condition["type"]: condition["status"] for condition in node["status"].get("conditions", [])}
+    return conditions.get("Ready") == "True" and not node["spec"].get("taints")
+
+
+def accounts_ready(places: Places) -> bool:
+    """Pods are refused until their namespace has its default service account."""
+    try:
+        kubectl(places, "get", "serviceaccount", "default", "--namespace=default")
+    except ClusterError:
+        return False
+    return True

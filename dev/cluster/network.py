@@ -1,0 +1,57 @@
+"""The addresses of the cluster, and the node's own bridge.
+
+Rule: all names of interfaces and networks are ours alone, so that removing them can hit nobody else's.
+"""
+
+import json
+from pathlib import Path
+
+from places import NAME
+from programs import run, succeeds
+
+BRIDGE = "workqueue0"
+NODE_IP = "10.245.0.1"
+SERVICE_RANGE = "10.96.0.0/16"
+KUBERNETES_SERVICE_IP = "10.96.0.1"
+POD_RANGE = "10.244.0.0/22"
+CLUSTER_DOMAIN = "cluster.local"
+API_PORT = 16443
+API_URL = f"https://{NODE_IP}:{API_PORT}"
+
+
+def create_bridge() -> None:
+    """The node's address lies on a bridge: the kubelet refuses a loopback address, and some kernels lack dummies."""
+    if not succeeds(["ip", "link", "show", BRIDGE]):
+        run(["ip", "link", "add", BRIDGE, "type", "bridge"])
+    run(["ip", "address", "replace", f"{NODE_IP}/24", "dev", BRIDGE])
+    run(["ip", "link", "set", BRIDGE, "up"])
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1\n")
+
+
+def remove_network() -> None:
+    """Remove the bridge and kube-proxy's rules; pods' interfaces went with their namespaces."""
+    if succeeds(["ip", "link", "show", BRIDGE]):
+        run(["ip", "link", "delete", BRIDGE])
+    for family in ("ip", "ip6"):
+        if succeeds(["nft", "list", "table", family, "kube-proxy"]):
+            run(["nft", "delete", "table", family, "kube-proxy"])
+    for leftover in Path("/var/lib/cni/results").glob(f"{NAME}-*"):
+        leftover.unlink(missing_ok=True)
+
+
+def write_pod_network(folder: Path, addresses: Path) -> None:
+    """Each pod gets a cable of its own to the host: on a shared bridge, answers from a service's pod would bypass the
+    address translation of the kernel."""
+    folder.mkdir()
+    ptp = {
+        "type": "ptp",
+        "ipMasq": False,
+        "ipam": {
+            "type": "host-local",
+            "ranges": [[{"subnet": POD_RANGE}]],
+            "routes": [{"dst": "0.0.0.0/0"}],
+            "dataDir": str(addresses),
+        },
+    }
+    network = {"cniVersion": "1.0.0", "name": NAME, "plugins": [ptp]}
+    (folder / "10-workqueue.conflist").write_text(json.dumps(network, indent=2))
