@@ -1,0 +1,28 @@
+"""One message as this worker received it: a value, parsed once at the border to AMQP."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message, and what is needed to settle it."""
+
+    #: The connection it came over, counted from 1; a settlement over another one would hit a foreign message.
+    epoch: int
+    #: The channel's number for it; valid in its epoch only.
+    delivery_tag: int
+    redelivered: bool
+    body: bytes
+    headers: Mapping[str, object]
+    message_id: str | None
+    content_type: str | None
+    #: Unix time in seconds; None when the producer did not say.
+    enqueued_time: float | None
+    #: The library's own properties, passed on to copies untouched.
+    properties: object
+
+    @property
+    def fingerprint(self) -> tuple[str, int] | None:
+        """Tells this task from others, for as long as this process lives; None without a message id."""
+        return None if self.message_id is None else (self.message_id, hash(self.body))

@@ -1,0 +1,65 @@
+"""The log: to stderr, as text or as one JSON object a line; and its one line for each task.
+
+Extra fields of a record (logger.info(…, extra={"fields": {…}})) become JSON keys, or key=value at the line's end.
+"""
+
+import json
+import logging
+import sys
+import time
+import traceback
+from enum import StrEnum
+from typing import Any
+
+
+class LogFormat(StrEnum):
+    """The values of LOG_FORMAT."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class _TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = f"{self.formatTime(record)} {record.levelname:7} {record.getMessage()}"
+        fields = " ".join(f"{name}={_plain(value)}" for name, value in _fields(record).items())
+        return "\n".join(part for part in (f"{line} {fields}".rstrip(), _exception(record)) if part)
+
+
+class _JsonFormatter(logging.Formatter):
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+    def format(self, record: logging.LogRecord) -> str:
+        values = {
+            "time": self.formatTime(record),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            values["exception"] = _exception(record)
+        return json.dumps(values, ensure_ascii=False, default=str)
+
+
+def configure(log_format: LogFormat) -> None:
+    """Send the program's log to stderr; the libraries' own only when something is wrong with them."""
+    formatter: logging.Formatter = _JsonFormatter() if log_format is LogFormat.JSON else _TextFormatter()
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # it logs each failure several times; ours say it once
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    return getattr(record, "fields", {})
+
+
+def _plain(value: object) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if not text or any(c in text for c in ' "=\n') else text
+
+
+def _exception(record: logging.LogRecord) -> str:
+    return "".join(traceback.format_exception(*record.exc_info)).rstrip() if record.exc_info else ""

@@ -1,0 +1,86 @@
+"""The worker's Prometheus metrics: every name, its meaning and its labels. The only importer of prometheus_client.
+
+Each series is there from the start, at zero. For a test: received = acked + requeued + dead-lettered + acks lost + in
+progress, as a delivery is counted in exactly one of them.
+"""
+
+from enum import StrEnum
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from workqueue_worker.settlement import DeadLetterReason, FailureReason
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+#: Seconds: from a no-op to an hour, as the library's own end at 10 s.
+_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+
+
+class RequeueCause(StrEnum):
+    """Why a delivery went back to the queue."""
+
+    RETRY = "retry"
+    SHUTDOWN = "shutdown"
+    #: A copy that counts an attempt which the broker does not count.
+    CRASH = "crash"
+    #: Received, not yet started when the connection was lost; the broker requeues it.
+    CONNECTION = "connection"
+
+
+class WorkerMetrics:
+    """All series of one worker; the methods say what happened."""
+
+    def __init__(self, queue: str) -> None:
+        disable_created_metrics()  # a second series for each, which nobody asks for
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._queue = queue
+        self._counters()
+        self._gauges()
+        self.task_duration = self._histogram("task_duration_seconds", "Seconds that a handler had a task.")
+        self.task_wait = self._histogram("task_wait_seconds", "Seconds from publish to the start of the first attempt.")
+
+    def _counters(self) -> None:
+        count = self._counter
+        self.received = count("tasks_received", "Deliveries from the broker.")
+        self.redelivered = count("tasks_redelivered", "Deliveries that the broker had given to a consumer before.")
+        self.acked = count("tasks_acked", "Deliveries acked as done.")
+        self.acks_lost = count(
+            "tasks_acks_lost", "Tasks whose settlement was lost with the connection; they come again."
+        )
+        self.reconnects = count("broker_reconnects", "Connections opened after the first.")
+        self.failed = self._counter_by("tasks_failed", "Failed attempts.", "reason", FailureReason)
+        self.requeued = self._counter_by("tasks_requeued", "Deliveries that went back.", "cause", RequeueCause)
+        self.dead_lettered = self._counter_by("tasks_dead_lettered", "Tasks parked.", "reason", DeadLetterReason)
+
+    def _gauges(self) -> None:
+        self.in_progress = self._gauge("tasks_in_progress", "Deliveries received and not yet settled.")
+        self.connected = self._gauge("broker_connected", "1 while the worker consumes from the broker.")
+        self.draining = self._gauge("worker_draining", "1 once the worker was told to leave.")
+
+    def page(self) -> bytes:
+        """What /metrics answers."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, text: str) -> Counter:
+        return Counter(name, text, ["queue"], namespace="workqueue", registry=self.registry).labels(self._queue)
+
+    def _counter_by(self, name: str, text: str, label: str, values: type[StrEnum]) -> dict[str, Counter]:
+        counter = Counter(name, text, ["queue", label], namespace="workqueue", registry=self.registry)
+        return {value: counter.labels(self._queue, value) for value in values}
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(name, text, ["queue"], namespace="workqueue", registry=self.registry).labels(self._queue)
+
+    def _histogram(self, name: str, text: str) -> Histogram:
+        histogram = Histogram(name, text, ["queue"], namespace="workqueue", buckets=_BUCKETS, registry=self.registry)
+        return histogram.labels(self._queue)

@@ -1,0 +1,233 @@
+"""Works on deliveries, one at a time in each task thread: arrival, handler, outcome, and the copy that it may need.
+
+The rules are settlement's; this carries them out and says the Result.
+"""
+
+import itertools
+import logging
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from workqueue_broker.backoff import full_jitter
+from workqueue_broker.errors import BrokerError
+
+from workqueue_worker import copy_headers
+from workqueue_worker.amqp import CopyRefused
+from workqueue_worker.copies import Copies
+from workqueue_worker.delivery import Delivery
+from workqueue_worker.finished_tasks import FinishedTasks
+from workqueue_worker.handlers import Handler
+from workqueue_worker.health import Health
+from workqueue_worker.metrics import RequeueCause, WorkerMetrics
+from workqueue_worker.result import Action, Counting, Result
+from workqueue_worker.running import Running, StopCause
+from workqueue_worker.settlement import (
+    Ack,
+    CountAgain,
+    Failed,
+    FailureReason,
+    Finished,
+    Outcome,
+    Park,
+    Rejected,
+    RetryLater,
+    RetryPolicy,
+    after,
+    attempts_before,
+    on_arrival,
+)
+from workqueue_worker.task import Task
+
+logger = logging.getLogger(__name__)
+
+#: Seconds; the longest wait between two attempts at a copy.
+COPY_WAIT_SECONDS = 10.0
+
+
+class Deliveries(Protocol):
+    """What the runner asks about a delivery in hand: consumer.Consumer."""
+
+    def is_stale(self, delivery: Delivery) -> bool: ...
+    def hold(self, delivery: Delivery, seconds: float, *, also_when_stopping: bool = False) -> None: ...
+
+
+@dataclass(frozen=True)
+class RunnerSettings:
+    """What the runner must know."""
+
+    queue: str
+    dead_letter_queue: str
+    policy: RetryPolicy
+    #: Seconds.
+    task_timeout: float
+    #: The name of this worker, for dead letters.
+    worker: str
+
+
+class Runner:
+    """Turns a delivery into a Result. Safe from several threads."""
+
+    def __init__(
+        self,
+        settings: RunnerSettings,
+        handler: Handler,
+        deliveries: Deliveries,
+        copies: Copies,
+        metrics: WorkerMetrics,
+        health: Health,
+    ) -> None:
+        self._settings = settings
+        self._handler = handler
+        self._deliveries = deliveries
+        self._copies = copies
+        self._metrics = metrics
+        self._health = health
+        self._finished = FinishedTasks()
+        self._process_id = os.getpid()
+
+    def run(self, running: Running) -> Result | None:
+        """Do what this delivery needs; None when somebody else has answered for it meanwhile."""
+        delivery = running.delivery
+        arrival = on_arrival(
+            delivery.headers,
+            redelivered=delivery.redelivered,
+            done_before=delivery in self._finished,
+            policy=self._settings.policy,
+        )
+        if isinstance(arrival, Ack):
+            return self._result(running, Action.ACK, "already done", self._metrics.acked)
+        if isinstance(arrival, CountAgain):
+            return self._count_again(running)
+        if isinstance(arrival, Park):
+            self._metrics.failed[FailureReason.CRASHED].inc()
+            return self._park(running, arrival, attempts=self._attempts_before(delivery))
+        return self._attempt(running)
+
+    def settle(self, running: Running, outcome: Outcome) -> Result:
+        """Carry out what follows from an outcome. The caller has claimed the delivery."""
+        if running.stop_cause is StopCause.SHUTDOWN and not isinstance(outcome, Finished):
+            counter = self._metrics.requeued[RequeueCause.SHUTDOWN]
+            return self._result(running, Action.HAND_BACK, "handed back", counter, "the worker must leave")
+        self._observe(running, outcome)
+        attempts = self._attempts_before(running.delivery) + 1
+        settlement = after(outcome, attempts, self._settings.policy)
+        if isinstance(settlement, Park):
+            return self._park(running, settlement, attempts)
+        if isinstance(settlement, RetryLater):
+            return self._retry(running, settlement, attempts, outcome)
+        self._finished.add(running.delivery)
+        return self._result(running, Action.ACK, "done", self._metrics.acked)
+
+    def _attempt(self, running: Running) -> Result | None:
+        task = self._task(running)
+        running.start()
+        if task.attempt == 1 and task.enqueued_time is not None:
+            self._metrics.task_wait.observe(max(0.0, datetime.now(UTC).timestamp() - task.enqueued_time))
+        outcome = self._handler.run(running.delivery.body, task)
+        if os.getpid() != self._process_id:
+            os._exit(0)  # a handler forked, and this is the child: the delivery is the parent's
+        if not running.claim():
+            logger.warning("a task ended after its time", extra={"fields": {"id": task.id}})
+            return None
+        if running.stop_cause is StopCause.TIME_LIMIT:
+            outcome = self.timed_out()
+        return self.settle(running, outcome)
+
+    def timed_out(self) -> Failed:
+        """The outcome of an attempt that took too long."""
+        return Failed(FailureReason.TIMEOUT, f"took longer than {self._settings.task_timeout:g} s")
+
+    def _task(self, running: Running) -> Task:
+        delivery = running.delivery
+        return Task(
+            id=delivery.message_id,
+            queue=self._settings.queue,
+            attempt=self._attempts_before(delivery) + 1,
+            redelivered=delivery.redelivered,
+            headers=delivery.headers,
+            content_type=delivery.content_type,
+            enqueued_time=delivery.enqueued_time,
+            cancelled=running.cancelled,
+        )
+
+    def _attempts_before(self, delivery: Delivery) -> int:
+        return attempts_before(delivery.headers, redelivered=delivery.redelivered)
+
+    def _observe(self, running: Running, outcome: Outcome) -> None:
+        self._metrics.task_duration.observe(running.seconds)
+        if isinstance(outcome, Failed):
+            self._metrics.failed[outcome.reason].inc()
+        elif isinstance(outcome, Rejected):
+            self._metrics.failed[FailureReason.REJECTED].inc()
+
+    def _count_again(self, running: Running) -> Result | None:
+        """Make the attempt that ended without a word count, in a queue that does not count."""
+        before = self._attempts_before(running.delivery)
+        try:
+            self._copy_until_confirmed(running, self._settings.queue, self._retry_headers(running, before))
+        except CopyRefused:
+            return self._attempt(running)  # a full queue takes no copy: better uncounted than never
+        counter = self._metrics.requeued[RequeueCause.CRASH]
+        return self._result(running, Action.ACK, "counted", counter, "a worker had it and did not say how it ended")
+
+    def _retry(self, running: Running, retry: RetryLater, attempts: int, outcome: Outcome) -> Result:
+        self._deliveries.hold(running.delivery, retry.delay_seconds)
+        detail = outcome.detail if isinstance(outcome, Failed) else ""
+        action = Action.ACK
+        try:
+            self._copy_until_confirmed(running, self._settings.queue, self._retry_headers(running, attempts))
+        except CopyRefused:
+            action = Action.RETURN_FAILED  # a full queue takes no copy, but never refuses what it gave out
+        return self._result(running, action, "retry", self._metrics.requeued[RequeueCause.RETRY], detail)
+
+    def _park(self, running: Running, park: Park, attempts: int) -> Result:
+        made = copy_headers.Attempts(attempts, self._settings.worker, datetime.now(UTC))
+        headers = copy_headers.for_parking(running.delivery.headers, made, park, self._settings.queue)
+        self._copy_until_confirmed(running, self._settings.dead_letter_queue, headers, insist=True)
+        counter = self._metrics.dead_lettered[park.reason]
+        return self._result(running, Action.ACK, f"dead-lettered: {park.reason}", counter, park.detail)
+
+    def _retry_headers(self, running: Running, attempts: int) -> dict[str, object]:
+        made = copy_headers.Attempts(attempts, self._settings.worker, datetime.now(UTC))
+        return copy_headers.for_retry(running.delivery.headers, made)
+
+    def _copy_until_confirmed(
+        self, running: Running, queue: str, headers: dict[str, object], *, insist: bool = False
+    ) -> None:
+        """Return when the copy is confirmed, or when the delivery is not ours any more.
+
+        Until then the original stays in hand: never lost. Raises CopyRefused, unless told to insist.
+        """
+        for failures in itertools.count(1):
+            if self._deliveries.is_stale(running.delivery):
+                return
+            try:
+                self._copies.publish(queue, running.delivery, headers)
+            except CopyRefused as error:
+                if not insist:
+                    raise
+                self._wait_with(running, error, failures)
+            except BrokerError as error:
+                self._wait_with(running, error, failures)
+            else:
+                self._health.holding = None
+                return
+
+    def _wait_with(self, running: Running, error: BrokerError, failures: int) -> None:
+        logger.warning("a failed task is held, as no copy can be made: %s", error)
+        self._health.holding = str(error)
+        delay = full_jitter(failures, base=0.5, cap=COPY_WAIT_SECONDS)
+        self._deliveries.hold(running.delivery, delay, also_when_stopping=True)
+
+    def _result(self, running: Running, action: Action, outcome: str, counter: Counting, detail: str = "") -> Result:
+        return Result(
+            running=running,
+            action=action,
+            outcome=outcome,
+            counter=counter,
+            attempt=self._attempts_before(running.delivery) + 1,
+            seconds=running.seconds,
+            detail=detail,
+        )

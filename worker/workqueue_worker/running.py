@@ -1,0 +1,68 @@
+"""A delivery on its way through this worker: from its receipt to its settlement. Shared by the threads that care.
+
+The one mutable record of the worker; each field says who writes it.
+"""
+
+import threading
+import time
+from enum import Enum, auto
+
+from workqueue_worker.cancellation import Cancellation
+from workqueue_worker.delivery import Delivery
+
+
+class StopCause(Enum):
+    """Why an attempt is told to end."""
+
+    TIME_LIMIT = auto()
+    SHUTDOWN = auto()
+
+
+class Running:
+    """One delivery in progress."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        self.delivery = delivery
+        #: Set when the attempt is to end, by the supervisor.
+        self.cancelled = Cancellation()
+        self.stop_cause: StopCause | None = None
+        #: Monotonic times, written by the task's thread, and by who claims the end.
+        self._started_at: float | None = None
+        self._ended_at: float | None = None
+        self._claim = threading.Lock()
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Tells it from all other deliveries of this process."""
+        return self.delivery.epoch, self.delivery.delivery_tag
+
+    def stop(self, cause: StopCause) -> None:
+        """Tell the attempt to end, for the first cause only."""
+        if self.stop_cause is None:
+            self.stop_cause = cause
+            self.cancelled.set()
+
+    def start(self) -> None:
+        """The handler gets the task now."""
+        self._started_at = time.monotonic()
+
+    def seconds_so_far(self, now: float) -> float:
+        """How long the handler has had the task; 0 before it started."""
+        return 0.0 if self._started_at is None else now - self._started_at
+
+    @property
+    def seconds(self) -> float:
+        """How long the handler had the task; meant for its end."""
+        return self.seconds_so_far(self._ended_at or time.monotonic())
+
+    @property
+    def attempt_is_over(self) -> bool:
+        """True once somebody answers for how the attempt ended."""
+        return self._claim.locked()
+
+    def claim(self) -> bool:
+        """Take it on oneself to say how the attempt ended; True for the first who asks, False for all others."""
+        if not self._claim.acquire(blocking=False):
+            return False
+        self._ended_at = time.monotonic()
+        return True

@@ -1,0 +1,180 @@
+"""The worker's settings: flags first, then the environment, then the defaults; parsed once into a frozen value.
+
+Errors name the flag and the variable. The broker's address has variables of its own (workqueue_broker.address).
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workqueue_broker.declaration import QueueDeclaration, QueueType
+
+from workqueue_worker.logs import LogFormat
+
+#: Seconds by which a worker's grace period exceeds the task's time limit, so that no task in time is interrupted.
+GRACE_OVER_TIMEOUT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting: its flag, its variable, its default and its meaning."""
+
+    flag: str
+    variable: str
+    default: Any
+    parse: Callable[[str], Any]
+    help: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All of a worker's settings."""
+
+    queue: str
+    queue_type: QueueType
+    #: True: make the queues when they are missing.
+    create: bool
+    #: `module:function`; None: the tutorial's handler, or the command.
+    handler: str | None
+    #: A program and its arguments; empty: none.
+    command: tuple[str, ...]
+    concurrency: int
+    max_attempts: int
+    #: Seconds.
+    task_timeout: float
+    grace_period: float
+    retry_max_delay: float
+    dead_letter_queue: str
+    #: 0 takes a free port, which the log tells.
+    metrics_port: int
+    log_format: LogFormat
+
+    @property
+    def declaration(self) -> QueueDeclaration:
+        """The queue that tasks come from."""
+        return QueueDeclaration(self.queue, self.queue_type)
+
+    @property
+    def dead_letter_declaration(self) -> QueueDeclaration:
+        """The queue that tasks are parked in."""
+        return QueueDeclaration(self.dead_letter_queue, self.queue_type)
+
+
+def _whole(minimum: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        number = int(text)
+        if number < minimum:
+            raise ValueError(f"must be at least {minimum}")
+        return number
+
+    return parse
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise ValueError("must be a number of seconds above 0")
+    return number
+
+
+def _command(text: str) -> tuple[str, ...]:
+    words = json.loads(text)
+    if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
+        raise ValueError('must be a JSON list of words, such as ["python", "job.py"]')
+    return tuple(words)
+
+
+def _name(text: str) -> str:
+    if not text or len(text.encode()) > 255:
+        raise ValueError("must be a queue's name of 1 to 255 bytes")
+    return text
+
+
+QUEUE_OPTIONS = (
+    Option("--queue", "QUEUE_NAME", "task_queue", _name, "the queue that tasks come from"),
+    Option("--queue-type", "QUEUE_TYPE", "Quorum", QueueType, "how it is declared", tuple(QueueType)),
+    Option("--declare", "QUEUE_DECLARE", "Create", str, "make queues when they are missing", ("Create", "Never")),
+    Option("--dead-letter-queue", "DEAD_LETTER_QUEUE", None, _name, "where tasks are parked (default: QUEUE.dead)"),
+    Option("--log-format", "LOG_FORMAT", "text", LogFormat, "how the log is written", tuple(LogFormat)),
+)
+TASK_OPTIONS = (
+    Option("--handler", "WORKER_HANDLER", None, str, "module:function that does a task (default: the tutorial's)"),
+    Option("--task-timeout", "TASK_TIMEOUT_SECONDS", 600.0, _seconds, "the longest that one attempt may take"),
+)
+RUN_OPTIONS = (
+    *(*QUEUE_OPTIONS, *TASK_OPTIONS),
+    Option("--concurrency", "WORKER_CONCURRENCY", 1, _whole(1), "how many tasks at a time"),
+    Option("--max-attempts", "WORKER_MAX_ATTEMPTS", 5, _whole(1), "attempts before a task is parked"),
+    Option("--retry-max-delay", "RETRY_MAX_DELAY_SECONDS", 30.0, _seconds, "the longest wait before a retry"),
+    Option("--grace-period", "WORKER_GRACE_PERIOD_SECONDS", None, _seconds, "after SIGTERM (default: timeout + 10)"),
+    Option("--metrics-port", "METRICS_PORT", 8000, _whole(0), "port of /metrics, /healthz and /readyz"),
+)
+COMMAND_VARIABLE = "WORKER_COMMAND"
+
+
+class SettingsError(ValueError):
+    """A setting cannot be used; the message names it and the remedy."""
+
+
+def add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> None:
+    """Add flags to a parser; none has a default there, so that the environment comes next."""
+    for option in options:
+        help_text = f"{option.help} [{option.variable}]"
+        if option.default is not None:
+            help_text += f" (default: {option.default})"
+        metavar = "|".join(option.choices) or option.flag.removeprefix("--").upper().replace("-", "_")
+        parser.add_argument(option.flag, metavar=metavar, help=help_text)
+
+
+def read_settings(flags: Mapping[str, str | None], command: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """All settings from parsed flags (by destination), the words after `--`, and the environment."""
+    values = {option.flag: _value(option, flags, environment) for option in RUN_OPTIONS}
+    words = tuple(command) or _environment_command(environment)
+    if words and values["--handler"]:
+        raise SettingsError(
+            f"both a command and --handler (WORKER_HANDLER) {values['--handler']!r} are given: choose one"
+        )
+    queue, timeout = values["--queue"], values["--task-timeout"]
+    return Settings(
+        queue=queue,
+        queue_type=values["--queue-type"],
+        create=values["--declare"] == "Create",
+        handler=values["--handler"],
+        command=words,
+        concurrency=values["--concurrency"],
+        max_attempts=values["--max-attempts"],
+        task_timeout=timeout,
+        grace_period=values["--grace-period"] or timeout + GRACE_OVER_TIMEOUT_SECONDS,
+        retry_max_delay=values["--retry-max-delay"],
+        dead_letter_queue=values["--dead-letter-queue"] or f"{queue}.dead",
+        metrics_port=values["--metrics-port"],
+        log_format=values["--log-format"],
+    )
+
+
+def _value(option: Option, flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Any:
+    text = flags.get(option.flag.removeprefix("--").replace("-", "_"))
+    name = option.flag
+    if text is None:
+        text, name = environment.get(option.variable) or None, option.variable
+    if text is None:
+        return option.parse(option.default) if isinstance(option.default, str) else option.default
+    if option.choices and text not in option.choices:
+        raise SettingsError(f"{name} {text!r} must be one of {', '.join(option.choices)}")
+    try:
+        return option.parse(text)
+    except ValueError as error:
+        raise SettingsError(f"{name} {text!r}: {error}") from error
+
+
+def _environment_command(environment: Mapping[str, str]) -> tuple[str, ...]:
+    text = environment.get(COMMAND_VARIABLE)
+    if not text:
+        return ()
+    try:
+        return _command(text)
+    except ValueError as error:
+        raise SettingsError(f"{COMMAND_VARIABLE} {text!r}: {error}") from error

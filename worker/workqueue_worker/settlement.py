@@ -1,0 +1,156 @@
+"""What happens to a delivery: the rules for retry, attempts and dead letter. Pure: no clock, no broker.
+
+Two questions in the life of a delivery: may it run (on_arrival), and what becomes of it (after). Both answers are
+values; the runner carries them out.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from workqueue_broker import headers as header
+from workqueue_broker.backoff import full_jitter
+
+#: Both are what the broker counts for one copy in a quorum queue: how often it was returned, or taken. RabbitMQ 3.10
+#: to 4.2 have the first only; since 4.3 the second is there on every redelivery, and also counts polite returns.
+_BROKER_COUNTS = ("x-delivery-count", "x-acquired-count")
+
+
+class FailureReason(StrEnum):
+    """Why an attempt failed; bounded, since it is a metric's label."""
+
+    EXCEPTION = "exception"
+    EXIT_CODE = "exit_code"
+    TIMEOUT = "timeout"
+    REJECTED = "rejected"
+    #: The worker died with the task, or lost its connection; seen when the message comes back.
+    CRASHED = "crashed"
+
+
+class DeadLetterReason(StrEnum):
+    """Why a task is parked."""
+
+    REJECTED = "rejected"
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+    #: The attempts were used up by workers that never came to say how it went.
+    CRASHED = "crashed"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The handler did its work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The attempt failed; another may succeed."""
+
+    reason: FailureReason
+    #: In one line, for the log and the dead letter.
+    detail: str
+    #: Seconds that the handler asked to wait; None: the worker's backoff.
+    delay: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The handler says that no attempt can succeed."""
+
+    detail: str
+
+
+Outcome = Finished | Failed | Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The work is done: the message may go."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLater:
+    """After the wait: a copy with one attempt more to the same queue, confirmed; then ack."""
+
+    delay_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """A copy to the dead-letter queue, confirmed; then ack."""
+
+    reason: DeadLetterReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class CountAgain:
+    """A counted copy first, as this queue does not count: then ack, and the copy will run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Give it to the handler."""
+
+
+Arrival = Run | Ack | CountAgain | Park
+Settlement = Ack | RetryLater | Park
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When to try again."""
+
+    max_attempts: int = 5
+    #: Seconds; no failed task is held longer than this before its retry.
+    max_delay: float = 30.0
+    #: Seconds; the bound of the first wait, doubled with each attempt.
+    base_delay: float = 1.0
+
+
+def attempts_before(headers: Mapping[str, object], *, redelivered: bool) -> int:
+    """How many attempts were made at this task: those before this copy, and those that the broker saw with this copy.
+
+    A redelivered message without a count of the broker's is one of a classic queue: one attempt at least.
+    """
+    of_this_copy = max(_count(headers, name) for name in _BROKER_COUNTS)
+    return _count(headers, header.ATTEMPTS) + max(of_this_copy, int(redelivered))
+
+
+def on_arrival(headers: Mapping[str, object], *, redelivered: bool, done_before: bool, policy: RetryPolicy) -> Arrival:
+    """Whether this delivery may run. `done_before`: this worker finished it, and the ack was lost."""
+    before = attempts_before(headers, redelivered=redelivered)
+    if done_before and before > 0:
+        return Ack()
+    if before >= policy.max_attempts:
+        return Park(
+            DeadLetterReason.CRASHED, f"{before} attempts ended without a result: the worker died or was cut off"
+        )
+    if redelivered and not _counted_by_broker(headers):
+        return CountAgain()
+    return Run()
+
+
+def after(
+    outcome: Outcome, attempts: int, policy: RetryPolicy, uniform: Callable[[float, float], float] = random.uniform
+) -> Settlement:
+    """What becomes of a delivery after attempt number `attempts` (1 is the first)."""
+    if isinstance(outcome, Finished):
+        return Ack()
+    if isinstance(outcome, Rejected):
+        return Park(DeadLetterReason.REJECTED, outcome.detail)
+    if attempts >= policy.max_attempts:
+        return Park(DeadLetterReason.ATTEMPTS_EXHAUSTED, outcome.detail)
+    if outcome.delay is not None:
+        return RetryLater(min(max(outcome.delay, 0.0), policy.max_delay))
+    return RetryLater(full_jitter(attempts, base=policy.base_delay, cap=policy.max_delay, uniform=uniform))
+
+
+def _counted_by_broker(headers: Mapping[str, object]) -> bool:
+    return any(name in headers for name in _BROKER_COUNTS)
+
+
+def _count(headers: Mapping[str, object], name: str) -> int:
+    """A header as a count; anything that is no whole positive number, as a foreign producer may send, counts as 0."""
+    value = headers.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -1,0 +1,53 @@
+"""What a handler sees: the task, and the two exceptions with which it may end. The public names of this package.
+
+A handler is called as handler(body, task). It returns: the task is done. It raises Reject: the task is parked in the
+dead-letter queue. It raises Retry or anything else: the task is tried again, up to the attempts limit.
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+
+class Retry(Exception):  # a request, not an error
+    """Try this task again after `delay` seconds, at most the worker's retry-max-delay; None: its own backoff."""
+
+    def __init__(self, reason: str = "", *, delay: float | None = None) -> None:
+        super().__init__(reason)
+        self.delay = delay
+
+
+class Reject(Exception):  # a request, not an error
+    """Never try this task again: park it in the dead-letter queue with this reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One attempt at one message."""
+
+    #: The producer's message id; None when it gave none. Stable over retries and redeliveries.
+    id: str | None
+    queue: str
+    #: 1 for the first attempt.
+    attempt: int
+    #: True when the broker gave this message to a consumer before; the work may have been done already.
+    redelivered: bool
+    #: The message's headers; values are what AMQP's field tables hold.
+    headers: Mapping[str, object]
+    content_type: str | None
+    #: Unix time in seconds at which the producer published it; None when it did not say.
+    enqueued_time: float | None
+    #: Set when the attempt is to end: time limit, or the worker must leave. A handler that looks at it ends gracefully.
+    cancelled: threading.Event = field(default_factory=threading.Event, compare=False)
+
+    @property
+    def enqueued_at(self) -> datetime | None:
+        """The same as a date with a time zone."""
+        return None if self.enqueued_time is None else datetime.fromtimestamp(self.enqueued_time, UTC)
+
+    @property
+    def traceparent(self) -> str | None:
+        """The W3C trace context of the producer, when the message has it."""
+        value = self.headers.get("traceparent")
+        return value if isinstance(value, str) else None

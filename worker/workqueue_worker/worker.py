@@ -1,0 +1,163 @@
+"""The running worker: its threads, its signals, and who watches the clock. The supervisor is the main thread.
+
+It never touches the broker, so that no broker can keep it from enforcing a time limit or the grace period.
+"""
+
+import contextlib
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from workqueue_worker.consumer import Consumer
+from workqueue_worker.copies import Copies
+from workqueue_worker.metrics import WorkerMetrics
+from workqueue_worker.runner import Runner
+from workqueue_worker.running import Running, StopCause
+from workqueue_worker.shutdown import EXIT_FORCED, Shutdown, Step
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at the clock.
+LOOK_SECONDS = 0.25
+#: Seconds that a handler has to end after it was told that its time is over; then the worker goes on without it.
+ABANDON_SECONDS = 5.0
+#: Seconds in which the broker may say goodbye.
+CLOSE_SECONDS = 5.0
+FORCED_CLOSE_SECONDS = 1.5
+EXIT_BUG = 1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The clock's rules, in seconds."""
+
+    task_timeout: float
+    grace_period: float
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a worker is made of."""
+
+    consumer: Consumer
+    runner: Runner
+    copies: Copies
+    metrics: WorkerMetrics
+
+
+class Worker:
+    """Runs until it is told to leave."""
+
+    def __init__(self, parts: Parts, limits: Limits, concurrency: int) -> None:
+        self._consumer = parts.consumer
+        self._runner = parts.runner
+        self._copies = parts.copies
+        self._metrics = parts.metrics
+        self._limits = limits
+        self._shutdown = Shutdown()
+        self._stopping_tasks = False
+        #: Wakes the supervisor; a SimpleQueue may be put to from a signal handler.
+        self._events: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        self._keeper = self._thread("connection", self._consumer.keep)
+        self._tasks = [self._thread(f"task-{number}", self._work) for number in range(1, concurrency + 1)]
+
+    def run(self) -> int:
+        """Work until told to leave; returns the exit code. Does not return when a task's thread cannot be stopped."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        for thread in (self._keeper, *self._tasks):
+            thread.start()
+        while (step := self._next_step()) not in (Step.LEAVE, Step.HAND_BACK):
+            self._act(step)
+            self._watch_time_limits()
+            self._wait()
+        return self._leave(step)
+
+    def _next_step(self) -> Step:
+        return self._shutdown.step(
+            time.monotonic(),
+            tasks_in_progress=len(self._consumer.in_progress()),
+            receiving=self._consumer.receiving,
+        )
+
+    def _act(self, step: Step) -> None:
+        if self._shutdown.asked:
+            self._metrics.draining.set(1)
+            self._consumer.stop_receiving()
+        if step is Step.STOP_TASKS and not self._stopping_tasks:
+            self._stopping_tasks = True
+            logger.warning("the grace period is over: stopping %d tasks", len(self._consumer.in_progress()))
+            for running in self._consumer.in_progress():
+                running.stop(StopCause.SHUTDOWN)
+
+    def _leave(self, step: Step) -> int:
+        forced = step is Step.HAND_BACK
+        self._consumer.leave()
+        self._keeper.join(FORCED_CLOSE_SECONDS if forced else CLOSE_SECONDS)
+        self._copies.close()
+        exit_code = EXIT_FORCED if self._stopping_tasks else self._shutdown.exit_code
+        logger.info("left", extra={"fields": {"exit_code": exit_code}})
+        if exit_code == EXIT_FORCED:
+            _end_process(exit_code)  # a thread that runs a task cannot be stopped in another way
+        return exit_code
+
+    def _watch_time_limits(self) -> None:
+        now = time.monotonic()
+        for running in self._consumer.in_progress():
+            over = running.seconds_so_far(now) - self._limits.task_timeout
+            if over > 0 and not running.attempt_is_over:
+                running.stop(StopCause.TIME_LIMIT)
+                if over > ABANDON_SECONDS:
+                    self._abandon(running)
+
+    def _abandon(self, running: Running) -> None:
+        """Settle a task whose handler does not end, then leave: its thread is lost until the process ends."""
+        if not running.claim():
+            return
+        logger.error("a handler does not end after its time limit: the worker will restart")
+        self._shutdown = self._shutdown.failed(time.monotonic(), self._limits.grace_period)
+
+        def settle() -> None:
+            self._consumer.settle(self._runner.settle(running, self._runner.timed_out()))
+
+        self._thread("abandoned", settle).start()
+
+    def _wait(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            bug = self._events.get(timeout=LOOK_SECONDS)
+            if bug is not None:
+                _end_process(EXIT_BUG)  # the broker notices, and gives our tasks to others
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        self._shutdown = self._shutdown.signalled(time.monotonic(), self._limits.grace_period)
+        self._events.put(None)
+
+    def _work(self) -> None:
+        while running := self._consumer.next_task():
+            result = self._runner.run(running)
+            if result:
+                self._consumer.settle(result)
+
+    def _thread(self, name: str, target: Callable[[], None]) -> threading.Thread:
+        def guarded() -> None:
+            try:
+                target()
+            except BaseException as error:  # the one broad except: a bug ends the process, loudly
+                logger.critical("a bug in the worker ends it", exc_info=True)
+                self._events.put(error)
+
+        return threading.Thread(target=guarded, name=name, daemon=True)
+
+
+def _end_process(exit_code: int) -> None:
+    """End now, without waiting for threads."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(exit_code)
