@@ -1,0 +1,80 @@
+"""Fixtures with a real broker, and the markers: a test's folder says what it needs, nobody writes it by hand."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rabbitmq_server import RabbitMQServer
+from rabbitmq_versions import NotInstallable, ensure
+from workqueue_broker.address import BrokerAddress
+
+TESTS = Path(__file__).parent
+MARKED_FOLDERS = ("broker", "cluster")
+#: Seconds; a test with a real broker may have to start one on a busy machine.
+BROKER_TEST_TIMEOUT = 180
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rabbitmq", default="3.10", help="RabbitMQ versions to test with, such as 3.10,4.0")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
+        if folder in MARKED_FOLDERS:
+            item.add_marker(folder)
+        if folder == "broker" and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(BROKER_TEST_TIMEOUT))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "rabbitmq_version" in metafunc.fixturenames:
+        metafunc.parametrize("rabbitmq_version", _versions(metafunc.config), scope="session")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Install what is missing before the first test, as no test's timeout covers that."""
+    if session.config.option.collectonly:
+        return
+    if any("rabbitmq_version" in getattr(item, "fixturenames", ()) for item in session.items):
+        for version in _versions(session.config):
+            try:
+                ensure(version)
+            except NotInstallable:
+                return  # each test says it by itself, as a skip or a failure
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(rabbitmq_version: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQServer]:
+    """The broker that most tests share, each on a virtual host of its own; nobody stops it or raises its alarms."""
+    yield from _running(tmp_path_factory.mktemp("rabbitmq"), rabbitmq_version)
+
+
+@pytest.fixture
+def own_rabbitmq(rabbitmq_version: str, tmp_path: Path) -> Iterator[RabbitMQServer]:
+    """A broker for this test alone, to be stopped, killed and alarmed."""
+    yield from _running(tmp_path / "rabbitmq", rabbitmq_version)
+
+
+@pytest.fixture
+def broker(rabbitmq: RabbitMQServer) -> BrokerAddress:
+    """An empty virtual host."""
+    return rabbitmq.address(rabbitmq.new_vhost())
+
+
+def _running(directory: Path, version: str) -> Iterator[RabbitMQServer]:
+    try:
+        server = RabbitMQServer(directory, version)
+    except NotInstallable as problem:
+        if os.environ.get("CI"):
+            pytest.fail(str(problem))
+        pytest.skip(str(problem))
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+def _versions(config: pytest.Config) -> list[str]:
+    return str(config.getoption("--rabbitmq")).split(",")

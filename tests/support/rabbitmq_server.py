@@ -1,0 +1,236 @@
+"""A real RabbitMQ on loopback with ports, data, cookie and epmd of its own; never the machine's service.
+
+Every process is a child that the kernel kills with us, so that a killed test run leaves nothing that runs.
+Used by the fixtures of tests/conftest.py and by the benchmarks.
+"""
+
+import base64
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import urllib.request
+import uuid
+from pathlib import Path
+from urllib.parse import quote
+
+from rabbitmq_versions import SCRIPTS, ensure
+from waiting import wait_until
+from workqueue_broker.address import BrokerAddress
+
+START_SECONDS = 90.0
+STOP_SECONDS = 60.0
+_COOKIE = "workqueue-tests"
+#: Below the ports that the kernel gives to outgoing connections: nobody takes ours while the broker is down.
+_PORTS = range(20000, 32000)
+
+
+class RabbitMQServer:
+    """One broker. Its data survive stop(), kill() and start(); close() ends everything it runs."""
+
+    def __init__(
+        self,
+        directory: Path,
+        version: str = "3.10",
+        plugins: tuple[str, ...] = ("rabbitmq_management",),
+        listen: str = "127.0.0.1",
+    ) -> None:
+        self.directory = directory.resolve()
+        self.version_number = version
+        self.listen = listen
+        self._installation = ensure(version)
+        self.amqp_port, self.management_port, self._epmd_port, self._distribution_port = _free_ports(listen, 4)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._write_configuration(plugins)
+
+    def start(self) -> "RabbitMQServer":
+        if "epmd" not in self._processes:
+            self._run("epmd", ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"])
+            wait_until(lambda: self._accepts("127.0.0.1", self._epmd_port), START_SECONDS, "epmd answers")
+        self._run("broker", [str(SCRIPTS / "rabbitmq-server")])
+        wait_until(self._is_up, START_SECONDS, f"RabbitMQ {self.version_number} accepts connections, {self.output}")
+        return self
+
+    def stop(self) -> None:
+        """A clean stop, as an operator would do it."""
+        self._end("broker", signal.SIGTERM)
+
+    def kill(self) -> None:
+        """A crash."""
+        self._end("broker", signal.SIGKILL)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def close(self) -> None:
+        for name in list(self._processes):
+            self._end(name, signal.SIGKILL)
+
+    @property
+    def is_running(self) -> bool:
+        return "broker" in self._processes and self._processes["broker"].poll() is None
+
+    @property
+    def pid(self) -> int:
+        return self._processes["broker"].pid
+
+    @property
+    def output(self) -> Path:
+        """What the broker printed."""
+        return self.directory / "broker.out"
+
+    def address(self, vhost: str = "/") -> BrokerAddress:
+        return BrokerAddress(
+            hosts=((self.listen, self.amqp_port),), virtual_host=vhost, management_uri=self.management_uri
+        )
+
+    def uri(self, vhost: str = "/") -> str:
+        return f"amqp://guest:guest@{self.listen}:{self.amqp_port}/{quote(vhost, safe='')}"
+
+    @property
+    def management_uri(self) -> str:
+        return f"http://{self.listen}:{self.management_port}"
+
+    def new_vhost(self) -> str:
+        name = f"test-{uuid.uuid4().hex[:12]}"
+        self.management("PUT", f"/api/vhosts/{name}")
+        return name
+
+    def management(self, method: str, path: str, body: object = None) -> object:
+        """One call of the management API; the parsed answer, None without one."""
+        data = json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(self.management_uri + path, data=data, method=method)
+        request.add_header("Authorization", "Basic " + base64.b64encode(b"guest:guest").decode())
+        request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request, timeout=30) as response:
+            text = response.read()
+        return json.loads(text) if text else None
+
+    def ctl(self, *arguments: str) -> str:
+        """What rabbitmqctl prints; raises CalledProcessError with its words when it fails."""
+        return self._output([str(SCRIPTS / "rabbitmqctl"), "--quiet", *arguments])
+
+    def evaluate(self, erlang: str) -> str:
+        """The value of an Erlang expression on the node, in milliseconds where rabbitmqctl takes a second."""
+        call = ["erl_call", "-address", f"localhost:{self._distribution_port}", "-c", _COOKIE, "-e"]
+        answer = self._output(call, given=f"{erlang}.\n")
+        if not answer.startswith("{ok, "):
+            raise RuntimeError(f"{erlang}: {answer}")
+        return answer.removeprefix("{ok, ").removesuffix("}")
+
+    def counts(self, vhost: str, queue: str) -> tuple[int, int]:
+        """(messages_ready, messages_unacknowledged) as they are now, not as the statistics last saw them."""
+        # A quorum queue's own numbers are seconds old everywhere but in its leader's state.
+        answer = self.evaluate(
+            f'{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"{vhost}">>, queue, <<"{queue}">>)), '
+            "case amqqueue:get_type(Q) of "
+            "rabbit_quorum_queue -> "
+            "{ok, {_, O}, _} = ra:leader_query(amqqueue:get_pid(Q), fun rabbit_fifo:overview/1), "
+            "{maps:get(num_ready_messages, O), maps:get(num_checked_out, O)}; "
+            "_ -> [{_, R}, {_, U}] = rabbit_amqqueue:info(Q, [messages_ready, messages_unacknowledged]), {R, U} end"
+        )
+        ready, unacknowledged = re.findall(r"[0-9]+", answer)
+        return int(ready), int(unacknowledged)
+
+    def set_memory_alarm(self, on: bool) -> None:
+        """Raise or clear the alarm that blocks every publisher, and wait until it is so."""
+        self.ctl("set_vm_memory_high_watermark", "0" if on else "0.8")
+        alarms = "rabbit_alarm:get_alarms()"
+        wait_until(lambda: ("memory" in self.evaluate(alarms)) is on, 30, f"memory alarm {'on' if on else 'off'}")
+
+    def _write_configuration(self, plugins: tuple[str, ...]) -> None:
+        for folder in ("home", "data", "logs"):
+            (self.directory / folder).mkdir(parents=True, exist_ok=True)
+        self._write("enabled_plugins", f"[{','.join(plugins)}].")
+        self._write(
+            "rabbitmq.conf",
+            f"listeners.tcp.1 = {self.listen}:{self.amqp_port}\n"
+            f"management.tcp.ip = {self.listen}\n"
+            f"management.tcp.port = {self.management_port}\n"
+            "loopback_users = none\n"
+            "vm_memory_high_watermark.relative = 0.8\n"
+            "disk_free_limit.absolute = 50MB\n"  # tests fill queues, never disks
+            "collect_statistics_interval = 1000\n",
+        )
+        self._write("home/.erlang.cookie", _COOKIE)
+        (self.directory / "home/.erlang.cookie").chmod(0o400)
+
+    def _write(self, name: str, text: str) -> None:
+        (self.directory / name).write_text(text, encoding="utf-8")
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "LC_ALL": "C.UTF-8",
+            "HOME": str(self.directory / "home"),
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": "rabbit@localhost",
+            "RABBITMQ_DIST_PORT": str(self._distribution_port),
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            "RABBITMQ_CONFIG_FILE": str(self.directory / "rabbitmq.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.directory / "enabled_plugins"),
+            "RABBITMQ_MNESIA_BASE": str(self.directory / "data"),
+            "RABBITMQ_LOG_BASE": str(self.directory / "logs"),
+            # Several brokers share the cores: no scheduler is bound to one.
+            "RABBITMQ_SCHEDULER_BIND_TYPE": "u",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} "
+            "-rabbit quorum_tick_interval 1000",  # milliseconds between the statistics of a quorum queue; 5000 by default
+            "detached": "1",  # the start script becomes the broker, so that our child's pid is the broker's
+        }
+
+    def _run(self, name: str, command: list[str]) -> None:
+        wrapped = self._installation.command(*command, binds=(self.directory,))
+        with (self.directory / f"{name}.out").open("ab") as output:
+            self._processes[name] = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *wrapped],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=self._environment(),
+                start_new_session=True,  # Ctrl+C in the terminal is for pytest, which then ends us in order
+            )
+
+    def _output(self, command: list[str], given: str = "") -> str:
+        wrapped = self._installation.command(*command, binds=(self.directory,))
+        done = subprocess.run(
+            wrapped, input=given, capture_output=True, text=True, env=self._environment(), timeout=60, check=False
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def _end(self, name: str, how: signal.Signals) -> None:
+        process = self._processes.pop(name, None)
+        if process is None:
+            return
+        process.send_signal(how)
+        process.wait(STOP_SECONDS)
+
+    def _is_up(self) -> bool:
+        if not self.is_running:
+            raise RuntimeError(f"RabbitMQ ended: {self.output.read_text(encoding='utf-8')[-2000:]}")
+        return self._accepts(self.listen, self.amqp_port) and self._accepts(self.listen, self.management_port)
+
+    @staticmethod
+    def _accepts(host: str, port: int) -> bool:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+
+
+def _free_ports(host: str, count: int) -> list[int]:
+    ports: list[int] = []
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe:
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+        ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise RuntimeError("no free port between 20000 and 32000")

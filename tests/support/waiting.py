@@ -1,0 +1,27 @@
+"""Waiting for a fact instead of sleeping. The only place in the tests that sleeps."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.02
+
+
+def wait_until(fact: Callable[[], T | None], deadline_seconds: float, what: str) -> T:
+    """Poll until the fact is neither None nor False and return it; fails with `what` and the last value or error."""
+    deadline = time.monotonic() + deadline_seconds
+    while True:
+        seen: object
+        try:
+            value = fact()
+        except Exception as error:  # noqa: BLE001 - a fact may not be readable yet; the last error is told
+            seen = error
+        else:
+            if value is not None and value is not False:
+                return value
+            seen = value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {deadline_seconds:g} s: {what}; last seen: {seen!r}")
+        time.sleep(POLL_SECONDS)
