@@ -2,10 +2,41 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
 
 .PHONY: help
 help: ## Print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\n  With KUBE_CONTEXT=name, demo and tests use that cluster; without, kind or a local one-node cluster.\n'
+
+.PHONY: demo
+demo: setup ## Run the main job: install everything, send 60 tasks, watch the workers come and go
+	@$(BIN)/python -m demo
+
+.PHONY: clean-demo
+clean-demo: setup ## Remove what the demo made, and only that
+	@$(BIN)/python -m demo --clean
+
+.PHONY: test
+test: setup test-unit test-broker test-cluster ## Run all tests: unit, real broker, real cluster
+
+.PHONY: test-unit
+test-unit: setup ## Run the tests that need nothing but Python, in seconds
+	@$(PYTEST) -q tests/unit tests/architecture
+
+.PHONY: test-broker
+test-broker: setup ## Run the tests against a real RabbitMQ, which they install and start
+	@$(PYTEST) -q tests/broker
+
+.PHONY: test-cluster
+test-cluster: setup ## Run the tests against a real Kubernetes, and those of the charts
+	@$(BIN)/python dev/cluster_tests.py
+
+.PHONY: check
+check: setup ## Lint, types and import contracts
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
 
 # Rebuilt when the lock or the project's metadata change; quiet when it is already there.
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -16,7 +47,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@touch $@
 
 .PHONY: setup
-setup: $(VENV)/.installed ## Install the Python environment into .venv
+setup: $(VENV)/.installed
 
 .PHONY: lock
 lock: ## Write requirements.lock anew from pyproject.toml

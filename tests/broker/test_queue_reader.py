@@ -1,0 +1,155 @@
+"""The QueueReader: the same contract for the one that speaks AMQP and for the fake of the other tests."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+from fakes import FakeQueueReader
+from rabbitmq_server import RabbitMQServer
+from waiting import wait_until
+from workqueue_broker.address import BrokerAddress
+from workqueue_broker.connection import ConnectionSettings, connect
+from workqueue_broker.declaration import QueueCounts, QueueDeclaration, QueueType
+from workqueue_broker.errors import AccessRefused, BrokerUnavailable, QueueMismatch, QueueMissing
+from workqueue_operator.queue_reader import AmqpQueueReader, QueueReader, QueueReading
+from workqueue_operator.resource import Declare, QueueSpec
+
+
+def queue(name: str, declare: Declare = Declare.CREATE, kind: QueueType = QueueType.QUORUM) -> QueueSpec:
+    return QueueSpec(QueueDeclaration(name, kind), declare, f"{name}.dead", 20, None, None)
+
+
+def publish(address: BrokerAddress, name: str, count: int) -> None:
+    connection = connect(address, ConnectionSettings("test"))
+    channel = connection.channel()
+    channel.confirm_delivery()
+    for _ in range(count):
+        channel.basic_publish("", name, b"task")
+    connection.close()
+
+
+@pytest.fixture(params=["amqp", "fake"])
+async def reader(request: pytest.FixtureRequest, broker: BrokerAddress) -> AsyncIterator[QueueReader]:
+    made = AmqpQueueReader(broker, "test") if request.param == "amqp" else FakeQueueReader()
+    yield made
+    await made.close()
+
+
+async def test_a_missing_queue_is_made_where_it_is_ours_to_make(reader: QueueReader) -> None:
+    assert await reader.read([queue("a")]) == [QueueReading(QueueCounts(0, 0), created=True)]
+    assert await reader.read([queue("a")]) == [QueueReading(QueueCounts(0, 0), created=False)]
+
+
+async def test_a_missing_queue_is_an_error_where_it_is_not(reader: QueueReader) -> None:
+    (answer,) = await reader.read([queue("a", Declare.NEVER)])
+    assert isinstance(answer, QueueMissing)
+    assert "'a'" in str(answer)
+
+
+async def test_a_missing_queue_spoils_no_other_reading(reader: QueueReader) -> None:
+    answers = await reader.read([queue("a"), queue("b", Declare.NEVER), queue("c")])
+    assert [type(answer) for answer in answers] == [QueueReading, QueueMissing, QueueReading]
+
+
+async def test_the_counts_are_live(broker: BrokerAddress) -> None:
+    """Right after the confirm, not a statistics interval later."""
+    reader = AmqpQueueReader(broker, "test")
+    await reader.read([queue("a")])
+    publish(broker, "a", 7)
+    assert await reader.read([queue("a")]) == [QueueReading(QueueCounts(7, 0))]
+    await reader.close()
+
+
+async def test_a_thousand_readings_with_half_of_the_queues_missing_keep_one_connection(
+    rabbitmq: RabbitMQServer, broker: BrokerAddress
+) -> None:
+    reader = AmqpQueueReader(broker, "test")
+    queues = [queue(f"q{number}", Declare.NEVER if number % 2 else Declare.CREATE, QueueType.CLASSIC) for number in range(50)]
+    for _ in range(20):
+        answers = await reader.read(queues)
+        assert sum(isinstance(answer, QueueMissing) for answer in answers) == 25
+    vhost = broker.virtual_host
+    connections = rabbitmq.ctl("list_connections", "vhost", "name", "--silent").splitlines()
+    assert len([line for line in connections if line.startswith(vhost)]) == 1
+    await reader.close()
+
+
+async def test_a_queue_of_another_type_is_a_mismatch_that_says_so(broker: BrokerAddress) -> None:
+    connection = connect(broker, ConnectionSettings("test"))
+    QueueDeclaration("a", QueueType.CLASSIC).declare(connection.channel())
+    connection.close()
+    reader = AmqpQueueReader(broker, "test")
+    (answer,) = await reader.read([queue("a")])
+    assert isinstance(answer, QueueMismatch)
+    assert "x-queue-type" in str(answer)
+    await reader.close()
+
+
+async def test_a_wrong_password_is_an_access_error_without_the_password(rabbitmq: RabbitMQServer) -> None:
+    address = BrokerAddress.from_uri(f"amqp://guest:topsecret@127.0.0.1:{rabbitmq.amqp_port}/")
+    reader = AmqpQueueReader(address, "test")
+    (answer,) = await reader.read([queue("a")])
+    assert isinstance(answer, AccessRefused)
+    assert "topsecret" not in str(answer)
+    await reader.close()
+
+
+async def test_a_broker_that_was_never_there_is_unavailable() -> None:
+    reader = AmqpQueueReader(BrokerAddress(hosts=(("127.0.0.1", 1),)), "test")
+    (answer,) = await reader.read([queue("a")])
+    assert isinstance(answer, BrokerUnavailable)
+    await reader.close()
+
+
+async def test_a_host_name_without_an_address_is_unavailable() -> None:
+    reader = AmqpQueueReader(BrokerAddress(hosts=(("no-such-host.invalid", 5672),)), "test")
+    (answer,) = await reader.read([queue("a")])
+    assert isinstance(answer, BrokerUnavailable)
+    await reader.close()
+
+
+async def test_after_a_broker_restart_the_readings_go_on(own_rabbitmq: RabbitMQServer) -> None:
+    reader = AmqpQueueReader(own_rabbitmq.address(), "test")
+    await reader.read([queue("a")])
+    publish(own_rabbitmq.address(), "a", 3)
+    own_rabbitmq.stop()
+    (away,) = await reader.read([queue("a")])
+    assert isinstance(away, BrokerUnavailable)
+    own_rabbitmq.start()
+    expected = QueueReading(QueueCounts(3, 0))
+    for _ in range(100):  # a quorum queue answers 0 and 0 until it has a leader again
+        (answer,) = await reader.read([queue("a")])
+        if answer == expected:
+            break
+        await asyncio.sleep(0.1)
+    assert answer == expected
+    await reader.close()
+
+
+async def test_a_queue_that_was_deleted_under_load_is_made_again(broker: BrokerAddress) -> None:
+    reader = AmqpQueueReader(broker, "test")
+    await reader.read([queue("a")])
+    connection = connect(broker, ConnectionSettings("test"))
+    connection.channel().queue_delete("a")
+    connection.close()
+    assert await reader.read([queue("a")]) == [QueueReading(QueueCounts(0, 0), created=True)]
+    await reader.close()
+
+
+async def test_a_broker_that_hangs_is_unavailable_in_time(own_rabbitmq: RabbitMQServer) -> None:
+    """A stopped process accepts and answers nothing; the reading must not wait for it."""
+    reader = AmqpQueueReader(own_rabbitmq.address(), "test")
+    await reader.read([queue("a")])
+    os.kill(own_rabbitmq.pid, signal.SIGSTOP)
+    try:
+        for _ in range(2):
+            (answer,) = await reader.read([queue("a")])
+            assert isinstance(answer, BrokerUnavailable)
+    finally:
+        os.kill(own_rabbitmq.pid, signal.SIGCONT)
+    await asyncio.to_thread(wait_until, lambda: own_rabbitmq.counts("/", "a") == (0, 0), 30, "the broker answers again")
+    while not isinstance((await reader.read([queue("a")]))[0], QueueReading):
+        await asyncio.sleep(0.1)
+    await reader.close()
