@@ -1,0 +1,70 @@
+"""The Dockerfiles keep to one form: any base, one part's code, the lock, a numeric user, versions that agree."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PARTS = ("worker", "producer", "operator")
+
+
+@pytest.fixture(params=PARTS)
+def part(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def steps(part: str) -> list[str]:
+    """The instructions, one a line."""
+    text = (ROOT / part / "Dockerfile").read_text().replace("\\\n", " ")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def test_the_base_is_an_argument_of_both_stages(steps):
+    assert steps[0].startswith("ARG BASE_IMAGE=")
+    assert [step for step in steps if step.startswith("FROM ")] == ["FROM ${BASE_IMAGE} AS build", "FROM ${BASE_IMAGE}"]
+
+
+def test_only_its_own_code_and_the_brokers_gets_in(part, steps):
+    copied = {word for step in steps if re.match(r"COPY (?!--from)", step) for word in step.split()[1:-1]}
+    assert copied == {"pyproject.toml", "README.md", "requirements.lock", "broker/", f"{part}/"}
+
+
+def test_packages_come_from_the_lock(part, steps):
+    (install,) = [step for step in steps if "uv pip install" in step]
+    assert "--constraint requirements.lock" in install
+    assert "--build-constraint requirements.lock" in install
+    assert install.endswith(f"'.[{part}]'")
+
+
+def test_the_lock_pins_what_each_image_needs():
+    lock = (ROOT / "requirements.lock").read_text()
+    for part in PARTS:
+        for requirement in PROJECT["optional-dependencies"][part]:
+            name = re.match(r"[\w.-]+", requirement).group()
+            assert re.search(rf"^{name}==\S+ \\\n +--hash=sha256:", lock, re.MULTILINE), name
+
+
+def test_it_runs_as_a_number_and_gets_signals_itself(part, steps):
+    final = steps[steps.index("FROM ${BASE_IMAGE}") :]
+    assert "USER 65532:65532" in final
+    assert final[-1] == f'ENTRYPOINT ["/opt/workqueue/bin/python3", "-m", "workqueue_{part}"]'
+
+
+def test_versions_agree(steps):
+    (label,) = [step for step in steps if step.startswith("LABEL")]
+    assert f'org.opencontainers.image.version="{PROJECT["version"]}"' in label
+    for chart in ("workqueue", "workqueue-operator"):
+        read = yaml.safe_load((ROOT / "charts" / chart / "Chart.yaml").read_text())
+        assert read["appVersion"] == PROJECT["version"]
+
+
+def test_a_build_sees_no_more_than_it_copies():
+    ignored = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
+    assert ignored[0] == "*"
+    allowed = {line.removeprefix("!") for line in ignored if line.startswith("!")}
+    assert allowed == {"pyproject.toml", "README.md", "requirements.lock", "broker", *PARTS}
