@@ -1,0 +1,45 @@
+"""The test broker itself: what the other tests build on."""
+
+import pika
+import pytest
+from rabbitmq_server import RabbitMQServer
+from waiting import wait_until
+from workqueue_broker.address import BrokerAddress
+from workqueue_broker.connection import ConnectionSettings, connect
+from workqueue_broker.declaration import QueueDeclaration, QueueType
+
+SETTINGS = ConnectionSettings(name="test")
+
+
+@pytest.mark.parametrize("queue_type", list(QueueType))
+def test_counts_tell_ready_and_unacknowledged(
+    rabbitmq: RabbitMQServer, broker: BrokerAddress, queue_type: QueueType
+) -> None:
+    with connect(broker, SETTINGS) as connection:
+        channel = connection.channel()
+        QueueDeclaration("q", queue_type).declare(channel)
+        channel.confirm_delivery()
+        for _ in range(3):
+            channel.basic_publish("", "q", b"x")
+        wait_until(lambda: channel.basic_get("q")[0], 5, "a message to take")
+        assert rabbitmq.counts(broker.virtual_host, "q") == (2, 1)
+
+
+def test_runs_the_version_that_was_asked_for(rabbitmq: RabbitMQServer, rabbitmq_version: str) -> None:
+    assert rabbitmq.ctl("eval", "rabbit_misc:version().").strip('"\n').startswith(rabbitmq_version + ".")
+
+
+def test_data_survive_a_crash_and_a_restart_and_alarms_can_be_raised(own_rabbitmq: RabbitMQServer) -> None:
+    with connect(own_rabbitmq.address(), SETTINGS) as connection:
+        channel = connection.channel()
+        QueueDeclaration("q").declare(channel)
+        channel.confirm_delivery()
+        channel.basic_publish("", "q", b"x", pika.BasicProperties(delivery_mode=2))
+    own_rabbitmq.kill()
+    assert not own_rabbitmq.is_running
+    own_rabbitmq.start()
+    wait_until(lambda: own_rabbitmq.counts("/", "q") == (1, 0), 30, "the message is there")
+    own_rabbitmq.restart()
+    wait_until(lambda: own_rabbitmq.counts("/", "q") == (1, 0), 30, "the message is there")
+    own_rabbitmq.set_memory_alarm(True)
+    own_rabbitmq.set_memory_alarm(False)
