@@ -30,8 +30,8 @@ class CommandHandler:
 
     def run(self, body: bytes, task: Task) -> Outcome:
         """See handlers.Handler."""
-        environment = {**os.environ, **environment_of(task)}
         try:
+            environment = {**os.environ, **environment_of(task)}
             process = subprocess.Popen(  # noqa: S603 - running the user's command is the purpose
                 self._command, stdin=subprocess.PIPE, env=environment, start_new_session=True
             )
@@ -57,7 +57,7 @@ def environment_of(task: Task) -> dict[str, str]:
         "TASK_REDELIVERED": str(task.redelivered).lower(),
         "TASK_CONTENT_TYPE": task.content_type,
         "TASK_ENQUEUED_AT": task.enqueued_at.isoformat() if task.enqueued_at else None,
-        "TASK_HEADERS": json.dumps(dict(task.headers), default=str),
+        "TASK_HEADERS": json.dumps(dict(task.headers), default=str),  # dates, bytes, decimals
         "TRACEPARENT": task.traceparent,
     }
     return {name: str(value) for name, value in values.items() if value is not None}

@@ -106,6 +106,11 @@ class Consumer:
     # For the supervisor.
 
     @property
+    def connected(self) -> bool:
+        """True while there is a connection."""
+        return self._link is not None
+
+    @property
     def receiving(self) -> bool:
         """True while the broker may send a task."""
         link = self._link
@@ -139,9 +144,9 @@ class Consumer:
             self._settle_results()
             for running in self.in_progress():
                 self._hand_back(running)
-            link, self._link = self._link, None
-            if link:
-                link.close()
+            if self._link:
+                self._link.close()
+            self._link = None
 
     def _keep_once(self) -> None:
         if self._link is None and not self._stopping:
@@ -170,6 +175,9 @@ class Consumer:
             return
         self._reconnecting.connected(time.monotonic())
         with self._wheel:
+            if self._stopping:  # the tasks' threads may have gone: nobody would work on what comes
+                link.close()
+                return
             self._epoch += 1
             self._link = link
         self._metrics.connected.set(1)

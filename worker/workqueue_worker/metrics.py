@@ -40,7 +40,7 @@ class WorkerMetrics:
     """All series of one worker; the methods say what happened."""
 
     def __init__(self, queue: str) -> None:
-        disable_created_metrics()  # a second series for each, which nobody asks for
+        disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each, which nobody asks for
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._queue = queue

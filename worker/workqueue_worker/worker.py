@@ -97,9 +97,10 @@ class Worker:
                 running.stop(StopCause.SHUTDOWN)
 
     def _leave(self, step: Step) -> int:
-        forced = step is Step.HAND_BACK
+        wait = FORCED_CLOSE_SECONDS if step is Step.HAND_BACK else CLOSE_SECONDS
+        connected = self._consumer.connected
         self._consumer.leave()
-        self._keeper.join(FORCED_CLOSE_SECONDS if forced else CLOSE_SECONDS)
+        self._keeper.join(wait if connected else 0)  # without a connection it may be trying to get one
         self._copies.close()
         exit_code = EXIT_FORCED if self._stopping_tasks else self._shutdown.exit_code
         logger.info("left", extra={"fields": {"exit_code": exit_code}})
@@ -127,6 +128,7 @@ class Worker:
             self._consumer.settle(self._runner.settle(running, self._runner.timed_out()))
 
         self._thread("abandoned", settle).start()
+        self._thread("task-instead", self._work).start()  # for what may still come before the consumer is cancelled
 
     def _wait(self) -> None:
         with contextlib.suppress(queue.Empty):

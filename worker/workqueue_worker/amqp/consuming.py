@@ -1,32 +1,19 @@
-"""Everything that is pika's: a consuming connection, a publishing one, and their messages as values. The only importer.
-
-pika's exceptions leave this module as the errors of workqueue_broker. None of it is thread-safe, but for wake().
-"""
+"""A consuming connection: one connection, one channel, one consumer."""
 
 import contextlib
-import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import pika
 from pika import exceptions as amqp
-from workqueue_broker import headers as header
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, broker_errors, connect
 from workqueue_broker.declaration import QueueDeclaration, read_counts
-from workqueue_broker.errors import BrokerError, BrokerUnavailable, QueueMissing
+from workqueue_broker.errors import BrokerUnavailable
 
+from workqueue_worker.amqp.declaring import ensure_queue
+from workqueue_worker.amqp.messages import delivery_of
 from workqueue_worker.delivery import Delivery
-
-#: Headers that must not go into a copy: the broker's own counts of the other copy, and extra routing keys.
-_NOT_COPIED = frozenset({"x-delivery-count", "x-acquired-count", "CC", "BCC"})
-
-
-class CopyRefused(BrokerError):
-    """The broker says no to a copy: the queue is full, or has no majority."""
-
-    kind = "copy_refused"
 
 
 @dataclass(frozen=True)
@@ -126,83 +113,4 @@ class ConsumerLink:
         self._consumer_tag = None
 
     def _on_message(self, _channel: object, method: Any, properties: Any, body: bytes) -> None:
-        self._on_delivery(_delivery(self.epoch, method, properties, body))
-
-
-class CopyLink:
-    """One connection that publishes confirmed copies, one at a time."""
-
-    def __init__(self, address: BrokerAddress, name: str) -> None:
-        self._address = address
-        self._connection = connect(address, ConnectionSettings(name=name))
-        with broker_errors(address):
-            self._channel = self._connection.channel()
-            self._channel.confirm_delivery()
-
-    def ensure(self, queue: QueueDeclaration) -> None:
-        """Make the queue when it is missing."""
-        with broker_errors(self._address):
-            ensure_queue(self._connection, queue)
-
-    def publish(self, queue: str, delivery: Delivery, headers: Mapping[str, object]) -> None:
-        """Publish a persistent copy, wait for its confirm; raises QueueMissing, CopyRefused, BrokerError."""
-        with broker_errors(self._address):
-            try:
-                self._channel.basic_publish(
-                    "", queue, delivery.body, _copied_properties(delivery.properties, headers), mandatory=True
-                )
-            except amqp.UnroutableError as error:
-                raise QueueMissing(f"there is no queue {queue!r} for the copy of a task: create it") from error
-            except amqp.NackError as error:
-                raise CopyRefused(
-                    f"queue {queue!r} refuses the copy of a task: it is full, or lacks a majority"
-                ) from error
-
-    def close(self) -> None:
-        """Leave, in whatever state it is."""
-        with contextlib.suppress(amqp.AMQPError, OSError):  # it is gone already
-            self._connection.close()
-
-
-def ensure_queue(connection: pika.BlockingConnection, queue: QueueDeclaration) -> None:
-    """Declare a queue whose type is not ours to insist on: one that is there in another form is as good."""
-    channel = connection.channel()
-    try:
-        queue.declare(channel)
-    except amqp.ChannelClosedByBroker as error:
-        if error.reply_code != 406:
-            raise
-    else:
-        channel.close()
-
-
-def _copied_properties(original: object, headers: Mapping[str, object]) -> pika.BasicProperties:
-    properties = copy.copy(original) if original is not None else pika.BasicProperties()
-    assert isinstance(properties, pika.BasicProperties)  # noqa: S101 - for the type checker
-    kept = {name: value for name, value in (properties.headers or {}).items() if name not in _NOT_COPIED}
-    properties.headers = {**kept, **headers}
-    properties.delivery_mode = pika.DeliveryMode.Persistent.value
-    properties.user_id = None  # the broker refuses a copy in another user's name
-    return properties
-
-
-def _delivery(epoch: int, method: Any, properties: Any, body: bytes) -> Delivery:
-    headers = properties.headers or {}
-    return Delivery(
-        epoch=epoch,
-        delivery_tag=method.delivery_tag,
-        redelivered=method.redelivered,
-        body=body,
-        headers=headers,
-        message_id=properties.message_id,
-        content_type=properties.content_type,
-        enqueued_time=_enqueued_time(headers, properties.timestamp),
-        properties=properties,
-    )
-
-
-def _enqueued_time(headers: Mapping[str, object], timestamp: object) -> float | None:
-    published_ms = headers.get(header.PUBLISHED_MS)
-    if isinstance(published_ms, int):
-        return published_ms / 1000
-    return float(timestamp) if isinstance(timestamp, int) else None
+        self._on_delivery(delivery_of(self.epoch, method, properties, body))

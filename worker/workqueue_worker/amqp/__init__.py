@@ -1,0 +1,11 @@
+"""Everything that is pika's, and the only importer of it: connections as small classes, messages as values.
+
+pika's exceptions leave this package as the errors of workqueue_broker. Nothing here is thread-safe, but for wake().
+"""
+
+from workqueue_worker.amqp.consuming import ConsumePlan, ConsumerLink
+from workqueue_worker.amqp.copying import CopyLink, CopyRefused
+from workqueue_worker.amqp.declaring import read_queue
+from workqueue_worker.amqp.parked import ParkedTasks
+
+__all__ = ["ConsumePlan", "ConsumerLink", "CopyLink", "CopyRefused", "ParkedTasks", "read_queue"]

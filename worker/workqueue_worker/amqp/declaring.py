@@ -1,0 +1,32 @@
+"""Declaring and reading queues beside the one that is consumed."""
+
+import contextlib
+
+import pika
+from pika import exceptions as amqp
+from workqueue_broker.address import BrokerAddress
+from workqueue_broker.connection import ConnectionSettings, broker_errors, connect
+from workqueue_broker.declaration import QueueCounts, QueueDeclaration, read_counts
+
+
+def ensure_queue(connection: pika.BlockingConnection, queue: QueueDeclaration) -> None:
+    """Declare a queue whose type is not ours to insist on: one that is there in another form is as good."""
+    channel = connection.channel()
+    try:
+        queue.declare(channel)
+    except amqp.ChannelClosedByBroker as error:
+        if error.reply_code != 406:
+            raise
+    else:
+        channel.close()
+
+
+def read_queue(address: BrokerAddress, connection_name: str, queue: str) -> QueueCounts:
+    """The live counts of a queue, over a connection of its own; raises a BrokerError."""
+    connection = connect(address, ConnectionSettings(name=connection_name))
+    try:
+        with broker_errors(address):
+            return read_counts(connection.channel(), queue)
+    finally:
+        with contextlib.suppress(amqp.AMQPError, OSError):
+            connection.close()

@@ -1,0 +1,73 @@
+"""The parked tasks of a dead-letter queue: take, replay, drop, or put back."""
+
+import contextlib
+
+from pika import exceptions as amqp
+from workqueue_broker import headers as header
+from workqueue_broker.address import BrokerAddress
+from workqueue_broker.connection import ConnectionSettings, broker_errors, connect
+from workqueue_broker.declaration import read_counts
+from workqueue_broker.errors import QueueMissing
+
+from workqueue_worker.amqp.copying import CopyRefused
+from workqueue_worker.amqp.messages import copied_properties, delivery_of
+from workqueue_worker.delivery import Delivery
+
+#: What the broker adds when it parks a message by policy.
+_OF_THE_BROKER = (
+    "x-death",
+    "x-first-death-exchange",
+    "x-first-death-queue",
+    "x-first-death-reason",
+    "x-last-death-exchange",
+    "x-last-death-queue",
+    "x-last-death-reason",
+)
+
+
+class ParkedTasks:
+    """A connection for looking after one dead-letter queue."""
+
+    def __init__(self, address: BrokerAddress, name: str, queue: str) -> None:
+        """Connect; raises a BrokerError, QueueMissing when nothing was ever parked there."""
+        self._address = address
+        self._queue = queue
+        self._connection = connect(address, ConnectionSettings(name=name))
+        with broker_errors(address):
+            self._channel = self._connection.channel()
+            self._channel.confirm_delivery()
+            #: How many are waiting now.
+            self.count = read_counts(self._channel, queue).messages_ready
+
+    def take(self) -> Delivery | None:
+        """The next one, in hand until it is settled; None when there is none."""
+        with broker_errors(self._address):
+            method, properties, body = self._channel.basic_get(self._queue)
+        return delivery_of(0, method, properties, body or b"") if method else None
+
+    def publish(self, delivery: Delivery, queue: str, *, as_new: bool) -> None:
+        """Publish a copy, confirmed. `as_new`: without what workers and broker wrote on it; attempts start anew."""
+        without = (*header.OF_THE_WORKER, *_OF_THE_BROKER) if as_new else ()
+        with broker_errors(self._address):
+            try:
+                properties = copied_properties(delivery.properties, {}, without)
+                self._channel.basic_publish("", queue, delivery.body, properties, mandatory=True)
+            except amqp.UnroutableError as error:
+                raise QueueMissing(f"there is no queue {queue!r} to replay to: create it") from error
+            except amqp.NackError as error:
+                raise CopyRefused(f"queue {queue!r} refuses the copy of a task: full, or without a majority") from error
+
+    def remove(self, delivery: Delivery) -> None:
+        """Take it out of the queue for good."""
+        with broker_errors(self._address):
+            self._channel.basic_ack(delivery.delivery_tag)
+
+    def put_back(self, delivery: Delivery) -> None:
+        """Return it to its place."""
+        with broker_errors(self._address):
+            self._channel.basic_nack(delivery.delivery_tag, requeue=True)
+
+    def close(self) -> None:
+        """Leave; what is in hand returns to the queue."""
+        with contextlib.suppress(amqp.AMQPError, OSError):
+            self._connection.close()

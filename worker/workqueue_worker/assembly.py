@@ -1,0 +1,100 @@
+"""Puts a worker together from its settings, and runs it. Called by the command line."""
+
+import functools
+import logging
+import socket
+import threading
+from collections.abc import Callable, Mapping
+
+from workqueue_broker.address import BrokerAddress
+
+from workqueue_worker import consumer_timeout
+from workqueue_worker.amqp import ConsumePlan, ConsumerLink, CopyLink
+from workqueue_worker.command import CommandHandler
+from workqueue_worker.consumer import Consumer
+from workqueue_worker.copies import Copies
+from workqueue_worker.delivery import Delivery
+from workqueue_worker.handlers import Handler, PythonHandler, load_function, tutorial
+from workqueue_worker.health import Health, ProbeServer
+from workqueue_worker.metrics import WorkerMetrics
+from workqueue_worker.runner import Runner, RunnerSettings
+from workqueue_worker.settings import Settings, SettingsError
+from workqueue_worker.settlement import RetryPolicy
+from workqueue_worker.worker import ABANDON_SECONDS, Limits, Parts, Worker
+
+logger = logging.getLogger(__name__)
+
+
+def run(settings: Settings, environment: Mapping[str, str]) -> int:
+    """Work on tasks until told to leave; raises what is wrong with the settings, the address or the handler."""
+    # Read anew for each connection, as a mounted password may change; read now, so that a wrong one is said at once.
+    read_address = functools.partial(BrokerAddress.from_environment, environment)
+    address = read_address()
+    handler = choose_handler(settings)
+    metrics, health = WorkerMetrics(settings.queue), Health()
+    _serve_probes(settings.metrics_port, health, metrics)
+    threading.Thread(target=_warn_of_consumer_timeout, args=(settings, address), daemon=True).start()
+    consumer = Consumer(functools.partial(_open_link, settings, read_address), metrics, health)
+    copies = Copies(
+        lambda: CopyLink(read_address(), f"{worker_name()} {settings.queue} copies"),
+        settings.dead_letter_declaration if settings.create else None,
+    )
+    runner = Runner(_runner_settings(settings), handler, consumer, copies, metrics, health)
+    if not settings.handler and not settings.command:
+        print(" [*] Waiting for messages. To exit press CTRL+C", flush=True)
+    limits = Limits(task_timeout=settings.task_timeout, grace_period=settings.grace_period)
+    return Worker(Parts(consumer, runner, copies, metrics), limits, settings.concurrency).run()
+
+
+def choose_handler(settings: Settings) -> Handler:
+    """The handler that the settings ask for; raises HandlerError."""
+    if settings.command:
+        return CommandHandler(settings.command)
+    return PythonHandler(load_function(settings.handler) if settings.handler else tutorial)
+
+
+def worker_name() -> str:
+    """The host's name; in a pod it is the pod's."""
+    return socket.gethostname()
+
+
+def _serve_probes(port: int, health: Health, metrics: WorkerMetrics) -> None:
+    try:
+        server = ProbeServer(port, health, metrics)
+    except OSError as error:
+        raise SettingsError(f"--metrics-port (METRICS_PORT) {port}: {error.strerror}") from error
+    logger.info("metrics and probes", extra={"fields": {"port": server.port}})
+
+
+def _open_link(
+    settings: Settings,
+    read_address: Callable[[], BrokerAddress],
+    epoch: int,
+    on_delivery: Callable[[Delivery], None],
+) -> ConsumerLink:
+    plan = ConsumePlan(
+        address=read_address(),
+        connection_name=f"{worker_name()} {settings.queue}",
+        queue=settings.declaration,
+        dead_letter_queue=settings.dead_letter_declaration,
+        create=settings.create,
+        prefetch_count=settings.concurrency,
+    )
+    return ConsumerLink(plan, epoch, on_delivery)
+
+
+def _warn_of_consumer_timeout(settings: Settings, address: BrokerAddress) -> None:
+    hold_seconds = settings.task_timeout + ABANDON_SECONDS + settings.retry_max_delay
+    text = consumer_timeout.warning(hold_seconds, consumer_timeout.read(address, settings.queue))
+    if text:
+        logger.warning(text)
+
+
+def _runner_settings(settings: Settings) -> RunnerSettings:
+    return RunnerSettings(
+        queue=settings.queue,
+        dead_letter_queue=settings.dead_letter_queue,
+        policy=RetryPolicy(max_attempts=settings.max_attempts, max_delay=settings.retry_max_delay),
+        task_timeout=settings.task_timeout,
+        worker=worker_name(),
+    )

@@ -1,0 +1,86 @@
+"""Trying a handler and a broker before anything runs: `check`, and `run-one` for one body, without a broker."""
+
+import sys
+import threading
+from collections.abc import Callable, Mapping
+
+from workqueue_broker.address import BrokerAddress
+from workqueue_broker.errors import BrokerError, QueueMissing
+
+from workqueue_worker.amqp import read_queue
+from workqueue_worker.cancellation import Cancellation
+from workqueue_worker.handlers import Handler, HandlerError
+from workqueue_worker.settings import Settings
+from workqueue_worker.settlement import Failed, Finished
+from workqueue_worker.task import Task
+
+EXIT_DONE = 0
+EXIT_FAILED_CHECK = 1
+#: What a command would answer, EX_DATAERR and EX_TEMPFAIL of sysexits.h.
+EXIT_REJECT = 65
+EXIT_RETRY = 75
+
+
+def check(settings: Settings, load_handler: Callable[[], Handler], environment: Mapping[str, str]) -> int:
+    """Say in a line each whether the handler can be had, the broker be reached, and the queues are there."""
+    answers = [
+        _check("handler", lambda: _describe_handler(settings, load_handler)),
+        _check("broker and queue", lambda: _describe_queue(settings, environment)),
+    ]
+    return EXIT_DONE if all(answers) else EXIT_FAILED_CHECK
+
+
+def run_one(settings: Settings, handler: Handler) -> int:
+    """Run the handler on stdin's body, as the first attempt of a task; the exit code is the outcome."""
+    cancelled = Cancellation()
+    task = Task(
+        id="run-one",
+        queue=settings.queue,
+        attempt=1,
+        redelivered=False,
+        headers={},
+        content_type=None,
+        enqueued_time=None,
+        cancelled=cancelled,
+    )
+    timer = threading.Timer(settings.task_timeout, cancelled.set)
+    timer.daemon = True
+    timer.start()
+    outcome = handler.run(sys.stdin.buffer.read(), task)
+    if cancelled.is_set():
+        return _say(f"retry: took longer than {settings.task_timeout:g} s", EXIT_RETRY)
+    if isinstance(outcome, Finished):
+        return _say("done", EXIT_DONE)
+    if isinstance(outcome, Failed):
+        return _say(f"retry: {outcome.detail}", EXIT_RETRY)
+    return _say(f"reject: {outcome.detail}", EXIT_REJECT)
+
+
+def _say(line: str, exit_code: int) -> int:
+    sys.stderr.write(f"{line}\n")
+    return exit_code
+
+
+def _check(what: str, describe: Callable[[], str]) -> bool:
+    try:
+        print(f"ok   {what}: {describe()}")
+    except (HandlerError, BrokerError) as error:
+        print(f"bad  {what}: {error}")
+        return False
+    return True
+
+
+def _describe_handler(settings: Settings, load_handler: Callable[[], Handler]) -> str:
+    load_handler()
+    return " ".join(settings.command) or settings.handler or "the tutorial's, a second of work for each dot"
+
+
+def _describe_queue(settings: Settings, environment: Mapping[str, str]) -> str:
+    address = BrokerAddress.from_environment(environment)
+    try:
+        counts = read_queue(address, "workqueue-worker check", settings.queue)
+    except QueueMissing:
+        if settings.create:
+            return f"{address}: queue {settings.queue!r} is missing, a worker will make it"
+        raise
+    return f"{address}: {settings.queue!r} has {counts.messages_ready} tasks ready and {counts.consumers} consumers"
