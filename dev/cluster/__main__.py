@@ -1,4 +1,4 @@
-"""`python3 dev/cluster up|down|status|env|base|load`: a one-node Kubernetes on this machine, for tests and the demo.
+"""`python3 dev/cluster up|down|status|env|base|build|load`: a one-node Kubernetes on this machine, for tests and the demo.
 
 It is for machines without a cluster. Whoever sets KUBE_CONTEXT never comes here.
 """
@@ -6,24 +6,27 @@ It is for machines without a cluster. Whoever sets KUBE_CONTEXT never comes here
 import argparse
 import fcntl
 import os
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
-from base_images import DEBIAN_IMAGES, ensure_debian_image, ensure_pause_image, remove_partial_archives
+from base_images import DEBIAN_IMAGES, ensure_debian_image, ensure_pause_image
 from console import ClusterError, say, step
+from containerd import images
 from debian import install_packages
+from image_building import build
 from image_loading import load
 from leftovers import remove_leftovers
 from lifecycle import PROGRAMS, is_up, start_cluster
 from node_program import bin_folder, build_node_program
-from places import NAME, Places, places
+from places import CHECKOUT, NAME, Places, places
 from processes import saved
 
 
 def up(here: Places) -> None:
     install_packages(here)
-    remove_partial_archives(here)
     programs = build_node_program(here)
     ensure_pause_image(here)
     if is_up(here):
@@ -62,6 +65,13 @@ def base(here: Places, names: list[str]) -> None:
         print(ensure_debian_image(here, DEBIAN_IMAGES[name]))
 
 
+def build_and_load(here: Places, dockerfiles: Mapping[str, Path]) -> None:
+    missing = {reference: path for reference, path in dockerfiles.items() if reference not in images(here)}
+    for reference, path in missing.items():
+        build(here, path, reference)
+    load(here, list(missing))
+
+
 @contextmanager
 def alone(here: Places) -> Iterator[None]:
     """Two runs at once would undo each other's work, so the second waits."""
@@ -75,6 +85,8 @@ def alone(here: Places) -> Iterator[None]:
         except BlockingIOError:
             say("Waiting for another run of this command to end …")
             fcntl.flock(lock, fcntl.LOCK_EX)
+        shutil.rmtree(here.partial, ignore_errors=True)
+        here.partial.mkdir()
         yield
 
 
@@ -87,6 +99,8 @@ def arguments() -> argparse.Namespace:
     commands.add_parser("env", help='print settings for a shell: eval "$(python3 dev/cluster env)"')
     bases = commands.add_parser("base", help="make base images if they are missing, print their names")
     bases.add_argument("name", nargs="+", choices=sorted(DEBIAN_IMAGES))
+    building = commands.add_parser("build", help="build Dockerfiles if needed and load the images into the cluster")
+    building.add_argument("pair", nargs="+", metavar="DOCKERFILE=IMAGE")
     loading = commands.add_parser("load", help="load images from buildah's store into the cluster")
     loading.add_argument("reference", nargs="+")
     return parser.parse_args()
@@ -119,6 +133,9 @@ def perform(here: Places, chosen: argparse.Namespace) -> None:
             down(here)
         case "base":
             base(here, chosen.name)
+        case "build":
+            pairs = [pair.partition("=") for pair in chosen.pair]
+            build_and_load(here, {reference: CHECKOUT / dockerfile for dockerfile, _, reference in pairs})
         case "load":
             load(here, chosen.reference)
 

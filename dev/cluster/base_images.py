@@ -6,8 +6,6 @@ Rule: each is named by a hash of what it is made from and made once, whole or no
 
 import hashlib
 import json
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +89,7 @@ def ensure_debian_image(places: Places, image: DebianImage) -> str:
         log = places.cache / "logs" / f"{image.name}-image.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
-        archive = places.cache / f"{image.name}.{os.getpid()}.tar"
+        archive = places.partial / f"{image.name}.tar"
         try:
             with step(f"Making the base image {image.name} from Debian {image.suite} (once)") as progress:
                 run_long(bootstrap(image, archive), log=log, progress=progress, detail=lambda: last_step(log))
@@ -116,7 +114,7 @@ def last_step(log: Path) -> str:
 def ensure_pause_image(places: Places) -> str:
     reference = pause_reference()
     if not exists(places, reference):
-        archive = places.cache / f"pause.{os.getpid()}.tar"
+        archive = places.partial / "pause.tar"
         try:
             run(["tar", "--create", "--file", archive, "--directory", PAUSE_PROGRAM.parent, PAUSE_PROGRAM.name])
             commit(places, reference, archive, ('--entrypoint=["/catatonit", "-P"]', "--user=65535:65535"))
@@ -134,9 +132,3 @@ def commit(places: Places, reference: str, archive: Path, settings: tuple[str, .
         run(buildah(places, "commit", "--quiet", container, reference))
     finally:
         run(buildah(places, "rm", container))
-
-
-def remove_partial_archives(places: Places) -> None:
-    """What a killed run left in the cache."""
-    for path in [*places.cache.glob("*.tar"), *places.cache.glob("node-*.*")]:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()

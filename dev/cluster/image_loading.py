@@ -1,9 +1,10 @@
 """Brings images from buildah's store into the cluster's containerd, without a registry.
 
-Rule: only layers that containerd lacks are written: buildah is shown the others as empty files of the right size, and
-the archive leaves them out. So a new build of a part costs its own last layers, not its base again.
+Rule: containerd is given only the layers that it lacks, so a new build of a part costs its own last layers there, not
+those of its base again. `build` and `load` of the command line call it, and the start of the cluster.
 """
 
+import hashlib
 import io
 import json
 import tarfile
@@ -30,40 +31,40 @@ def load(places: Places, references: list[str]) -> None:
 
 
 def load_one(places: Places, reference: str) -> None:
-    with tempfile.TemporaryDirectory(dir=places.cache, prefix="load-") as folder:
-        layout = Path(folder)
-        known = show_known_layers(places, layout)
-        run(buildah(places, "push", "--quiet", "--disable-compression", reference, f"oci:{layout}:{reference}"))
-        archive = layout / "new-layers.tar"
-        write_archive(layout, archive, reference, known)
+    with tempfile.TemporaryDirectory(dir=places.partial) as name:
+        folder = Path(name)
+        # Of what buildah writes, only a plain folder leaves layers uncompressed, so that known ones are known again.
+        run(buildah(places, "push", "--quiet", "--disable-compression", reference, f"dir:{folder}"))
+        archive = folder / "new-layers.tar"
+        write_archive(folder, archive, reference, known_blobs(places))
         ctr(places, "images", "import", archive)
 
 
-def show_known_layers(places: Places, layout: Path) -> set[str]:
-    """Put an empty (sparse) file of the right size in place of each blob that containerd has; return their names."""
-    blobs = layout / "blobs" / "sha256"
-    blobs.mkdir(parents=True)
-    known = set()
-    for blob in (places.image_store / CONTENT).glob("*"):
-        with (blobs / blob.name).open("wb") as stand_in:
-            stand_in.truncate(blob.stat().st_size)
-        known.add(blob.name)
-    return known
+def known_blobs(places: Places) -> set[str]:
+    return {blob.name for blob in (places.image_store / CONTENT).glob("*")}
 
 
-def write_archive(layout: Path, archive: Path, reference: str, known: set[str]) -> None:
-    index = json.loads((layout / "index.json").read_text())
-    for manifest in index["manifests"]:
-        manifest["annotations"] = {"io.containerd.image.name": reference}
+def write_archive(folder: Path, archive: Path, reference: str, known: set[str]) -> None:
+    """An OCI image layout of the manifest and of the blobs that are not known."""
+    manifest = (folder / "manifest.json").read_bytes()
+    document = json.loads(manifest)
+    entry = {
+        "mediaType": document["mediaType"],
+        "digest": f"sha256:{hashlib.sha256(manifest).hexdigest()}",
+        "size": len(manifest),
+        "annotations": {"io.containerd.image.name": reference},
+    }
+    wanted = [blob["digest"].removeprefix("sha256:") for blob in (document["config"], *document["layers"])]
     with tarfile.open(archive, "w") as tar:
-        add_text(tar, "oci-layout", json.dumps(LAYOUT))
-        add_text(tar, "index.json", json.dumps(index))
-        for blob in sorted((layout / "blobs" / "sha256").iterdir()):
-            if blob.name not in known:
-                tar.add(blob, f"blobs/sha256/{blob.name}")
+        add_bytes(tar, "oci-layout", json.dumps(LAYOUT).encode())
+        add_bytes(tar, "index.json", json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode())
+        add_bytes(tar, f"blobs/sha256/{hashlib.sha256(manifest).hexdigest()}", manifest)
+        for digest in wanted:
+            if digest not in known:
+                tar.add(folder / digest, f"blobs/sha256/{digest}")
 
 
-def add_text(tar: tarfile.TarFile, name: str, text: str) -> None:
+def add_bytes(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     entry = tarfile.TarInfo(name)
-    entry.size = len(text.encode())
-    tar.addfile(entry, io.BytesIO(text.encode()))
+    entry.size = len(content)
+    tar.addfile(entry, io.BytesIO(content))

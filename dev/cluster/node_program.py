@@ -46,13 +46,10 @@ def go_version() -> str:
 def build_node_program(places: Places) -> Path:
     folder = bin_folder(places)
     if not (folder / "kubelet").exists():
-        building = folder.with_name(f"{folder.name}.{os.getpid()}")
+        building = places.partial / folder.name
         building.mkdir(parents=True)
-        try:
-            compile_into(building, places.cache / "logs" / "go-build.log")
-            building.rename(folder)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
+        compile_into(building, places.cache / "logs" / "go-build.log")
+        building.rename(folder)
     return folder
 
 

@@ -35,6 +35,11 @@ class Places:
         return self.cache / "buildah"
 
     @property
+    def partial(self) -> Path:
+        """What is being made. It moves to its place when it is whole; what is left here is of a run that was killed."""
+        return self.cache / "partial"
+
+    @property
     def kubeconfig(self) -> Path:
         return self.current / "kubeconfig"
 

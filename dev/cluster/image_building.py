@@ -1,0 +1,38 @@
+"""Builds the project's Dockerfiles with buildah, on the cluster's own Python base.
+
+Rule: the machine's certificates and pip settings are lent to the build as read-only volumes; none of them ends in an
+image. Dockerfiles stay as they are for docker.
+"""
+
+from pathlib import Path
+
+from base_images import PYTHON, buildah, ensure_debian_image, exists
+from console import step
+from places import CHECKOUT, Places
+from programs import run_long
+
+LENT = (Path("/etc/ssl/certs"), Path("/etc/pip.conf"))
+
+
+def build(places: Places, dockerfile: Path, reference: str) -> None:
+    """Build what is not there yet; the reference is a content hash, so a known one is up to date."""
+    if exists(places, reference):
+        return
+    base = ensure_debian_image(places, PYTHON)
+    log = places.cache / "logs" / f"build-{dockerfile.parent.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_bytes(b"")
+    with step(f"Building {reference}") as progress:
+        command = build_command(places, dockerfile, reference, base)
+        run_long(command, log=log, progress=progress, cwd=CHECKOUT, detail=lambda: last_instruction(log))
+
+
+def build_command(places: Places, dockerfile: Path, reference: str, base: str) -> list[str | Path]:
+    lent = [f"--volume={path}:{path}:ro" for path in LENT if path.exists()]
+    options = ["--isolation=chroot", "--layers", "--pull-never", f"--build-arg=BASE_IMAGE={base}", *lent]
+    return buildah(places, "build", *options, "--file", dockerfile, "--tag", reference, ".")
+
+
+def last_instruction(log: Path) -> str:
+    told = [line for line in log.read_text(errors="replace").splitlines() if "STEP " in line]
+    return told[-1][:60] if told else ""
