@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WITH_CLUSTER := $(BIN)/python dev/with_cluster.py --
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: help
@@ -11,11 +12,11 @@ help: ## Print this help
 
 .PHONY: demo
 demo: setup ## Run the main job: install everything, send 60 tasks, watch the workers come and go
-	@$(BIN)/python -m demo
+	@$(WITH_CLUSTER) $(BIN)/python dev/demo.py
 
 .PHONY: clean-demo
 clean-demo: setup ## Remove what the demo made, and only that
-	@$(BIN)/python -m demo --clean
+	@$(WITH_CLUSTER) $(BIN)/python dev/demo.py --clean
 
 .PHONY: test
 test: setup test-unit test-broker test-cluster ## Run all tests: unit, real broker, real cluster
@@ -30,7 +31,7 @@ test-broker: setup ## Run the tests against a real RabbitMQ, which they install 
 
 .PHONY: test-cluster
 test-cluster: setup ## Run the tests against a real Kubernetes, and those of the charts
-	@$(BIN)/python dev/cluster_tests.py
+	@$(WITH_CLUSTER) $(PYTEST) -q tests/charts tests/cluster
 
 .PHONY: check
 check: setup ## Lint, types and import contracts

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from broker import install_broker
-from kube import RESTRICTED, CommandFailed, Kube, Proxy, image_settings, images, total
+from kube import RESTRICTED, CommandFailed, Kube, Proxy, image_settings, images, install_broker, total
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -48,7 +47,7 @@ def demo(kube: Kube) -> int:
     with console.status("Installing the operator (helm) …"):
         install_operator(kube)
     with console.status("Starting RabbitMQ …"):
-        install_broker(kube, NAMESPACE)
+        install_broker(NAMESPACE)
     with console.status("Installing the WorkQueue and its worker Deployment (helm) …"):
         install_queue(kube)
         kube.kubectl("wait", "-n", NAMESPACE, f"wq/{QUEUE}", "--for=condition=Ready", "--timeout=120s")

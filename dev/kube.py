@@ -7,10 +7,12 @@ import json
 import os
 import re
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 #: Pod security that our own objects must satisfy.
@@ -113,6 +115,21 @@ def image_settings(part: str) -> list[str]:
     return [
         *("--set-string", f"image.repository={image['repository']}", "--set-string", f"image.tag={image['tag']}"),
     ]
+
+
+def install_broker(namespace: str) -> None:
+    """A RabbitMQ in the namespace, and its Secret `rabbitmq`."""
+    image = images()["rabbitmq"]
+    _broker("install", namespace, "--image", f"{image['repository']}:{image['tag']}")
+
+
+def copy_broker_secret(namespace: str, source: str) -> None:
+    """The Secret of the RabbitMQ in another namespace."""
+    _broker("secret", namespace, source)
+
+
+def _broker(*arguments: str) -> None:
+    _run([sys.executable, str(Path(__file__).parent / "rabbitmq"), *arguments], None)
 
 
 def _run(command: Sequence[str], given: str | None) -> str:
