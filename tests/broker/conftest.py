@@ -1,0 +1,63 @@
+"""Fixtures for programs that work on a queue: the queue in each of its types, and workers that end with the test."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from rabbitmq_server import RabbitMQServer
+from task_queue import LedgerLine, TaskQueue, read_ledger
+from worker_process import WorkerProcess
+from workqueue_broker.declaration import QueueType
+
+
+class StartWorker(Protocol):
+    def __call__(self, queue: TaskQueue, handler: str | None = None, *flags: str, **variables: str) -> WorkerProcess: ...
+
+
+@pytest.fixture(params=list(QueueType))
+def queue_type(request: pytest.FixtureRequest) -> QueueType:
+    return QueueType(request.param)
+
+
+@pytest.fixture
+def task_queue(rabbitmq: RabbitMQServer, queue_type: QueueType) -> TaskQueue:
+    """A declared queue in a virtual host of its own, on the shared broker."""
+    return TaskQueue(rabbitmq, rabbitmq.new_vhost(), queue_type).declare()
+
+
+@pytest.fixture
+def own_task_queue(own_rabbitmq: RabbitMQServer, queue_type: QueueType) -> TaskQueue:
+    """The same on a broker that the test may stop."""
+    return TaskQueue(own_rabbitmq, "/", queue_type).declare()
+
+
+@pytest.fixture
+def start_worker(tmp_path: Path) -> Iterator[StartWorker]:
+    """Starts workers that write to one ledger; `handler` is a name in worker_handlers, None the tutorial's."""
+    with ExitStack() as stack:
+        started = 0
+
+        def start(queue: TaskQueue, handler: str | None = None, *flags: str, **variables: str) -> WorkerProcess:
+            nonlocal started
+            started += 1
+            chosen = ["--handler", f"worker_handlers:{handler}"] if handler else []
+            return stack.enter_context(
+                WorkerProcess(
+                    tmp_path / f"worker-{started}",
+                    queue.uri,
+                    *("--queue-type", queue.type, *chosen, *flags),
+                    queue=queue.name,
+                    LEDGER=str(tmp_path / "ledger"),
+                    **variables,
+                )
+            )
+
+        yield start
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Callable[[], list[LedgerLine]]:
+    """What the handlers wrote."""
+    return lambda: read_ledger(tmp_path / "ledger")

@@ -1,0 +1,178 @@
+"""What a worker does with tasks while nothing fails, and with bodies and handlers that nobody would wish for."""
+
+import time
+
+import pytest
+from task_queue import TaskQueue
+from waiting import wait_until
+
+IDENTITY = ("tasks_acked_total", "tasks_acks_lost_total", "tasks_in_progress")
+
+
+def settled(metrics: dict[str, float]) -> float:
+    """The sum of what a delivery can become."""
+    counted = [value for name, value in metrics.items() if name.startswith(("tasks_requeued_", "tasks_dead_lettered_"))]
+    return sum(counted) + sum(metrics[name] for name in IDENTITY)
+
+
+def test_the_tutorials_worker_prints_its_lines_and_works_a_second_for_each_dot(task_queue, start_worker) -> None:
+    worker = start_worker(task_queue).ready()
+    task_queue.send("First message.", "no dots")
+    worker.wait_for_metric("tasks_acked_total", 2)
+    assert worker.output.splitlines() == [
+        " [*] Waiting for messages. To exit press CTRL+C",
+        " [x] Received 'First message.'",
+        " [x] Done",
+        " [x] Received 'no dots'",
+        " [x] Done",
+    ]
+    first, second = worker.outcomes
+    assert (first["id"], first["attempt"], first["outcome"]) == ("m0", 1, "done")
+    assert float(first["seconds"]) >= 1 > float(second["seconds"])
+
+
+def test_every_series_is_there_from_the_start_at_zero(task_queue, start_worker) -> None:
+    metrics = start_worker(task_queue).ready().metrics()
+    assert {name for name, value in metrics.items() if value} == {"broker_connected"}
+    for name in (
+        "tasks_received_total",
+        "tasks_redelivered_total",
+        "tasks_acked_total",
+        'tasks_failed_total{reason="timeout"}',
+        'tasks_requeued_total{cause="shutdown"}',
+        'tasks_dead_lettered_total{reason="rejected"}',
+        "tasks_acks_lost_total",
+        "tasks_in_progress",
+        "task_duration_seconds_count",
+        "task_wait_seconds_count",
+        "broker_connected",
+        "broker_reconnects_total",
+        "worker_draining",
+    ):
+        assert name in metrics
+
+
+def test_a_message_is_acked_after_the_work_and_not_before(task_queue, start_worker, ledger) -> None:
+    worker = start_worker(task_queue, "until_released").ready()
+    task_queue.send("a", "b")
+    wait_until(lambda: len(ledger()) == 1, 30, "the task has started")
+    task_queue.wait_for_counts(ready=1, unacknowledged=1)
+    assert worker.metric("tasks_in_progress") == 1
+    (worker.output_file.parent / "release").touch()
+    task_queue.wait_for_counts(ready=0, unacknowledged=0)
+    worker.wait_for_metric("tasks_acked_total", 2)
+    assert worker.metric("tasks_in_progress") == 0
+
+
+def test_concurrency_is_the_number_of_tasks_in_progress_and_of_messages_taken(task_queue, start_worker, ledger) -> None:
+    worker = start_worker(task_queue, "until_released", "--concurrency", "3").ready()
+    task_queue.send(*"abcde")
+    wait_until(lambda: len(ledger()) == 3, 30, "three tasks have started")
+    task_queue.wait_for_counts(ready=2, unacknowledged=3)
+    assert worker.metric("tasks_in_progress") == 3
+    (worker.output_file.parent / "release").touch()
+    worker.wait_for_metric("tasks_acked_total", 5)
+    assert sorted(line.body for line in ledger() if line.word == "done") == list("abcde")
+
+
+def test_many_short_tasks_at_once_are_each_done_once(task_queue, start_worker, ledger) -> None:
+    worker = start_worker(task_queue, "ledger_ok", "--concurrency", "8").ready()
+    ids = task_queue.send(*(str(number) for number in range(300)))
+    worker.wait_for_metric("tasks_acked_total", 300, seconds=60)
+    assert sorted(line.id for line in ledger()) == sorted(ids)
+    metrics = worker.metrics()
+    assert metrics["tasks_received_total"] == settled(metrics) == 300
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_heartbeats_go_on_through_a_task_of_many_of_them(task_queue, start_worker, ledger, concurrency: int) -> None:
+    """With a heartbeat of 1 s the broker gives a silent connection up after 2."""
+    task = TaskQueue(task_queue.server, task_queue.vhost, task_queue.type)
+    worker = start_worker(
+        task, "started_and_done", "--concurrency", str(concurrency), AMQP_URL=f"{task.uri}?heartbeat=1"
+    ).ready()
+    task.send("7")
+    worker.wait_for_metric("tasks_acked_total", 1)
+    assert worker.metric("broker_reconnects_total") == 0
+    assert [line.word for line in ledger()] == ["started", "done"]
+
+
+def test_the_wait_of_a_task_is_measured_from_its_publishing(task_queue, start_worker) -> None:
+    before = time.time() - 100
+    task_queue.send("", headers={"x-workqueue-published-ms": int(before * 1000)})
+    worker = start_worker(task_queue).ready()
+    worker.wait_for_metric("tasks_acked_total", 1)
+    metrics = worker.metrics()
+    assert metrics["task_wait_seconds_count"] == 1
+    assert metrics["task_wait_seconds_sum"] >= 100
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"x" * 10 * 1024 * 1024, b"\xff\xfe\x00"],
+    ids=["empty", "ten-mebibytes", "not-utf-8"],
+)
+def test_any_body_reaches_the_handler_as_it_was_sent(task_queue, start_worker, ledger, body: bytes) -> None:
+    worker = start_worker(task_queue, "ledger_ok").ready()
+    task_queue.send(body)
+    worker.wait_for_metric("tasks_acked_total", 1)
+    assert ledger()[0].body == body[:100].decode("utf-8", "backslashreplace")
+
+
+def test_a_body_that_the_tutorials_handler_cannot_decode_is_parked_and_not_dropped(task_queue, start_worker) -> None:
+    worker = start_worker(task_queue).ready()
+    task_queue.send(b"\xff\xfe")
+    worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1)
+    ((properties, body),) = task_queue.dead.take_all()
+    assert body == b"\xff\xfe"
+    assert properties.message_id == "m0"
+
+
+@pytest.mark.parametrize("body", ["ok", "garbage", "coroutine", "fork"])
+def test_a_handler_that_returns_anything_has_done_its_task(task_queue, start_worker, ledger, body: str) -> None:
+    worker = start_worker(task_queue, "by_body").ready()
+    task_queue.send(body, "ok")
+    worker.wait_for_metric("tasks_acked_total", 2)
+    metrics = worker.metrics()
+    assert metrics["tasks_received_total"] == settled(metrics) == 2
+    if body == "coroutine":
+        assert "awaited" in [line.word for line in ledger()]
+
+
+@pytest.mark.parametrize("body", ["fail", "base-exception", "exit 3", "unprintable"])
+def test_whatever_a_handler_raises_is_a_failed_attempt_and_the_worker_goes_on(
+    task_queue, start_worker, body: str
+) -> None:
+    worker = start_worker(task_queue, "by_body", "--max-attempts", "1").ready()
+    task_queue.send(body, "ok")
+    worker.wait_for_metric("tasks_acked_total", 1)
+    worker.wait_for_metric('tasks_dead_lettered_total{reason="attempts_exhausted"}', 1)
+    assert worker.metric('tasks_failed_total{reason="exception"}') == 1
+    assert worker.process.poll() is None
+
+
+def test_a_handler_that_keeps_the_interpreter_past_the_heartbeats_costs_no_task(
+    task_queue, start_worker, ledger
+) -> None:
+    """The broker gives the connection up; the worker's own finished task comes again, and is not run twice."""
+    worker = start_worker(task_queue, "by_body", AMQP_URL=f"{task_queue.uri}?heartbeat=1").ready()
+    task_queue.send("hold-interpreter 5", "ok")
+    worker.wait_for_metric("tasks_acked_total", 2)
+    task_queue.wait_for_counts(0, 0)
+    metrics = worker.metrics()
+    assert metrics["broker_reconnects_total"] >= 1
+    assert metrics["tasks_acks_lost_total"] == 1
+    assert metrics["tasks_redelivered_total"] == 1
+    assert sorted(line.body for line in ledger()) == ["hold-interpreter 5", "ok"]
+
+
+def test_strange_properties_of_a_foreign_producer_break_nothing(task_queue, start_worker, ledger) -> None:
+    worker = start_worker(task_queue, None, "--", "true").ready()
+    task_queue.send(
+        *("a", "b", "c"),
+        ids=["\x00nul", "", "c"],
+        timestamp=2**62,
+        headers={"x-workqueue-attempts": "many", "x-workqueue-published-ms": -1, "x-delivery-count": None, "deep": {"l": [1]}},
+    )
+    worker.wait_for_metric("tasks_acked_total", 2)
+    assert ledger() == []

@@ -1,0 +1,93 @@
+"""A work queue seen from outside: confirmed sends, counts, and the messages that are parked. With plain pika."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel
+from rabbitmq_server import RabbitMQServer
+from waiting import wait_until
+from workqueue_broker.declaration import QueueDeclaration, QueueType
+
+
+@dataclass(frozen=True)
+class TaskQueue:
+    """One queue of one virtual host."""
+
+    server: RabbitMQServer
+    vhost: str
+    type: QueueType
+    name: str = "task_queue"
+
+    @property
+    def uri(self) -> str:
+        return self.server.uri(self.vhost)
+
+    @property
+    def dead(self) -> "TaskQueue":
+        return TaskQueue(self.server, self.vhost, self.type, f"{self.name}.dead")
+
+    @contextmanager
+    def channel(self) -> Iterator[BlockingChannel]:
+        connection = pika.BlockingConnection(pika.URLParameters(self.uri))
+        try:
+            yield connection.channel()
+        finally:
+            if connection.is_open:
+                connection.close()
+
+    def declare(self) -> "TaskQueue":
+        with self.channel() as channel:
+            QueueDeclaration(self.name, self.type).declare(channel)
+        return self
+
+    def delete(self) -> None:
+        with self.channel() as channel:
+            channel.queue_delete(self.name)
+
+    def send(self, *bodies: str | bytes, ids: Sequence[str] = (), **properties: object) -> list[str]:
+        """Send persistent messages, confirmed; returns their ids: given, or the bodies' numbers."""
+        names = list(ids) or [f"m{number}" for number in range(len(bodies))]
+        with self.channel() as channel:
+            channel.confirm_delivery()
+            for name, body in zip(names, bodies, strict=True):
+                made = pika.BasicProperties(message_id=name, delivery_mode=2, **properties)
+                channel.basic_publish("", self.name, body, made, mandatory=True)
+        return names
+
+    def counts(self) -> tuple[int, int]:
+        return self.server.counts(self.vhost, self.name)
+
+    def wait_for_counts(self, ready: int, unacknowledged: int, seconds: float = 30.0) -> None:
+        wanted = (ready, unacknowledged)
+        wait_until(lambda: self.counts() == wanted, seconds, f"{self.name} has (ready, unacknowledged) {wanted}")
+
+    def take_all(self) -> list[tuple[pika.BasicProperties, bytes]]:
+        """Every ready message, taken out."""
+        found = []
+        with self.channel() as channel:
+            while True:
+                method, properties, body = channel.basic_get(self.name, auto_ack=True)
+                if method is None:
+                    return found
+                found.append((properties, body))
+
+
+@dataclass(frozen=True)
+class LedgerLine:
+    """One line that a handler wrote."""
+
+    word: str
+    id: str
+    attempt: int
+    process: int
+    body: str
+
+
+def read_ledger(file: Path) -> list[LedgerLine]:
+    if not file.exists():
+        return []
+    lines = (line.split("\t") for line in file.read_text(encoding="utf-8").splitlines())
+    return [LedgerLine(word, name, int(attempt), int(process), body) for word, name, attempt, process, body in lines]

@@ -1,0 +1,132 @@
+"""Handlers for the workers of the tests: good, bad and nasty ones. Each writes what it did to the ledger."""
+
+import asyncio
+import ctypes
+import os
+import sys
+import time
+from pathlib import Path
+
+from workqueue_worker.task import Reject, Retry, Task
+
+LEDGER = Path(os.environ.get("LEDGER", "ledger"))
+POLL_SECONDS = 0.02
+
+
+def note(word: str, body: bytes, task: Task) -> None:
+    """One line of the ledger: word, message id, attempt, process, body. One write, so that killing tears no line."""
+    text = body[:100].decode("utf-8", "backslashreplace").replace("\n", " ")
+    line = f"{word}\t{task.id}\t{task.attempt}\t{os.getpid()}\t{text}\n".encode()
+    descriptor = os.open(LEDGER, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(descriptor, line)
+    finally:
+        os.close(descriptor)
+
+
+def ledger_ok(body: bytes, task: Task) -> None:
+    note("done", body, task)
+
+
+def started_and_done(body: bytes, task: Task) -> None:
+    """Sleeps for the body's number of seconds, in steps, whatever it is told."""
+    note("started", body, task)
+    time.sleep(float(body or b"0"))
+    note("done", body, task)
+
+
+def until_released(body: bytes, task: Task) -> None:
+    """Waits until a file named `release` is in the working directory."""
+    note("started", body, task)
+    while not Path("release").exists():
+        time.sleep(POLL_SECONDS)
+    note("done", body, task)
+
+
+def polite(body: bytes, task: Task) -> None:
+    """Works until it is told to end, and says so."""
+    note("started", body, task)
+    task.cancelled.wait()
+    note("cancelled", body, task)
+    raise Retry("told to end")
+
+
+def by_body(body: bytes, task: Task) -> object:
+    """Does what the body says."""
+    note("started", body, task)
+    word, _, argument = body.decode("utf-8", "replace").partition(" ")
+    return ACTIONS[word](argument, task)
+
+
+def _fail(argument: str, _task: Task) -> object:
+    raise ValueError(argument or "it fails")
+
+
+def _fail_until(argument: str, task: Task) -> object:
+    if task.attempt < int(argument):
+        raise ValueError("not yet")
+    return None
+
+
+def _reject(argument: str, _task: Task) -> object:
+    raise Reject(argument)
+
+
+def _retry(argument: str, _task: Task) -> object:
+    raise Retry("later", delay=float(argument))
+
+
+def _base_exception(_argument: str, _task: Task) -> object:
+    raise KeyboardInterrupt
+
+
+def _exit(argument: str, _task: Task) -> object:
+    sys.exit(argument)
+
+
+def _die(_argument: str, _task: Task) -> object:
+    os._exit(137)
+
+
+def _fork(_argument: str, task: Task) -> object:
+    if os.fork() == 0:
+        return None  # the child comes back into the worker's code
+    note("parent", b"fork", task)
+    return None
+
+
+def _hold_interpreter(argument: str, _task: Task) -> object:
+    ctypes.PyDLL(None).usleep(int(float(argument) * 1e6))  # PyDLL keeps the interpreter's lock
+    return None
+
+
+async def _coroutine(_argument: str, task: Task) -> object:
+    await asyncio.sleep(0)
+    note("awaited", b"", task)
+    return None
+
+
+class _Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def _unprintable(_argument: str, _task: Task) -> object:
+    raise _Unprintable
+
+
+ACTIONS = {
+    "ok": lambda _argument, _task: None,
+    "garbage": lambda _argument, _task: object(),
+    "fail": _fail,
+    "fail-until": _fail_until,
+    "reject": _reject,
+    "retry": _retry,
+    "base-exception": _base_exception,
+    "exit": _exit,
+    "die": _die,
+    "fork": _fork,
+    "hold-interpreter": _hold_interpreter,
+    "coroutine": _coroutine,
+    "unprintable": _unprintable,
+}
