@@ -21,12 +21,13 @@ from workqueue_operator.clock import SystemClock
 from workqueue_operator.cluster import ClusterError, NotFound
 from workqueue_operator.gather import Gatherer
 from workqueue_operator.kubernetes_cluster import KubernetesCluster, load_client
+from workqueue_operator.management import ManagementReader
 from workqueue_operator.metrics import HeartbeatCollector, Metrics, WorkQueueCollector
 from workqueue_operator.queue_reader import AmqpQueueReader
 from workqueue_operator.reconcile import Reconciler
 from workqueue_operator.report import Reporter
 from workqueue_operator.resource import Key
-from workqueue_operator.scheduler import Scheduler
+from workqueue_operator.scheduler import Readers, Scheduler
 from workqueue_operator.settings import InvalidSetting, Settings
 from workqueue_operator.store import Store
 
@@ -76,9 +77,11 @@ async def _run(settings: Settings) -> None:
             clock,
         )
         name = os.environ.get("HOSTNAME", "workqueue-operator")
-        scheduler = Scheduler(
-            store, cluster, reconciler, lambda address: AmqpQueueReader(address, name), metrics, clock
+        readers = Readers(
+            open_queues=lambda address: AmqpQueueReader(address, name),
+            open_management=lambda address: ManagementReader(session, address),
         )
+        scheduler = Scheduler(store, cluster, reconciler, readers, metrics, clock)
         for collector in (WorkQueueCollector(store, clock.monotonic), HeartbeatCollector(scheduler.ages)):
             registry.register(collector)
         for collect in (ProcessCollector, PlatformCollector, GCCollector):

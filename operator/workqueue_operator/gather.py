@@ -50,7 +50,7 @@ class Gatherer:
         memory, now = tracked.memory, self._clock.monotonic()
         if workqueue.mode is Mode.ACTIVE:
             _notice_manual_size(memory, target, now)
-        failing_how = await self._failing(memory, target, now)
+        failing_how = await self._failing(memory, target, now) or tracked.estimate.failing(now, target.ready)
         workers = Workers(target.replicas, target.ready, target.rolling_out, failing=failing_how)
         manual = memory.manual if now < memory.manual_until else None
         return Seen(workqueue, target, Situation(reading, workers, manual, paused=workqueue.mode is Mode.PAUSED))

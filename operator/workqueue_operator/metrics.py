@@ -15,7 +15,7 @@ from workqueue_operator.store import Store, Tracked
 VERBS = ("scale", "status", "event", "mark")
 ERROR_KINDS = (
     *("unavailable", "access_refused", "queue_missing", "queue_mismatch", "invalid_address"),
-    *("forbidden", "not_found", "conflict"),
+    *("forbidden", "not_found", "conflict", "management"),
 )
 
 

@@ -48,8 +48,11 @@ class Counts:
 
     messages_ready: int
     consumers: int
-    #: None: not known, because the management API is not, or nothing was acked yet.
+    #: None: not known, for the reason that `no_rates` gives.
     rates: Rates | None = None
+    no_rates: str = "the broker's Secret has no management_uri"
+    #: None: not known, as only the management API tells.
+    messages_unacknowledged: int | None = None
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,7 @@ def wanted_replicas(policy: ScalingPolicy, counts: Counts) -> tuple[int, str]:
             f"{seconds:.3g} s a task x ({arrivals:.3g} new/s + {ready} ready / {policy.drain_seconds} s) = {wanted}"
         )
     wanted = -(-ready // policy.messages_per_replica)
-    note = " (no rates known for drainSeconds yet)" if policy.drain_seconds else ""
+    note = f" (no rates known for drainSeconds: {counts.no_rates})" if policy.drain_seconds else ""
     return wanted, f"{ready} ready / {policy.messages_per_replica} per replica = {wanted}{note}"
 
 

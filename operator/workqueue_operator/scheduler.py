@@ -4,17 +4,21 @@ A loop that fails ends the process, as one that silently stands still would hold
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from workqueue_broker.address import BrokerAddress
-from workqueue_broker.errors import BrokerError
+from workqueue_broker.backoff import full_jitter
+from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailable
 
 from workqueue_operator.addresses import Addresses
 from workqueue_operator.clock import Clock
 from workqueue_operator.cluster import Cluster, ClusterError, Notice
+from workqueue_operator.management import ManagementReader, ManagementUnavailable
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.queue_reader import Answer, QueueReader, QueueReading
+from workqueue_operator.rates import Sample
 from workqueue_operator.reconcile import Reconciler
 from workqueue_operator.resource import WorkQueue
 from workqueue_operator.scaling import Counts, Unknown
@@ -27,8 +31,21 @@ READS_PER_SECOND = 500
 #: Seconds between two looks for new Secrets, and between two lists that catch what the watch has missed.
 ASSIGN_SECONDS = 2.0
 RESYNC_SECONDS = 60.0
+#: Seconds between two questions to the management API; its own statistics are made every 5 s.
+MEASURE_SECONDS = 5.0
+#: Bounds of the wait, in seconds, before a broker that did not answer is tried again.
+RETRY_BASE_SECONDS = 0.25
+RETRY_CAP_SECONDS = 3.0
 #: Seconds without a beat after which a loop counts as stuck.
 STUCK_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Readers:
+    """How to read a broker: its queues over AMQP, and its management API."""
+
+    open_queues: Callable[[BrokerAddress], QueueReader]
+    open_management: Callable[[BrokerAddress], ManagementReader]
 
 
 class Scheduler:
@@ -39,14 +56,14 @@ class Scheduler:
         store: Store,
         cluster: Cluster,
         reconciler: Reconciler,
-        open_reader: Callable[[BrokerAddress], QueueReader],
+        readers: Readers,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
         self._store = store
         self._cluster = cluster
         self._reconciler = reconciler
-        self._open_reader = open_reader
+        self._readers = readers
         self._metrics = metrics
         self._clock = clock
         self._addresses = Addresses(store, cluster, clock)
@@ -98,27 +115,52 @@ class Scheduler:
 
     async def _watch(self, address: BrokerAddress) -> None:
         """Read a broker's queues, each as often as it may be, and start a pass after each reading."""
-        reader = self._open_reader(address)
+        reader = self._readers.open_queues(address)
         name = f"broker {address}"
+        failures = 0
         try:
             async with asyncio.TaskGroup() as passes:
-                while members := [tracked for tracked in self._store if tracked.address == address]:
+                measuring = passes.create_task(self._measure(address))
+                while members := self._members(address):
                     self._beat(name)
                     started = self._clock.monotonic()
                     due = [tracked for tracked in members if self._is_due(tracked, len(members), started)]
-                    await self._read(reader, due, passes)
-                    await asyncio.sleep(max(0.01, started + _spacing(1, len(members)) - self._clock.monotonic()))
+                    failures = 0 if await self._read(reader, due, passes) else failures + 1
+                    pause = _spacing(1, len(members)) + _pause_after(failures)
+                    await asyncio.sleep(max(0.01, started + pause - self._clock.monotonic()))
+                measuring.cancel()
         finally:
             self._watched.discard(address)
             self._beats.pop(name, None)
             await reader.close()
+
+    async def _measure(self, address: BrokerAddress) -> None:
+        """Ask the management API how the queues move, every few seconds, for the whole virtual host."""
+        if address.management_uri is None:
+            return
+        reader = self._readers.open_management(address)
+        while True:
+            try:
+                samples = await reader.read(self._clock.monotonic())
+            except ManagementUnavailable as error:
+                self._metrics.broker_errors.labels("management").inc()
+                for tracked in self._members(address):
+                    tracked.no_rates = str(error)
+            else:
+                for tracked in self._members(address):
+                    _measured(tracked, samples)
+            await asyncio.sleep(MEASURE_SECONDS)
+
+    def _members(self, address: BrokerAddress) -> list[Tracked]:
+        return [tracked for tracked in self._store if tracked.address == address]
 
     def _is_due(self, tracked: Tracked, members: int, now: float) -> bool:
         if tracked.asked_at is None or not isinstance(tracked.spec, WorkQueue):
             return True
         return now - tracked.asked_at >= 0.9 * _spacing(tracked.spec.scaling.poll_period_seconds, members)
 
-    async def _read(self, reader: QueueReader, due: Sequence[Tracked], passes: asyncio.TaskGroup) -> None:
+    async def _read(self, reader: QueueReader, due: Sequence[Tracked], passes: asyncio.TaskGroup) -> bool:
+        """Read and start the passes; False when the broker answered for none."""
         queues = [(tracked, tracked.spec.queue) for tracked in due if isinstance(tracked.spec, WorkQueue)]
         now = self._clock.monotonic()
         for tracked, _ in queues:
@@ -126,6 +168,7 @@ class Scheduler:
         answers = await reader.read([queue for _, queue in queues])
         for (tracked, _), answer in zip(queues, answers, strict=True):
             self._start(tracked, self._reading(tracked, answer), passes)
+        return not due or not all(isinstance(answer, BrokerUnavailable | AccessRefused) for answer in answers)
 
     def _reading(self, tracked: Tracked, answer: Answer) -> Counts | Unknown:
         if isinstance(answer, QueueReading):
@@ -134,7 +177,7 @@ class Scheduler:
             tracked.memory.read_at = tracked.asked_at
             if answer.created:
                 tracked.notices.append(_created(tracked))
-            return Counts(answer.counts.messages_ready, answer.counts.consumers)
+            return counted(tracked, answer, self._clock.monotonic())
         self._metrics.broker_errors.labels(answer.kind).inc()
         tracked.trouble = answer
         return unknown(answer)
@@ -165,6 +208,18 @@ class Scheduler:
         self._beats[name] = self._clock.monotonic()
 
 
+def counted(tracked: Tracked, answer: QueueReading, now: float) -> Counts:
+    """The live counts, with what the management API last told."""
+    last = tracked.estimate.last if tracked.estimate.is_fresh(now) else None
+    return Counts(
+        messages_ready=answer.counts.messages_ready,
+        consumers=answer.counts.consumers,
+        rates=tracked.estimate.rates(now),
+        no_rates=tracked.no_rates,
+        messages_unacknowledged=last.messages_unacknowledged if last else None,
+    )
+
+
 def unknown(error: BrokerError | ClusterError) -> Unknown:
     """What an error means for the decision."""
     words = "".join(part.capitalize() for part in error.kind.split("_"))
@@ -174,6 +229,20 @@ def unknown(error: BrokerError | ClusterError) -> Unknown:
 def _spacing(poll_period_seconds: float, queues: int) -> float:
     """Seconds between two readings of a queue: what the budget gives, but never more than was asked for."""
     return min(float(poll_period_seconds), max(FASTEST_SECONDS, queues / READS_PER_SECOND))
+
+
+def _pause_after(failures: int) -> float:
+    """Seconds to leave a broker alone that did not answer."""
+    return full_jitter(failures, base=RETRY_BASE_SECONDS, cap=RETRY_CAP_SECONDS) if failures else 0.0
+
+
+def _measured(tracked: Tracked, samples: Mapping[str, Sample]) -> None:
+    sample = samples.get(tracked.spec.queue.declaration.name) if isinstance(tracked.spec, WorkQueue) else None
+    if sample is None:
+        tracked.no_rates = "the management API has no numbers of this queue yet"
+    else:
+        tracked.estimate = tracked.estimate.updated(sample)
+        tracked.no_rates = "no task was acked yet"
 
 
 def _created(tracked: Tracked) -> Notice:

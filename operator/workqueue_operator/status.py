@@ -30,7 +30,6 @@ class Pass:
     #: Whether the decision changed the Deployment (or would have, in DryRun).
     changed: bool = False
     tasks_in_progress: int | None = None
-    messages_unacknowledged: int | None = None
 
 
 def next_status(old: Mapping[str, Any], seen: Pass, time: str) -> dict[str, Any]:
@@ -41,10 +40,10 @@ def next_status(old: Mapping[str, Any], seen: Pass, time: str) -> dict[str, Any]
         old.get("conditions") or (), conditions.summarised(seen.conditions), seen.generation, time
     )
     status.update(_known({"replicas": seen.replicas, "tasksInProgress": seen.tasks_in_progress}))
-    status.update(_known({"messagesUnacknowledged": seen.messages_unacknowledged}))
     if isinstance(seen.reading, Counts):
         status["messagesReady"] = seen.reading.messages_ready
         status["consumers"] = seen.reading.consumers
+        status.update(_known({"messagesUnacknowledged": seen.reading.messages_unacknowledged}))
     if seen.decision:
         status.update(_decided(old, seen.decision, seen.changed, time))
     return status

@@ -13,6 +13,7 @@ from workqueue_broker.errors import BrokerError
 
 from workqueue_operator.cluster import ClusterError, Notice, Target
 from workqueue_operator.history import History
+from workqueue_operator.rates import Estimate
 from workqueue_operator.resource import InvalidSpec, Key, WorkQueue, parse
 from workqueue_operator.scaling import Counts, ManualSize, ScalingDecision, Unknown
 
@@ -62,6 +63,9 @@ class Tracked:
     #: Seconds of the clock when the queue was last asked for, and what was wrong with the answer.
     asked_at: float | None = None
     trouble: BrokerError | None = None
+    #: How the queue moves, and why that is not known.
+    estimate: Estimate = field(default_factory=Estimate)
+    no_rates: str = "the broker's Secret has no management_uri"
     #: Told at the next pass.
     notices: list[Notice] = field(default_factory=list)
     #: The pass under way, so that a slow one is not overtaken by the next.

@@ -28,6 +28,23 @@ async def fetch_text(session: Session, url: str, timeout_seconds: float) -> str 
         return None
 
 
+class Unreachable(Exception):
+    """No usable answer; the message names the address, without its login, and says why."""
+
+
+async def fetch_with_login(session: Session, url: str, login: tuple[str, str], timeout_seconds: float) -> str:
+    """The page; raises Unreachable."""
+    place = url.partition("?")[0]
+    try:
+        timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        async with session.get(url, auth=aiohttp.BasicAuth(*login), timeout=timeout) as response:
+            if response.status != 200:
+                raise Unreachable(f"{place} answers {response.status} {response.reason}")
+            return await response.text()
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise Unreachable(f"{place} cannot be reached: {error or type(error).__name__}") from error
+
+
 def tasks_in_progress(page: str) -> int | None:
     """The sum over the worker's queues in its metrics page; None when the page does not tell."""
     lines = "\n".join(line for line in page.splitlines() if line.startswith(TASKS_IN_PROGRESS))

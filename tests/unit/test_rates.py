@@ -1,0 +1,103 @@
+"""How a queue moves, from running totals."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from workqueue_operator.management import sample_of
+from workqueue_operator.rates import HALF_LIFE_SECONDS, STALE_SECONDS, Estimate, Sample
+
+
+def after(seconds: float, arrivals: float, acks: float, busy: int, start: Estimate | None = None) -> Estimate:
+    """The estimate after so long at these rates, sampled every 5 s."""
+    estimate = start or Estimate()
+    last = estimate.last or Sample(0.0, 0, 0, 0, busy)
+    for step in range(int(seconds / 5) + 1):
+        elapsed = step * 5.0
+        published, acked = last.published + int(arrivals * elapsed), last.acked + int(acks * elapsed)
+        estimate = estimate.updated(Sample(last.time + elapsed, published, acked, last.redelivered, busy))
+    return estimate
+
+
+def test_one_sample_is_no_rate() -> None:
+    assert Estimate().updated(Sample(0, 10, 10, 0, 5)).rates(0) is None
+
+
+def test_service_time_by_littles_law() -> None:
+    """Ten tasks in progress all the time and five acks a second: two seconds each."""
+    rates = after(60, arrivals=5, acks=5, busy=10).rates(60)
+    assert rates is not None
+    assert rates.service_seconds == pytest.approx(2.0)
+    assert rates.arrivals_per_second == pytest.approx(5.0)
+
+
+def test_no_acks_are_no_rate() -> None:
+    assert after(60, arrivals=5, acks=0, busy=10).rates(60) is None
+
+
+def test_a_service_time_that_changes_by_ten_is_followed_in_a_few_half_lives() -> None:
+    """Half a minute and a half later nine tenths of the way are gone."""
+    before = after(120, arrivals=10, acks=10, busy=10)
+    assert before.last is not None
+    later = after(4 * HALF_LIFE_SECONDS, arrivals=10, acks=1, busy=10, start=before)
+    rates = later.rates(before.last.time + 4 * HALF_LIFE_SECONDS)
+    assert rates is not None
+    assert rates.service_seconds > 6
+
+
+def test_totals_that_went_back_start_anew() -> None:
+    estimate = after(60, arrivals=5, acks=5, busy=10).updated(Sample(65, 0, 0, 0, 3))
+    assert estimate.rates(65) is None
+
+
+def test_old_samples_are_no_rate() -> None:
+    estimate = after(60, arrivals=5, acks=5, busy=10)
+    assert estimate.rates(60 + STALE_SECONDS + 1) is None
+
+
+def test_tasks_that_only_come_back_are_failing() -> None:
+    estimate = Estimate().updated(Sample(0, 10, 0, 0, 2)).updated(Sample(5, 10, 0, 6, 2))
+    assert estimate.failing(5, workers_ready=2) == "6 redeliveries and no ack among them"
+
+
+def test_one_redelivery_a_worker_is_a_broker_restart_and_no_failure() -> None:
+    estimate = Estimate().updated(Sample(0, 10, 0, 0, 2)).updated(Sample(5, 10, 0, 5, 2))
+    assert estimate.failing(5, workers_ready=5) is None
+
+
+def test_one_ack_ends_the_failure() -> None:
+    estimate = (
+        Estimate().updated(Sample(0, 10, 0, 0, 2)).updated(Sample(5, 10, 0, 9, 2)).updated(Sample(10, 10, 1, 9, 2))
+    )
+    assert estimate.failing(10, workers_ready=2) is None
+
+
+totals = st.integers(0, 2**40)
+
+
+@given(st.lists(st.builds(Sample, st.floats(0, 1e9), totals, totals, totals, totals), max_size=20), st.floats(0, 1e9))
+def test_whatever_the_samples_a_rate_is_a_sound_number(samples: list[Sample], now: float) -> None:
+    estimate = Estimate()
+    for sample in samples:
+        estimate = estimate.updated(sample)
+    rates = estimate.rates(now)
+    if rates:
+        assert rates.arrivals_per_second >= 0
+        assert rates.service_seconds > 0
+
+
+@pytest.mark.parametrize(
+    "queue",
+    [
+        {"name": "q"},
+        {"name": "q", "messages_unacknowledged": 3},
+        {"name": "q", "message_stats": {"publish": 7}},
+        {"name": "q", "message_stats": {"publish": 7}, "messages_unacknowledged": "NaN"},
+    ],
+)
+def test_a_count_that_the_management_api_leaves_out_is_unknown(queue: dict[str, object]) -> None:
+    assert sample_of(queue, 1.0) is None
+
+
+def test_a_queue_that_was_never_acked_has_zero_acks() -> None:
+    queue = {"name": "q", "message_stats": {"publish": 7}, "messages_unacknowledged": 1}
+    assert sample_of(queue, 1.0) == Sample(1.0, 7, 0, 0, 1)
