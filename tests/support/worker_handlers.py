@@ -43,6 +43,11 @@ def until_released(body: bytes, task: Task) -> None:
     note("done", body, task)
 
 
+def until_released_then_reject(body: bytes, task: Task) -> None:
+    until_released(body, task)
+    raise Reject("released")
+
+
 def polite(body: bytes, task: Task) -> None:
     """Works until it is told to end, and says so."""
     note("started", body, task)
@@ -66,6 +71,17 @@ def _fail_until(argument: str, task: Task) -> object:
     if task.attempt < int(argument):
         raise ValueError("not yet")
     return None
+
+
+def _await_release(_argument: str, _task: Task) -> object:
+    while not Path("release").exists():
+        time.sleep(POLL_SECONDS)
+    return None
+
+
+def _release_then_fail(argument: str, task: Task) -> object:
+    _await_release(argument, task)
+    raise ValueError("released")
 
 
 def _reject(argument: str, _task: Task) -> object:
@@ -129,4 +145,6 @@ ACTIONS = {
     "hold-interpreter": _hold_interpreter,
     "coroutine": _coroutine,
     "unprintable": _unprintable,
+    "await-release": _await_release,
+    "release-then-fail": _release_then_fail,
 }

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -17,16 +18,35 @@ SUPPORT = Path(__file__).parent
 START_SECONDS = 30.0
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a worker runs: on this machine, or in a network of its own."""
+
+    #: What to put before its command.
+    command: tuple[str, ...] = ()
+    #: Where its probes answer.
+    host: str = "127.0.0.1"
+
+
 class WorkerProcess:
     """One worker; what it printed is in `output`, what it logged in `log`."""
 
-    def __init__(self, directory: Path, uri: str, *flags: str, queue: str = "task_queue", **variables: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        uri: str,
+        *flags: str,
+        queue: str = "task_queue",
+        place: Place | None = None,
+        **variables: str,
+    ) -> None:
+        self._place = place or Place()
         directory.mkdir(parents=True, exist_ok=True)
         self.output_file = directory / "worker.out"
         self.log_file = directory / "worker.log"
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("AMQP_", "WORKER_"))}
         environment |= {"AMQP_URL": uri, "PYTHONPATH": str(SUPPORT), "LOG_FORMAT": "json", **variables}
-        command = [sys.executable, "-m", "workqueue_worker", "run", "--queue", queue, "--metrics-port", "0", *flags]
+        command = [*self._place.command, sys.executable, "-m", "workqueue_worker", "run", "--queue", queue, "--metrics-port", "0", *flags]
         with self.output_file.open("wb") as output, self.log_file.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=output, stderr=log, env=environment, cwd=directory)
         self._port: int | None = None
@@ -67,7 +87,7 @@ class WorkerProcess:
 
     def get(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://{self._place.host}:{self.port}{path}", timeout=10) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as answer:
             with answer:

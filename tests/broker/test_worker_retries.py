@@ -1,0 +1,139 @@
+"""Failed attempts: retried, counted and parked, the same way on both queue types, also when the worker dies of them."""
+
+import datetime
+import socket
+
+from task_queue import TaskQueue
+from waiting import wait_until
+
+FAST = ("--retry-max-delay", "0.05")
+
+
+def test_a_failed_task_is_tried_again_until_it_works(task_queue, start_worker, ledger) -> None:
+    worker = start_worker(task_queue, "by_body", *FAST).ready()
+    task_queue.send("fail-until 3")
+    worker.wait_for_metric("tasks_acked_total", 1)
+    assert [line.attempt for line in ledger()] == [1, 2, 3]
+    assert worker.metric('tasks_failed_total{reason="exception"}') == 2
+    assert worker.metric('tasks_requeued_total{cause="retry"}') == 2
+    task_queue.wait_for_counts(0, 0)
+
+
+def test_a_task_that_always_fails_is_parked_with_all_that_is_known_of_it(task_queue, start_worker, ledger) -> None:
+    worker = start_worker(task_queue, "by_body", *FAST, "--max-attempts", "3").ready()
+    task_queue.send(
+        "fail no luck",
+        ids=["the-id"],
+        headers={"traceparent": "00-1-2-01", "CC": ["task_queue"]},
+        content_type="text/plain",
+        priority=3,
+    )
+    task_queue.dead.wait_for_counts(1, 0)
+    worker.wait_for_metric('tasks_dead_lettered_total{reason="attempts_exhausted"}', 1)
+    ((properties, body),) = task_queue.dead.take_all()
+    assert [line.attempt for line in ledger()].count(3) >= 1
+    assert body == b"fail no luck"
+    assert (properties.message_id, properties.content_type, properties.priority) == ("the-id", "text/plain", 3)
+    assert properties.delivery_mode == 2
+    headers = properties.headers
+    assert headers["traceparent"] == "00-1-2-01"
+    assert headers["x-workqueue-reason"] == "attempts_exhausted"
+    assert headers["x-workqueue-error"] == "ValueError: no luck"
+    assert headers["x-workqueue-attempts"] == 3
+    assert headers["x-workqueue-worker"] == socket.gethostname()
+    assert headers["x-workqueue-queue"] == task_queue.name
+    first, last = (datetime.datetime.fromisoformat(headers[f"x-workqueue-{which}-time"]) for which in ("first", "last"))
+    assert first <= last
+
+
+def test_a_rejected_task_is_parked_at_once(task_queue, start_worker, ledger) -> None:
+    worker = start_worker(task_queue, "by_body").ready()
+    task_queue.send("reject cannot be done")
+    worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1)
+    ((properties, _body),) = task_queue.dead.take_all()
+    assert properties.headers["x-workqueue-error"] == "cannot be done"
+    assert len(ledger()) == 1
+
+
+def test_a_handler_may_say_how_long_to_wait_up_to_the_workers_limit(task_queue, start_worker, ledger) -> None:
+    worker = start_worker(task_queue, "by_body", *FAST, "--max-attempts", "2").ready()
+    task_queue.send("retry 3600")
+    worker.wait_for_metric('tasks_dead_lettered_total{reason="attempts_exhausted"}', 1)
+    assert [line.attempt for line in ledger()] == [1, 2]
+
+
+def test_a_waiting_retry_holds_up_no_task_of_another_slot(task_queue, start_worker, ledger) -> None:
+    worker = start_worker(task_queue, "by_body", "--concurrency", "2", "--retry-max-delay", "600").ready()
+    task_queue.send("retry 600", *["ok"] * 10)
+    worker.wait_for_metric("tasks_acked_total", 10)
+    assert worker.metric("tasks_in_progress") == 1
+
+
+def test_a_task_that_kills_its_worker_each_time_is_parked_in_the_end(task_queue, start_worker, ledger) -> None:
+    """Out of memory looks like this: the process is gone, and says nothing."""
+    task_queue.send("die")
+    for _ in range(3):
+        worker = start_worker(task_queue, "by_body", "--max-attempts", "3")
+        assert worker.exit_code() == 137
+    worker = start_worker(task_queue, "by_body", "--max-attempts", "3").ready()
+    worker.wait_for_metric('tasks_dead_lettered_total{reason="crashed"}', 1)
+    assert [(line.word, line.attempt) for line in ledger()] == [("started", 1), ("started", 2), ("started", 3)]
+    ((properties, _body),) = task_queue.dead.take_all()
+    assert properties.headers["x-workqueue-reason"] == "crashed"
+    assert properties.headers["x-workqueue-attempts"] == 3
+    task_queue.wait_for_counts(0, 0)
+
+
+def test_failures_and_crashes_count_together(task_queue, start_worker, ledger) -> None:
+    task_queue.send("fail-until 2", "die")
+    first = start_worker(task_queue, "by_body", *FAST, "--max-attempts", "2")
+    assert first.exit_code() == 137
+    second = start_worker(task_queue, "by_body", *FAST, "--max-attempts", "2")
+    assert second.exit_code() == 137
+    third = start_worker(task_queue, "by_body", *FAST, "--max-attempts", "2").ready()
+    third.wait_for_metric('tasks_dead_lettered_total{reason="crashed"}', 1)
+    attempts = [(line.body, line.attempt) for line in ledger() if line.body == "die"]
+    assert attempts == [("die", 1), ("die", 2)]
+
+
+def test_a_memory_alarm_holds_a_failed_task_and_neither_stops_acks_nor_loses_it(
+    own_task_queue, start_worker, ledger
+) -> None:
+    queue = own_task_queue
+    worker = start_worker(queue, "by_body", *FAST, "--max-attempts", "1", "--concurrency", "2").ready()
+    queue.send("release-then-fail", *["await-release"] * 20)
+    wait_until(lambda: len(ledger()) == 2, 30, "the first two have started")
+    queue.server.set_memory_alarm(True)
+    (worker.output_file.parent / "release").touch()
+    worker.wait_for_metric("tasks_acked_total", 20)
+    worker.wait_for_metric('tasks_failed_total{reason="exception"}', 1)
+    queue.wait_for_counts(0, 1)
+    assert worker.metric("tasks_in_progress") == 1
+    queue.server.set_memory_alarm(False)
+    worker.wait_for_metric('tasks_dead_lettered_total{reason="attempts_exhausted"}', 1, seconds=60)
+    queue.dead.wait_for_counts(1, 0)
+    queue.wait_for_counts(0, 0)
+
+
+def test_a_full_queue_that_refuses_the_copy_gets_the_original_back(task_queue, start_worker, ledger) -> None:
+    """Limits come by policy; reject-publish refuses copies, and what was given out may always return."""
+    task_queue.server.management(
+        "PUT",
+        f"/api/policies/{task_queue.vhost}/full",
+        {"pattern": "^task_queue$", "definition": {"max-length": 2, "overflow": "reject-publish"}, "apply-to": "queues"},
+    )
+    task_queue.send("fail", ids=["bad"])
+    task_queue.send("ok")
+    worker = start_worker(task_queue, "by_body", *FAST, "--max-attempts", "3").ready()
+    task_queue.dead.wait_for_counts(1, 0)
+    worker.wait_for_metric("tasks_acked_total", 1)
+    task_queue.wait_for_counts(0, 0)
+
+
+def test_without_a_dead_letter_queue_that_may_not_be_made_the_task_is_held_and_said(task_queue, start_worker) -> None:
+    worker = start_worker(task_queue, "by_body", "--declare", "Never").ready()
+    task_queue.send("reject x")
+    wait_until(lambda: "no queue 'task_queue.dead'" in worker.get("/readyz")[1], 30, "readiness names the queue")
+    task_queue.wait_for_counts(0, 1)
+    TaskQueue(task_queue.server, task_queue.vhost, task_queue.type, "task_queue.dead").declare()
+    worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1, seconds=60)

@@ -1,0 +1,138 @@
+"""Leaving, at every moment: told once, told twice, at the grace deadline, with and without a broker."""
+
+import signal
+
+import pytest
+from waiting import wait_until
+
+
+def started(ledger, count: int = 1) -> None:
+    wait_until(lambda: [line.word for line in ledger()].count("started") >= count, 30, f"{count} tasks have started")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "ctrl-c"])
+def test_an_idle_worker_leaves_at_once(task_queue, start_worker, number: signal.Signals) -> None:
+    worker = start_worker(task_queue).ready()
+    worker.process.send_signal(number)
+    assert worker.exit_code() == 0
+
+
+def test_a_worker_told_to_leave_finishes_its_task_acks_it_and_takes_no_other(task_queue, start_worker, ledger) -> None:
+    worker = start_worker(task_queue, "until_released").ready()
+    task_queue.send("a", "b")
+    started(ledger)
+    worker.tell_to_leave()
+    wait_until(lambda: worker.metric("worker_draining") == 1, 30, "it answers while it leaves, and says that it does")
+    assert worker.get("/readyz")[0] == 503
+    assert worker.get("/healthz")[0] == 200
+    assert worker.metric("tasks_in_progress") == 1
+    (worker.output_file.parent / "release").touch()
+    assert worker.exit_code() == 0
+    task_queue.wait_for_counts(1, 0)
+    assert [(line.word, line.id) for line in ledger()] == [("started", "m0"), ("done", "m0")]
+
+
+def test_all_tasks_in_progress_are_finished_with_concurrency(task_queue, start_worker, ledger) -> None:
+    worker = start_worker(task_queue, "until_released", "--concurrency", "4").ready()
+    task_queue.send(*"abcdef")
+    started(ledger, 4)
+    worker.tell_to_leave()
+    wait_until(lambda: worker.metric("worker_draining") == 1, 30, "draining")
+    (worker.output_file.parent / "release").touch()
+    assert worker.exit_code() == 0
+    task_queue.wait_for_counts(2, 0)
+    assert len([line for line in ledger() if line.word == "done"]) == 4
+
+
+@pytest.mark.parametrize("handler", ["polite", "until_released"])
+def test_a_second_signal_hands_the_task_back(task_queue, start_worker, ledger, handler: str) -> None:
+    """`until_released` never looks at the event: the process ends around it."""
+    worker = start_worker(task_queue, handler).ready()
+    task_queue.send("a")
+    started(ledger)
+    worker.tell_to_leave()
+    wait_until(lambda: worker.metric("worker_draining") == 1, 30, "draining")
+    worker.tell_to_leave()
+    assert worker.exit_code() == 75
+    task_queue.wait_for_counts(1, 0)
+    assert "done" not in [line.word for line in ledger()]
+
+
+def test_at_the_grace_deadline_the_task_is_handed_back(task_queue, start_worker, ledger) -> None:
+    worker = start_worker(task_queue, "until_released", "--grace-period", "1").ready()
+    task_queue.send("a")
+    started(ledger)
+    worker.tell_to_leave()
+    assert worker.exit_code() == 75
+    task_queue.wait_for_counts(1, 0)
+
+
+def test_a_commands_processes_are_gone_when_its_task_is_handed_back(task_queue, start_worker, tmp_path) -> None:
+    """SIGTERM is ignored by both: SIGKILL follows, to the whole group."""
+    script = f"trap '' TERM; (trap '' TERM; exec sleep 987) & echo $! > {tmp_path}/child; echo $$ > {tmp_path}/parent; wait"
+    worker = start_worker(task_queue, None, "--grace-period", "1", "--", "sh", "-c", script).ready()
+    task_queue.send("a")
+    processes = wait_until(
+        lambda: [int((tmp_path / name).read_text()) for name in ("child", "parent")], 30, "the command runs"
+    )
+    worker.tell_to_leave()
+    assert worker.exit_code() == 75
+    task_queue.wait_for_counts(1, 0)
+    wait_until(lambda: not any(_is_alive(process) for process in processes), 30, "both processes are gone")
+
+
+def test_a_task_that_waits_for_its_retry_is_sent_back_counted_and_at_once(task_queue, start_worker, ledger) -> None:
+    worker = start_worker(task_queue, "by_body", "--retry-max-delay", "600").ready()
+    task_queue.send("retry 600")
+    worker.wait_for_metric('tasks_failed_total{reason="exception"}', 1)
+    worker.tell_to_leave()
+    assert worker.exit_code() == 0
+    ((properties, _body),) = task_queue.take_all()
+    assert properties.headers["x-workqueue-attempts"] == 1
+
+
+def test_a_worker_that_cannot_connect_leaves_at_once(task_queue, start_worker) -> None:
+    worker = start_worker(task_queue, AMQP_URL="amqp://127.0.0.1:1")
+    wait_until(lambda: "not consuming" in worker.get("/readyz")[1], 30, "it has tried")
+    worker.tell_to_leave()
+    assert worker.exit_code() == 0
+
+
+def test_without_its_broker_a_worker_still_finishes_its_task_before_it_leaves(
+    own_task_queue, start_worker, ledger
+) -> None:
+    queue = own_task_queue
+    worker = start_worker(queue, "until_released").ready()
+    queue.send("a")
+    started(ledger)
+    queue.server.stop()
+    wait_until(lambda: worker.metric("broker_connected") == 0, 30, "it has lost its broker")
+    worker.tell_to_leave()
+    wait_until(lambda: worker.metric("worker_draining") == 1, 30, "draining")
+    assert worker.process.poll() is None
+    (worker.output_file.parent / "release").touch()
+    assert worker.exit_code() == 0
+    assert [line.word for line in ledger()] == ["started", "done"]
+
+
+def test_a_failed_task_held_by_an_alarm_is_handed_back_at_the_grace_deadline(
+    own_task_queue, start_worker, ledger
+) -> None:
+    queue = own_task_queue
+    worker = start_worker(queue, "until_released_then_reject", "--grace-period", "1").ready()
+    queue.send("a")
+    started(ledger)
+    queue.server.set_memory_alarm(True)
+    (worker.output_file.parent / "release").touch()
+    worker.wait_for_metric('tasks_failed_total{reason="rejected"}', 1)
+    worker.tell_to_leave()
+    assert worker.exit_code() == 75
+    queue.wait_for_counts(1, 0)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        with open(f"/proc/{process}/stat", encoding="utf-8") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
