@@ -1,4 +1,4 @@
-"""`python3 dev/cluster up|down|status|env|base|build|load`: a one-node Kubernetes on this machine, for tests and the demo.
+"""`python3 dev/cluster up|down|status|env|base|build|load`: a one-node Kubernetes on this machine for tests and demo.
 
 It is for machines without a cluster. Whoever sets KUBE_CONTEXT never comes here.
 """

@@ -157,7 +157,7 @@ def proxy(programs: Path, made: Identities, places: Places) -> Command:
 def coredns(programs: Path, made: Identities, places: Places) -> Command:
     """Names outside the cluster do not exist: pods here have no way out anyway, and a quick no beats a timeout."""
     corefile = places.current / "Corefile"
-    corefile.write_text(f""".:53 {{
+    corefile.write_text(f"""{CLUSTER_DOMAIN} in-addr.arpa ip6.arpa {{
     bind {NODE_IP}
     errors
     ready 127.0.0.1:{PORTS["coredns"]}
@@ -165,7 +165,11 @@ def coredns(programs: Path, made: Identities, places: Places) -> Command:
         kubeconfig {made.kubeconfig("coredns")}
         ttl 5
     }}
-    template ANY ANY . {{
+}}
+. {{
+    bind {NODE_IP}
+    errors
+    template ANY ANY {{
         rcode NXDOMAIN
     }}
 }}

@@ -15,7 +15,7 @@ from containerd import containers, ctr
 from network import remove_network
 from places import Places
 from pod_cgroup import end_pods, remove_cgroup
-from processes import saved, stop
+from processes import end, saved
 from programs import run, succeeds
 
 CLEAN = "stopped-cleanly"
@@ -24,14 +24,16 @@ CLEAN = "stopped-cleanly"
 def remove_leftovers(places: Places) -> None:
     """Stop everything, then remove it. A containerd that still runs is asked to forget its pods first, so that its
     unpacked images can be used again; one that was killed loses them."""
-    running = saved(places)
-    clean = any(process.name == "containerd" and process.alive for process in running)
-    stop([process for process in running if process.name != "containerd"])
+    running = {process.name: process for process in saved(places)}
+    containerd = running.pop("containerd", None)
+    for process in running.values():
+        end(process)  # by force: nothing that they hold is used again
     end_pods()
-    if clean and forget_containers(places):
-        (places.image_store / CLEAN).touch()
-    stop(running)
     end_shims(places)
+    if containerd and containerd.alive:
+        if forget_containers(places):
+            (places.image_store / CLEAN).touch()
+        end(containerd, signal.SIGTERM)
     unmount_below(places.home)
     remove_network()
     remove_cgroup()
@@ -59,7 +61,8 @@ def forget_containers(places: Places) -> bool:
     """Whether containerd holds no container any more."""
     try:
         if left := containers(places):
-            ctr(places, "containers", "delete", *left)
+            with contextlib.suppress(ClusterError):  # some of them go by themselves meanwhile
+                ctr(places, "containers", "delete", *left)
         return not containers(places)
     except ClusterError:
         return False  # then the next start unpacks its images again

@@ -17,7 +17,7 @@ from pathlib import Path
 from console import ClusterError, tail
 from places import Places
 
-TERM_SECONDS = 5.0
+TERM_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -66,17 +66,14 @@ def check_alive(places: Places, started: Started) -> None:
         raise ClusterError(f"{started.name} ended right after its start. Its log is {log}:\n{tail(log)}")
 
 
-def stop(processes: Sequence[Started]) -> None:
-    """Ask them all to end, wait a little, and end by force those that did not."""
-    for process in processes:
-        send(process, signal.SIGTERM)
+def end(process: Started, number: signal.Signals = signal.SIGKILL) -> None:
+    """End one program, and by force after a while if it was asked kindly and did not."""
     deadline = time.monotonic() + TERM_SECONDS
-    while any(process.alive for process in processes) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    for process in processes:
-        send(process, signal.SIGKILL)
-    while any(process.alive for process in processes):
-        time.sleep(0.05)
+    send(process, number)
+    while process.alive:
+        if time.monotonic() > deadline:
+            send(process, signal.SIGKILL)
+        time.sleep(0.02)
 
 
 def send(process: Started, number: signal.Signals) -> None:
