@@ -8,12 +8,14 @@ from typing import Protocol
 import pytest
 from rabbitmq_server import RabbitMQServer
 from task_queue import LedgerLine, TaskQueue, read_ledger
-from worker_process import WorkerProcess
+from worker_process import Place, WorkerProcess
 from workqueue_broker.declaration import QueueType
 
 
 class StartWorker(Protocol):
-    def __call__(self, queue: TaskQueue, handler: str | None = None, *flags: str, **variables: str) -> WorkerProcess: ...
+    def __call__(
+        self, queue: TaskQueue, handler: str | None = None, *flags: str, place: Place | None = None, **variables: str
+    ) -> WorkerProcess: ...
 
 
 @pytest.fixture(params=list(QueueType))
@@ -39,7 +41,9 @@ def start_worker(tmp_path: Path) -> Iterator[StartWorker]:
     with ExitStack() as stack:
         started = 0
 
-        def start(queue: TaskQueue, handler: str | None = None, *flags: str, **variables: str) -> WorkerProcess:
+        def start(
+            queue: TaskQueue, handler: str | None = None, *flags: str, place: Place | None = None, **variables: str
+        ) -> WorkerProcess:
             nonlocal started
             started += 1
             chosen = ["--handler", f"worker_handlers:{handler}"] if handler else []
@@ -49,6 +53,7 @@ def start_worker(tmp_path: Path) -> Iterator[StartWorker]:
                     queue.uri,
                     *("--queue-type", queue.type, *chosen, *flags),
                     queue=queue.name,
+                    place=place,
                     LEDGER=str(tmp_path / "ledger"),
                     **variables,
                 )

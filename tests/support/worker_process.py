@@ -45,8 +45,19 @@ class WorkerProcess:
         self.output_file = directory / "worker.out"
         self.log_file = directory / "worker.log"
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("AMQP_", "WORKER_"))}
-        environment |= {"AMQP_URL": uri, "PYTHONPATH": str(SUPPORT), "LOG_FORMAT": "json", **variables}
-        command = [*self._place.command, sys.executable, "-m", "workqueue_worker", "run", "--queue", queue, "--metrics-port", "0", *flags]
+        environment |= {"AMQP_URL": uri, "PYTHONPATH": str(SUPPORT), "LOG_FORMAT": "json"} | variables
+        command = [
+            *self._place.command,
+            sys.executable,
+            "-m",
+            "workqueue_worker",
+            "run",
+            "--queue",
+            queue,
+            "--metrics-port",
+            "0",
+            *flags,
+        ]
         with self.output_file.open("wb") as output, self.log_file.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=output, stderr=log, env=environment, cwd=directory)
         self._port: int | None = None

@@ -1,0 +1,205 @@
+"""What a worker does when its broker, its connection, its queue or its password goes away, and comes back."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from network_link import HERE, NetworkLink
+from rabbitmq_server import RabbitMQServer
+from task_queue import TaskQueue
+from waiting import wait_until
+
+
+def started(ledger, count: int = 1) -> None:
+    wait_until(lambda: [line.word for line in ledger()].count("started") >= count, 30, f"{count} tasks have started")
+
+
+def release(worker) -> None:
+    (worker.output_file.parent / "release").touch()
+
+
+def readiness_says(worker, words: str, seconds: float = 30) -> None:
+    wait_until(lambda: words in worker.get("/readyz")[1], seconds, f"readiness says {words!r}; see {worker.log_file}")
+    assert worker.get("/readyz")[0] == 503
+    assert worker.get("/healthz")[0] == 200
+
+
+def close_connections(server: RabbitMQServer, vhost: str) -> None:
+    """As an administrator would."""
+
+    def close_those_that_are_listed() -> bool:
+        connections = server.management("GET", f"/api/vhosts/{quote(vhost, safe='')}/connections")
+        for connection in connections:
+            server.management("DELETE", f"/api/connections/{quote(connection['name'], safe='')}")
+        return bool(connections)
+
+    wait_until(close_those_that_are_listed, 30, "the broker lists the worker's connection")
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_a_broker_restart_in_the_middle_of_a_task_costs_an_ack_and_no_second_run(
+    own_task_queue, start_worker, ledger, how: str
+) -> None:
+    queue = own_task_queue
+    worker = start_worker(queue, "until_released").ready()
+    queue.send("a", "b")
+    started(ledger)
+    getattr(queue.server, how)()
+    wait_until(lambda: worker.metric("broker_connected") == 0, 30, "it has lost its broker")
+    release(worker)
+    worker.wait_for_metric("tasks_acks_lost_total", 1)
+    assert worker.get("/healthz")[0] == 200
+    queue.server.start()
+    worker.wait_for_metric("tasks_acked_total", 2, seconds=60)
+    queue.wait_for_counts(0, 0)
+    assert [(line.word, line.body) for line in ledger()] == [
+        *(("started", "a"), ("done", "a")),
+        *(("started", "b"), ("done", "b")),
+    ]
+    assert worker.metric("broker_reconnects_total") == 1
+
+
+def test_a_task_that_runs_on_through_a_reconnect_is_not_acked_over_the_new_connection(
+    task_queue, start_worker, ledger
+) -> None:
+    """The new connection's first delivery has the same tag: acking it would lose another task."""
+    worker = start_worker(task_queue, "until_released", "--concurrency", "2").ready()
+    task_queue.send("a")
+    started(ledger)
+    close_connections(task_queue.server, task_queue.vhost)
+    wait_until(lambda: worker.metric("broker_reconnects_total") == 1, 30, "it has reconnected")
+    started(ledger, 2)  # the redelivered one, beside the first run
+    release(worker)
+    worker.wait_for_metric("tasks_acks_lost_total", 1)
+    worker.wait_for_metric("tasks_acked_total", 1)
+    task_queue.wait_for_counts(0, 0)
+    assert worker.process.poll() is None
+
+
+def test_a_queue_deleted_under_an_idle_worker_is_made_again_and_consumed(task_queue, start_worker, ledger) -> None:
+    worker = start_worker(task_queue, "ledger_ok").ready()
+    task_queue.delete()
+    wait_until(lambda: worker.metric("broker_reconnects_total") == 1, 30, "it has noticed")
+    task_queue.send("a")
+    worker.wait_for_metric("tasks_acked_total", 1)
+
+
+def test_a_queue_deleted_under_a_task_takes_the_ack_with_it_and_nothing_else(task_queue, start_worker, ledger) -> None:
+    worker = start_worker(task_queue, "until_released").ready()
+    task_queue.send("a")
+    started(ledger)
+    task_queue.delete()
+    wait_until(lambda: worker.metric("broker_reconnects_total") == 1, 30, "it has noticed")
+    release(worker)
+    worker.wait_for_metric("tasks_acks_lost_total", 1)
+    task_queue.send("b")
+    worker.wait_for_metric("tasks_acked_total", 1)
+
+
+def test_a_worker_that_may_not_make_the_queue_waits_for_it_and_says_so(rabbitmq, queue_type, start_worker) -> None:
+    queue = TaskQueue(rabbitmq, rabbitmq.new_vhost(), queue_type)
+    worker = start_worker(queue, "ledger_ok", "--declare", "Never")
+    readiness_says(worker, "no queue 'task_queue'")
+    queue.declare()
+    worker.ready()
+
+
+def test_a_queue_of_another_type_is_said_with_the_remedy(task_queue, start_worker) -> None:
+    other = "Classic" if task_queue.type == "Quorum" else "Quorum"
+    worker = start_worker(task_queue, "ledger_ok", "--queue-type", other)
+    readiness_says(worker, "PRECONDITION_FAILED")
+    assert "set the queue's type to what is there" in worker.get("/readyz")[1]
+    task_queue.delete()
+    worker.ready()
+
+
+def test_a_refused_password_is_said_without_it_and_healed_when_the_broker_takes_it(task_queue, start_worker) -> None:
+    server = task_queue.server
+    uri = f"amqp://someone:s3cret-word@127.0.0.1:{server.amqp_port}/{task_queue.vhost}"
+    worker = start_worker(task_queue, "ledger_ok", AMQP_URL=uri)
+    readiness_says(worker, "ACCESS_REFUSED")
+    server.management("PUT", "/api/users/someone", {"password": "s3cret-word", "tags": ""})
+    readiness_says(worker, "access")  # the virtual host is still refused
+    server.management(
+        "PUT", f"/api/permissions/{task_queue.vhost}/someone", {"configure": ".*", "write": ".*", "read": ".*"}
+    )
+    worker.ready()
+    server.management("DELETE", "/api/users/someone")
+    assert "s3cret" not in worker.log_file.read_text() + worker.output + worker.get("/metrics")[1]
+
+
+def test_a_password_that_changes_in_a_mounted_secret_is_read_at_the_next_connection(
+    task_queue, start_worker, tmp_path: Path
+) -> None:
+    server, secret = task_queue.server, tmp_path / "secret"
+    secret.mkdir()
+    for key, value in {
+        "host": "127.0.0.1",
+        "port": str(server.amqp_port),
+        "username": "rotating",
+        "password": "first-word",
+        "vhost": task_queue.vhost,
+    }.items():
+        (secret / key).write_text(value)
+    server.management("PUT", "/api/users/rotating", {"password": "first-word", "tags": ""})
+    server.management(
+        "PUT", f"/api/permissions/{task_queue.vhost}/rotating", {"configure": ".*", "write": ".*", "read": ".*"}
+    )
+    worker = start_worker(task_queue, "ledger_ok", AMQP_SECRET_DIR=str(secret)).ready()
+    server.management("PUT", "/api/users/rotating", {"password": "second-word", "tags": ""})
+    close_connections(server, task_queue.vhost)
+    readiness_says(worker, "ACCESS_REFUSED")
+    (secret / "password").write_text("second-word")
+    worker.ready()
+    server.management("DELETE", "/api/users/rotating")
+
+
+def test_the_first_host_that_answers_is_taken(task_queue, start_worker) -> None:
+    uri = f"amqp://127.0.0.1:1,127.0.0.1:{task_queue.server.amqp_port}/{task_queue.vhost}"
+    start_worker(task_queue, "ledger_ok", AMQP_URL=uri).ready()
+
+
+def test_a_task_longer_than_the_brokers_consumer_timeout_is_still_run_once_by_one_worker(
+    own_task_queue, start_worker, ledger
+) -> None:
+    queue = own_task_queue
+    queue.server.evaluate("application:set_env(rabbit, consumer_timeout, 1500)")
+    queue.server.evaluate("application:set_env(rabbit, channel_tick_interval, 500)")
+    worker = start_worker(queue, "started_and_done").ready()
+    queue.send("5")
+    worker.wait_for_metric("tasks_acked_total", 1, seconds=60)
+    assert [line.word for line in ledger()] == ["started", "done"]
+    assert worker.metric("tasks_acks_lost_total") == 1
+    assert any("timed out" in str(record.get("message")) for record in worker.log)
+    queue.wait_for_counts(0, 0)
+
+
+@pytest.fixture
+def link() -> Iterator[NetworkLink]:
+    if not NetworkLink.can_be_made():
+        pytest.skip("a network namespace needs root and iproute2")
+    link = NetworkLink()
+    yield link
+    link.close()
+
+
+def test_a_partition_is_noticed_by_the_heartbeat_and_healed_without_a_second_run(
+    link: NetworkLink, rabbitmq_version: str, tmp_path: Path, queue_type, start_worker, ledger
+) -> None:
+    server = RabbitMQServer(tmp_path / "rabbitmq", rabbitmq_version, listen=HERE).start()
+    try:
+        queue = TaskQueue(server, "/", queue_type).declare()
+        worker = start_worker(queue, "until_released", AMQP_URL=f"{queue.uri}?heartbeat=2", place=link.place).ready()
+        queue.send("a", "b")
+        started(ledger)
+        link.cut()
+        queue.wait_for_counts(2, 0, seconds=60)  # the broker has given the connection up
+        release(worker)
+        wait_until(lambda: any("lost" in str(record.get("message")) for record in worker.log), 60, "the worker too")
+        link.mend()
+        worker.wait_for_metric("tasks_acked_total", 2, seconds=60)
+        assert [(line.word, line.body) for line in ledger()].count(("done", "a")) == 1
+        queue.wait_for_counts(0, 0)
+    finally:
+        server.close()
