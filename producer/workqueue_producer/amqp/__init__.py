@@ -1,0 +1,1 @@
+"""The producer's only importer of pika: the connection, and what a message looks like to the broker."""

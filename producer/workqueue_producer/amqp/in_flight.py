@@ -1,0 +1,44 @@
+"""The messages that were sent and not yet confirmed, by delivery tag. Tags are numbered from 1 in each channel."""
+
+from collections import deque
+
+from workqueue_producer.task import Message
+
+
+class InFlight:
+    """Confirms come mostly in order, often many at once, and sometimes not in order: a deque with holes."""
+
+    def __init__(self) -> None:
+        self._messages: deque[Message | None] = deque()
+        self._first_tag = 1
+
+    def __len__(self) -> int:
+        """An upper bound: a confirmed one counts while an earlier one is not confirmed."""
+        return len(self._messages)
+
+    def add(self, message: Message) -> None:
+        """The message was sent; its tag is the next."""
+        self._messages.append(message)
+
+    def confirm(self, tag: int, multiple: bool) -> list[Message]:
+        """Take out the message of the tag, or all up to the tag."""
+        index = tag - self._first_tag
+        if multiple:
+            return [message for _ in range(index + 1) if (message := self._take_first()) is not None]
+        message = self._messages[index]
+        self._messages[index] = None
+        while self._messages and self._messages[0] is None:
+            self._take_first()
+        return [] if message is None else [message]
+
+    def find(self, message_id: str) -> Message | None:
+        """The first of this id; the broker returns a message just before it confirms it, so it is near the start."""
+        return next((message for message in self._messages if message and message.message_id == message_id), None)
+
+    def all(self) -> list[Message]:
+        """Everything, in the order it was sent."""
+        return [message for message in self._messages if message is not None]
+
+    def _take_first(self) -> Message | None:
+        self._first_tag += 1
+        return self._messages.popleft()

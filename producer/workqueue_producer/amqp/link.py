@@ -1,0 +1,124 @@
+"""The thread that owns the connection, and reconnects for ever.
+
+Rule: what worked before is retried; what never worked (a wrong password, another queue type) fails the messages that
+wait, at once, since waiting does not help. Made and stopped by Publisher.
+"""
+
+import logging
+import threading
+
+from pika.adapters.select_connection import IOLoop
+from workqueue_broker.backoff import full_jitter
+from workqueue_broker.errors import BrokerError, BrokerUnavailable
+
+from workqueue_producer.amqp.sender import Sender
+from workqueue_producer.amqp.session import LinkSettings, Session
+from workqueue_producer.errors import PublisherClosed
+from workqueue_producer.metrics import QueueMetrics
+from workqueue_producer.outbox import Outbox
+
+logger = logging.getLogger(__name__)
+
+#: Seconds: full jitter between attempts to connect.
+RECONNECT_BASE, RECONNECT_CAP = 0.1, 5.0
+#: Seconds for an orderly goodbye; a broker with an alarm on does not answer it.
+GOODBYE_SECONDS = 1.0
+
+
+class Link:
+    """A thread with one connection at a time."""
+
+    def __init__(self, settings: LinkSettings, metrics: QueueMetrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._loop = IOLoop()
+        self._session: Session | None = None
+        self._attempts = 0
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="workqueue-publisher", daemon=True)
+
+    def start(self, outbox: Outbox) -> None:
+        """Send what the outbox takes in."""
+        self._outbox = outbox
+        queue = self._settings.queue.name
+        self._sender = Sender(outbox, self._metrics, self._loop.call_later, queue, self._settings.create)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """From any thread: the outbox has something."""
+        self._loop.add_callback_threadsafe(self._sender.pump)
+
+    def stop(self) -> None:
+        """From any thread: fail what is left, say goodbye, end the thread."""
+        if self._thread.is_alive():
+            self._loop.add_callback_threadsafe(self._say_goodbye)
+            self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        """False after a failure of the thread, and in a forked child."""
+        return self._thread.is_alive()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is confirmed now, in words; None: no reason is known."""
+        return self._sender.trouble
+
+    def on_ready(self, session: Session) -> None:
+        logger.info("connected to %s", self._settings.address)
+        self._metrics.connected.set(1)
+        self._sender.ready(session)
+
+    def on_confirm(self, tag: int, multiple: bool) -> None:
+        self._sender.confirmed(tag, multiple)
+
+    def on_reject(self, tag: int, multiple: bool) -> None:
+        self._sender.rejected(tag, multiple)
+
+    def on_return(self, message_id: str) -> None:
+        self._sender.returned(message_id)
+
+    def on_blocked(self, reason: str | None) -> None:
+        logger.warning("the broker blocks publishers: %s", reason) if reason else logger.info("unblocked")
+        self._sender.blocked(reason)
+
+    def on_lost(self, error: BrokerError, channel_only: bool) -> None:
+        self._metrics.connected.set(0)
+        if self._stopping:
+            return
+        logger.warning("%s", error)
+        self._sender.lost(error, channel_only)
+        if not isinstance(error, BrokerUnavailable) and not self._sender.ever_confirmed:
+            self._sender.fail_all(error)
+
+    def on_gone(self) -> None:
+        if self._stopping:
+            self._loop.stop()
+            return
+        self._attempts = 1 if self._sender.confirmed_since_ready else self._attempts + 1
+        self._loop.call_later(full_jitter(self._attempts, base=RECONNECT_BASE, cap=RECONNECT_CAP), self._connect)
+
+    def _run(self) -> None:
+        error: Exception = PublisherClosed("the publisher was closed")
+        try:
+            self._connect()
+            self._loop.start()
+        except Exception as failure:  # the thread's one broad except: whoever waits must hear why it ends
+            logger.exception("the publisher's thread failed")
+            error = failure
+        self._outbox.close()
+        self._sender.fail_all(error)
+        self._loop.close()
+
+    def _connect(self) -> None:
+        if not self._stopping:
+            self._session = Session(self._loop, self._settings, self)
+
+    def _say_goodbye(self) -> None:
+        self._stopping = True
+        self._sender.fail_all(PublisherClosed("the publisher was closed"))
+        if self._session is None or self._session.gone:
+            self._loop.stop()
+        else:
+            self._session.close()
+            self._loop.call_later(GOODBYE_SECONDS, self._session.drop)

@@ -1,0 +1,135 @@
+"""One connection from its opening to its loss, with one channel in confirm mode on a declared queue.
+
+Every callback runs in the I/O thread. A session is lost once, for whatever reason, and then gone when its socket is.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pika
+from pika.adapters.select_connection import IOLoop
+from pika.adapters.utils import connection_workflow as workflow
+from workqueue_broker.address import BrokerAddress
+from workqueue_broker.connection import ConnectionSettings, connection_parameters, translate
+from workqueue_broker.declaration import QueueDeclaration
+from workqueue_broker.errors import BrokerError, BrokerUnavailable
+
+from workqueue_producer.amqp.joined import JoinedConnection
+from workqueue_producer.task import Message
+
+
+@dataclass(frozen=True)
+class LinkSettings:
+    """Where to, and how."""
+
+    address: BrokerAddress
+    queue: QueueDeclaration
+    #: True: make the queue when it is missing, also again.
+    create: bool
+    #: Shown in the management UI.
+    name: str
+
+
+class Listener(Protocol):
+    """Who hears what happens on a session."""
+
+    def on_ready(self, session: "Session") -> None: ...
+    def on_confirm(self, tag: int, multiple: bool) -> None: ...
+    def on_reject(self, tag: int, multiple: bool) -> None: ...
+    def on_return(self, message_id: str) -> None: ...
+    def on_blocked(self, reason: str | None) -> None: ...
+    def on_lost(self, error: BrokerError, channel_only: bool) -> None: ...
+    def on_gone(self) -> None: ...
+
+
+class Session:
+    """Publishes between on_ready and on_lost."""
+
+    def __init__(self, loop: IOLoop, settings: LinkSettings, listener: Listener) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._connection: JoinedConnection | None = None
+        self._channel: Any = None
+        self._lost = False
+        #: Nothing is left of it.
+        self.gone = False
+        parameters = connection_parameters(settings.address, ConnectionSettings(name=settings.name))
+        self._workflow = JoinedConnection.create_connection(parameters, self._on_connected, custom_ioloop=loop)
+
+    def publish(self, message: Message) -> None:
+        """Send it now, or with the others of a `joined` block."""
+        # Mandatory: a message for a queue that is gone comes back, where it would be confirmed and dropped.
+        self._channel.basic_publish("", self._settings.queue.name, message.body, message.properties, True)
+
+    def joined(self) -> AbstractContextManager[None]:
+        """What is published inside the block goes out together."""
+        return self._channel.connection.joined()  # type: ignore[no-any-return]
+
+    def declare(self, then: Callable[[object], None]) -> None:
+        """Make the queue, or see that it is there."""
+        queue = self._settings.queue
+        if self._settings.create:
+            self._channel.queue_declare(queue.name, durable=True, arguments=queue.arguments, callback=then)
+        else:
+            self._channel.queue_declare(queue.name, passive=True, callback=then)
+
+    def close(self) -> None:
+        """Say goodbye; the listener hears of the loss when the broker has answered."""
+        if self._connection is None:
+            self._workflow.abort()
+        elif self._connection.is_open:
+            self._connection.close()
+
+    def drop(self) -> None:
+        """Close the socket without a goodbye."""
+        if self._connection is not None and not self._connection.is_closed:
+            self._connection.drop()
+
+    def _on_connected(self, outcome: object) -> None:
+        if not isinstance(outcome, JoinedConnection):
+            self._end(_root(outcome))
+            return
+        self._connection = outcome
+        outcome.add_on_close_callback(lambda _, reason: self._end(reason))
+        outcome.add_on_connection_blocked_callback(lambda _, frame: self._listener.on_blocked(frame.method.reason))
+        outcome.add_on_connection_unblocked_callback(lambda _, __: self._listener.on_blocked(None))
+        outcome.channel(on_open_callback=self._on_channel)
+
+    def _on_channel(self, channel: Any) -> None:
+        self._channel = channel
+        channel.add_on_close_callback(self._on_channel_closed)
+        channel.add_on_return_callback(lambda _, __, properties, ___: self._listener.on_return(properties.message_id))
+        self.declare(lambda _: channel.confirm_delivery(self._on_answer, lambda _: self._listener.on_ready(self)))
+
+    def _on_answer(self, frame: Any) -> None:
+        answer = frame.method
+        heard = self._listener.on_confirm if type(answer) is pika.spec.Basic.Ack else self._listener.on_reject
+        heard(answer.delivery_tag, answer.multiple)
+
+    def _on_channel_closed(self, _: object, reason: Exception) -> None:
+        if isinstance(reason, pika.exceptions.ChannelClosedByBroker):
+            self._lose(reason, channel_only=True)
+            self.close()
+
+    def _lose(self, reason: Exception, channel_only: bool = False) -> None:
+        if not self._lost:
+            self._lost = True
+            self._listener.on_lost(translate(reason, self._settings.address), channel_only)
+
+    def _end(self, reason: Exception) -> None:
+        self._lose(reason)
+        self.gone = True
+        self._listener.on_gone()
+
+
+def _root(outcome: object) -> Exception:
+    """What lies under the library's account of a connection attempt."""
+    while True:
+        if isinstance(outcome, workflow.AMQPConnectionWorkflowFailed) and outcome.exceptions:
+            outcome = outcome.exceptions[-1]
+        elif isinstance(outcome, workflow.AMQPConnectorPhaseErrorBase):
+            outcome = outcome.exception
+        else:
+            return outcome if isinstance(outcome, Exception) else BrokerUnavailable(str(outcome))

@@ -1,0 +1,150 @@
+"""The Publisher for applications: safe from several threads, confirmed, over one connection.
+
+Rule: publish() returns when the broker has the message, persistent in a durable queue, or raises and names the message.
+"""
+
+import itertools
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+from workqueue_broker.address import BrokerAddress
+from workqueue_broker.declaration import QueueDeclaration
+
+from workqueue_producer.amqp.link import Link
+from workqueue_producer.amqp.properties import message_properties
+from workqueue_producer.amqp.session import LinkSettings
+from workqueue_producer.bulk import Bulk
+from workqueue_producer.errors import NotConfirmed, PublisherClosed
+from workqueue_producer.metrics import PublisherMetrics, QueueMetrics
+from workqueue_producer.outbox import Outbox
+from workqueue_producer.receipts import Single
+from workqueue_producer.task import Message, Receipt, Task
+
+#: Seconds; a web server's own limit is often 30 or 60.
+TIMEOUT = 30.0
+
+
+@dataclass(frozen=True)
+class PublisherSettings:
+    """What an application may choose; the defaults suit most."""
+
+    #: Messages that may be unconfirmed at a time; more wait, which is the back-pressure.
+    window: int = 1000
+    #: Bytes of bodies that may be unconfirmed at a time.
+    window_bytes: int = 32 * 1024 * 1024
+    #: True: make the queue when it is missing, also when somebody deletes it later.
+    create: bool = True
+    #: Shown in the management UI.
+    name: str = "workqueue-producer"
+
+
+class Publisher:
+    """One queue's publisher; connects at once, in the background. Make it after a fork, not before."""
+
+    def __init__(
+        self,
+        address: BrokerAddress,
+        queue: QueueDeclaration,
+        settings: PublisherSettings = PublisherSettings(),
+        metrics: PublisherMetrics | None = None,
+    ) -> None:
+        queue_metrics = QueueMetrics(metrics or PublisherMetrics(None), queue.name)
+        self._link = Link(LinkSettings(address, queue, settings.create, settings.name), queue_metrics)
+        self._outbox = Outbox(settings.window, settings.window_bytes, self._link.wake)
+        self._id_prefix = uuid.uuid4().hex
+        self._numbers = itertools.count(1)
+        self._link.start(self._outbox)
+
+    def publish(
+        self,
+        body: bytes,
+        *,
+        message_id: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        timeout: float = TIMEOUT,
+    ) -> str:
+        """Send one task and return its id once it is confirmed; raises NotConfirmed, within `timeout` seconds."""
+        deadline = monotonic() + timeout
+        receipt = Single()
+        message = self._message(Task(body, message_id, headers or {}), receipt)
+        self._offer(message, timeout)
+        try:
+            return receipt.future.result(max(0.0, deadline - monotonic()))
+        except TimeoutError:
+            message.abandoned = True
+            if receipt.future.done():  # confirmed between the two lines above
+                return receipt.future.result()
+            raise self._timed_out(message, timeout) from None
+
+    def submit(self, task: bytes | Task, *, timeout: float = TIMEOUT) -> "Future[str]":
+        """Send one task; its future has the id once it is confirmed.
+
+        Waits for room in the window, at most `timeout` seconds, and raises NotConfirmed when there is none. The future
+        itself has no time limit: the message is sent until it is confirmed or the publisher is closed.
+        """
+        receipt = Single()
+        self._offer(self._message(task, receipt), timeout)
+        return receipt.future
+
+    def publish_many(
+        self,
+        tasks: Iterable[bytes | Task],
+        *,
+        timeout: float = TIMEOUT,
+        progress: Callable[[int], None] = lambda confirmed: None,
+    ) -> int:
+        """Send all tasks and return how many, once all are confirmed; reads no further ahead than the window.
+
+        Raises NotConfirmed with the tasks that it took and that are not confirmed, when `timeout` seconds pass without
+        a confirm, or when one cannot be sent; then it takes no more. `progress` hears now and then how many are done.
+        """
+        self._check_alive()
+        return Bulk(self._message, self._outbox, self._trouble, timeout, progress).run(tasks)
+
+    def flush(self, timeout: float = TIMEOUT) -> bool:
+        """Wait until everything that was taken in is settled; False when that took longer."""
+        return self._outbox.drain(timeout)
+
+    def close(self, timeout: float = TIMEOUT) -> None:
+        """Take nothing more, wait for the confirms, and disconnect; what is not confirmed by then fails."""
+        self._outbox.close()
+        self._outbox.drain(timeout)
+        self._link.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _message(self, given: bytes | Task, receipt: Receipt) -> Message:
+        task = given if isinstance(given, Task) else Task(given)
+        if not isinstance(task.body, bytes):
+            raise TypeError(f"body must be bytes, not {type(task.body).__name__}: encode it first")
+        message_id = task.message_id or f"{self._id_prefix}-{next(self._numbers)}"
+        return Message(task, message_id, message_properties(message_id, task.headers), receipt, monotonic())
+
+    def _offer(self, message: Message, timeout: float) -> None:
+        self._check_alive()
+        if not self._outbox.offer(message, timeout):
+            self._check_alive()
+            raise self._timed_out(message, timeout)
+
+    def _check_alive(self) -> None:
+        if self._outbox.closed:
+            raise PublisherClosed("the publisher was closed; make a new one")
+        if not self._link.alive:
+            raise PublisherClosed("the publisher was made before a fork; make one in each process")
+
+    def _trouble(self) -> str:
+        return self._link.trouble or "the broker does not answer"
+
+    def _timed_out(self, message: Message, timeout: float) -> NotConfirmed:
+        return NotConfirmed(f"{self._trouble()} (waited {timeout:g} s)", [message.task])
