@@ -37,7 +37,8 @@ async def fetch_with_login(session: Session, url: str, login: tuple[str, str], t
     place = url.partition("?")[0]
     try:
         timeout = aiohttp.ClientTimeout(total=timeout_seconds)
-        async with session.get(url, auth=aiohttp.BasicAuth(*login), timeout=timeout) as response:
+        headers = {"Authorization": aiohttp.encode_basic_auth(*login)}
+        async with session.get(url, headers=headers, timeout=timeout) as response:
             if response.status != 200:
                 raise Unreachable(f"{place} answers {response.status} {response.reason}")
             return await response.text()

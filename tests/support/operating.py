@@ -1,0 +1,119 @@
+"""The operator's loops with real readers and a fake cluster: a real broker's troubles, seen in the status."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import aiohttp
+from fakes import FakeCluster
+from prometheus_client import CollectorRegistry
+from workqueue_broker.address import BrokerAddress
+from workqueue_operator.apply import Applier
+from workqueue_operator.clock import SystemClock
+from workqueue_operator.gather import Gatherer
+from workqueue_operator.management import ManagementReader
+from workqueue_operator.metrics import Metrics
+from workqueue_operator.queue_reader import AmqpQueueReader
+from workqueue_operator.reconcile import Reconciler
+from workqueue_operator.report import Reporter
+from workqueue_operator.resource import Key
+from workqueue_operator.scheduler import Readers, Scheduler
+from workqueue_operator.store import Store
+
+T = TypeVar("T")
+
+NAME = Key("team", "jobs")
+DEPLOYMENT = Key("team", "jobs-worker")
+SECRET = Key("team", "rabbitmq")
+
+
+@dataclass
+class Operating:
+    """An operator that runs, and what its user sees."""
+
+    cluster: FakeCluster = field(default_factory=FakeCluster)
+    store: Store = field(default_factory=Store)
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    def add(self, secret: dict[str, str], replicas: int = 0, **spec: Any) -> None:
+        self.cluster.secrets[SECRET] = secret
+        self.store.see_target(self.cluster.add_deployment(DEPLOYMENT, replicas))
+        body = {
+            "metadata": {"namespace": "team", "name": "jobs", "uid": "1", "generation": 1},
+            "spec": {
+                "broker": {"secretName": SECRET.name},
+                "scaleTargetRef": {"name": DEPLOYMENT.name},
+                "scaling": {"scaleDown": {"stabilizationWindowSeconds": 0}},
+                **spec,
+            },
+        }
+        self.cluster.workqueues[NAME] = body
+        self.store.see_workqueue(body)
+
+    @property
+    def replicas(self) -> int:
+        return self.cluster.targets[DEPLOYMENT].replicas
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return dict(self.cluster.workqueues[NAME].get("status", {}))
+
+    def condition(self, name: str) -> dict[str, Any]:
+        return next((one for one in self.status.get("conditions", []) if one["type"] == name), {})
+
+    def observed(self) -> bool:
+        return self.condition("QueueObserved").get("status") == "True"
+
+    def unknown_because(self) -> str | None:
+        """The reason of QueueObserved=False."""
+        condition = self.condition("QueueObserved")
+        return condition["reason"] if condition.get("status") == "False" else None
+
+    async def until(self, fact: Callable[[], T], what: str, seconds: float = 30) -> T:
+        """Wait for a fact about what is seen."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while not (seen := fact()):
+            assert asyncio.get_running_loop().time() < deadline, (
+                f"not within {seconds} s: {what}; status: {self.status}"
+            )
+            await asyncio.sleep(0.02)
+        return seen
+
+
+@asynccontextmanager
+async def operating() -> AsyncIterator[Operating]:
+    """Run the loops for as long as the block lasts."""
+    made, clock = Operating(), SystemClock()
+    metrics = Metrics(made.registry)
+    applier = Applier(made.store, made.cluster, metrics, clock)
+    reconciler = Reconciler(
+        Gatherer(made.store, made.cluster, clock), applier, Reporter(made.cluster, metrics, clock), metrics, clock
+    )
+    async with aiohttp.ClientSession() as session:
+        readers = Readers(
+            lambda address: AmqpQueueReader(address, "test"), lambda address: ManagementReader(session, address)
+        )
+        running = asyncio.create_task(Scheduler(made.store, made.cluster, reconciler, readers, metrics, clock).run())
+        try:
+            yield made
+        finally:
+            if running.done():
+                running.result()  # a loop that failed is the cause of whatever else was seen
+            running.cancel()
+            await asyncio.wait([running])
+            await applier.wait()
+
+
+def secret_of(address: BrokerAddress, **more: str) -> dict[str, str]:
+    """The Secret of an address."""
+    host, port = address.hosts[0]
+    return {
+        "host": host,
+        "port": str(port),
+        "username": address.username,
+        "password": address.password,
+        "vhost": address.virtual_host,
+        **more,
+    }
