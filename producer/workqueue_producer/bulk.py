@@ -14,6 +14,8 @@ from workqueue_producer.task import Message, Receipt, Task
 #: Seconds between two looks at how it goes.
 LOOK_SECONDS = 0.1
 
+#: Hears how many are confirmed; an answer of False means: give up.
+Progress = Callable[[int], bool | None]
 MakeMessage = Callable[[bytes | Task, Receipt], Message]
 
 
@@ -26,7 +28,7 @@ class Bulk:
         outbox: Outbox,
         trouble: Callable[[], str],
         timeout: float,
-        progress: Callable[[int], None],
+        progress: Progress,
     ) -> None:
         """`trouble` says why nothing is confirmed; `timeout` is in seconds without a confirm."""
         self._make = make
@@ -51,7 +53,8 @@ class Bulk:
             self._batch.abandon()
         self._progress(self._batch.confirmed)
         if self._batch.failed:
-            raise self._not_confirmed(str(self._batch.failed[0][1]))
+            error = self._batch.failed[0][1]
+            raise self._not_confirmed(str(error)) from error
         return self._batch.confirmed
 
     def _take_in(self, message: Message) -> None:
@@ -64,12 +67,13 @@ class Bulk:
             self._look(monotonic())
 
     def _look(self, now: float) -> None:
-        """Tell the progress; raises NotConfirmed when there was none for too long."""
+        """Tell the progress; raises NotConfirmed when there was none for too long, or nobody wants more."""
         self._next_look = now + LOOK_SECONDS
         confirmed = self._batch.confirmed
         if confirmed != self._seen:
             self._seen, self._seen_at = confirmed, now
-        self._progress(confirmed)
+        if self._progress(confirmed) is False:
+            raise self._not_confirmed("given up")
         waiting_since = max(self._seen_at, self._batch.oldest_published_at(now))
         if now - waiting_since > self._timeout:
             raise self._not_confirmed(f"{self._trouble()} (no confirm for {self._timeout:g} s)")

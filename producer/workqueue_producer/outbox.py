@@ -60,8 +60,8 @@ class Outbox:
         with self._room:
             self._messages -= messages
             self._bytes -= size
-            # Not before half of the window is free: waking a caller for each confirm costs more than the confirm.
-            if self._waiting and self._messages <= self._window // 2 and self._bytes <= self._window_bytes // 2:
+            # Not before a quarter of the window is free: to wake a caller for each confirm costs more than the confirm.
+            if self._waiting and self._messages <= self._window * 3 // 4 and self._bytes <= self._window_bytes * 3 // 4:
                 self._room.notify_all()
 
     def drain(self, timeout: float) -> bool:

@@ -5,7 +5,7 @@ Rule: publish() returns when the broker has the message, persistent in a durable
 
 import itertools
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from time import monotonic
@@ -18,7 +18,7 @@ from workqueue_broker.declaration import QueueDeclaration
 from workqueue_producer.amqp.link import Link
 from workqueue_producer.amqp.properties import message_properties
 from workqueue_producer.amqp.session import LinkSettings
-from workqueue_producer.bulk import Bulk
+from workqueue_producer.bulk import Bulk, Progress
 from workqueue_producer.errors import NotConfirmed, PublisherClosed
 from workqueue_producer.metrics import PublisherMetrics, QueueMetrics
 from workqueue_producer.outbox import Outbox
@@ -96,12 +96,13 @@ class Publisher:
         tasks: Iterable[bytes | Task],
         *,
         timeout: float = TIMEOUT,
-        progress: Callable[[int], None] = lambda confirmed: None,
+        progress: Progress = lambda confirmed: None,
     ) -> int:
         """Send all tasks and return how many, once all are confirmed; reads no further ahead than the window.
 
         Raises NotConfirmed with the tasks that it took and that are not confirmed, when `timeout` seconds pass without
-        a confirm, or when one cannot be sent; then it takes no more. `progress` hears now and then how many are done.
+        a confirm, or when one cannot be sent; then it takes no more. `progress` hears now and then how many are
+        confirmed; when it answers False, we give up as after the timeout.
         """
         self._check_alive()
         return Bulk(self._message, self._outbox, self._trouble, timeout, progress).run(tasks)
@@ -122,7 +123,7 @@ class Publisher:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self.close(TIMEOUT if kind is None else 0.0)
 
     def _message(self, given: bytes | Task, receipt: Receipt) -> Message:
         task = given if isinstance(given, Task) else Task(given)

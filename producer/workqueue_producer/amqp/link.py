@@ -12,7 +12,7 @@ from workqueue_broker.backoff import full_jitter
 from workqueue_broker.errors import BrokerError, BrokerUnavailable
 
 from workqueue_producer.amqp.sender import Sender
-from workqueue_producer.amqp.session import LinkSettings, Session
+from workqueue_producer.amqp.session import LinkSettings, Session, session_parameters
 from workqueue_producer.errors import PublisherClosed
 from workqueue_producer.metrics import QueueMetrics
 from workqueue_producer.outbox import Outbox
@@ -29,6 +29,8 @@ class Link:
     """A thread with one connection at a time."""
 
     def __init__(self, settings: LinkSettings, metrics: QueueMetrics) -> None:
+        """Raises InvalidAddress when a certificate cannot be used; everything else is found out by connecting."""
+        session_parameters(settings)
         self._settings = settings
         self._metrics = metrics
         self._loop = IOLoop()

@@ -55,8 +55,8 @@ class Session:
         self._lost = False
         #: Nothing is left of it.
         self.gone = False
-        parameters = connection_parameters(settings.address, ConnectionSettings(name=settings.name))
-        self._workflow = JoinedConnection.create_connection(parameters, self._on_connected, custom_ioloop=loop)
+        nodes = session_parameters(settings)
+        self._workflow = JoinedConnection.create_connection(nodes, self._on_connected, custom_ioloop=loop)
 
     def publish(self, message: Message) -> None:
         """Send it now, or with the others of a `joined` block."""
@@ -122,6 +122,11 @@ class Session:
         self._lose(reason)
         self.gone = True
         self._listener.on_gone()
+
+
+def session_parameters(settings: LinkSettings) -> list[pika.ConnectionParameters]:
+    """The parameters for each node, in random order; raises InvalidAddress."""
+    return connection_parameters(settings.address, ConnectionSettings(name=settings.name))
 
 
 def _root(outcome: object) -> Exception:

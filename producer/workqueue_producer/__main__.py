@@ -1,0 +1,44 @@
+"""The new-task command: tutorial two's new_task.py, confirmed. Also `python -m workqueue_producer`."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from workqueue_broker.address import BrokerAddress
+from workqueue_broker.errors import InvalidAddress
+
+from workqueue_producer.options import Options, parse
+from workqueue_producer.sending import Sending
+from workqueue_producer.summary import WRONG, Summary
+from workqueue_producer.task_file import BadTaskFile
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Send the tasks; the exit code."""
+    options = parse(arguments, os.environ)
+    logging.basicConfig(level=logging.CRITICAL)  # what matters is said at the end, in words
+    try:
+        summary = Sending(options).run(BrokerAddress.from_environment(os.environ))
+    except (InvalidAddress, BadTaskFile, OSError) as error:
+        print(f"new-task: {error}", file=sys.stderr)
+        return WRONG
+    report(options, summary)
+    return summary.exit_code
+
+
+def report(options: Options, summary: Summary) -> None:
+    """The tutorial's line, or the JSON summary; what went wrong goes to stderr."""
+    if options.json:
+        print(summary.as_json())
+    elif summary.confirmed == 1 and options.task is not None:
+        print(f" [x] Sent {options.task.decode('utf-8', 'surrogateescape')!r}")
+    elif summary.confirmed:
+        print(f" [x] Sent {summary.confirmed} tasks to {summary.queue} in {summary.seconds:.1f} s")
+    problem = summary.problem()
+    if problem is not None:
+        print(problem, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

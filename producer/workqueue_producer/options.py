@@ -1,0 +1,171 @@
+"""What the words and flags of new-task mean; parsed once into a frozen value. Flags first, then the environment."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from workqueue_broker.declaration import QueueDeclaration, QueueType
+
+from workqueue_producer.publisher import TIMEOUT, PublisherSettings
+
+#: The tutorial's task, when no words are given.
+DEFAULT_TASK = "Hello World!"
+UNCONFIRMED_FILE = "unconfirmed-tasks.jsonl"
+
+_EPILOG = """\
+The broker's address: AMQP_URL, or AMQP_HOST, AMQP_PORT, AMQP_USERNAME, AMQP_PASSWORD (or AMQP_PASSWORD_FILE) and
+AMQP_VHOST, or AMQP_SECRET_DIR. QUEUE_NAME, QUEUE_TYPE and QUEUE_DECLARE are the defaults of the flags.
+
+exit codes:
+  0  every task is confirmed
+  1  some are not; they are in the unconfirmed file, send them with --resend
+  2  the command line or the broker's address is wrong; nothing was sent
+  3  the broker refuses: user, password, permission, or a queue with other parameters
+  130, 143  interrupted (Ctrl+C, SIGTERM); what was not sent is in the unconfirmed file
+"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """One run of new-task."""
+
+    #: One task; None: the lines of `file`, or the tasks of `resend`.
+    task: bytes | None
+    #: Lines are tasks; `-` is the standard input.
+    file: str | None
+    #: An unconfirmed file of an earlier run.
+    resend: Path | None
+    #: How often the input is sent.
+    repeat: int
+    #: Tasks per second at most; None: as fast as they are confirmed.
+    rate: float | None
+    headers: Mapping[str, str]
+    queue: QueueDeclaration
+    publisher: PublisherSettings
+    #: Seconds without a confirm.
+    timeout: float
+    json: bool
+    unconfirmed_file: Path
+
+
+def parse(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> Options:
+    """Exits with 2 and a message that names the flag when something is wrong."""
+    parser = _parser(environment)
+    given = parser.parse_intermixed_args(arguments)
+    words = [] if given.words == ["-"] else given.words
+    file = "-" if given.words == ["-"] else given.file
+    if (bool(words), file is not None, given.resend is not None).count(True) > 1:
+        parser.error("give words, or --file, or --resend: one of them")
+    if given.repeat > 1 and (file == "-" or given.resend is not None):
+        parser.error("--repeat: only for words and for a --file that is not the standard input")
+    one = file is None and given.resend is None
+    return Options(
+        task=(" ".join(words) or DEFAULT_TASK).encode("utf-8", "surrogateescape") if one else None,
+        file=file,
+        resend=given.resend,
+        repeat=given.repeat,
+        rate=given.rate,
+        headers=dict(given.header),
+        queue=QueueDeclaration(given.queue, given.queue_type),
+        publisher=PublisherSettings(window=given.window, create=given.declare == "Create", name="new-task"),
+        timeout=given.timeout,
+        json=given.json,
+        unconfirmed_file=given.resend or given.unconfirmed_file,
+    )
+
+
+def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="new-task",
+        description="Send tasks to a work queue, each one persistent and confirmed by the broker.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _add_input(parser)
+    _add_queue(parser, environment)
+    _add_run(parser)
+    return parser
+
+
+def _add_input(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("words", nargs="*", help=f"the task, {DEFAULT_TASK!r} without any; - alone: each line of the standard input")
+    add("--file", metavar="FILE", help="each line is a task; - is the standard input")
+    add(
+        "--resend",
+        type=Path,
+        metavar="FILE",
+        help="the tasks of an unconfirmed file, under their old ids; what is confirmed is taken out of the file",
+    )
+    add("--repeat", type=_count, default=1, metavar="N", help="send the input N times")
+    add("--rate", type=_positive, metavar="R", help="at most R tasks a second")
+    add("--header", type=_header, action="append", default=[], metavar="NAME=VALUE", help="a header for each task")
+
+
+def _add_queue(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
+    add = parser.add_argument
+    add("--queue", default=environment.get("QUEUE_NAME") or "task_queue", help="(default: %(default)s)")
+    add(
+        "--queue-type",
+        type=_queue_type,
+        default=environment.get("QUEUE_TYPE") or "Quorum",  # a text default goes through `type` too
+        metavar="|".join(QueueType),
+        help="how the queue is declared (default: %(default)s)",
+    )
+    add(
+        "--declare",
+        type=_declare,
+        default=environment.get("QUEUE_DECLARE") or "Create",
+        metavar="Create|Never",
+        help="make the queue when it is missing, or fail then (default: %(default)s)",
+    )
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--window", type=_count, default=PublisherSettings.window, help="unconfirmed tasks (default: %(default)s)")
+    add("--timeout", type=_positive, default=TIMEOUT, help="seconds without a confirm (default: %(default)g)")
+    add("--json", action="store_true", help="print a summary as one JSON object")
+    add(
+        "--unconfirmed-file",
+        type=Path,
+        default=Path(UNCONFIRMED_FILE),
+        metavar="FILE",
+        help="where tasks without a confirm are added (default: %(default)s)",
+    )
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError("must be a number above 0")
+    return number
+
+
+def _queue_type(text: str) -> QueueType:
+    try:
+        return QueueType(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be {' or '.join(QueueType)}, not {text!r}") from None
+
+
+def _declare(text: str) -> str:
+    if text not in ("Create", "Never"):
+        raise argparse.ArgumentTypeError(f"must be Create or Never, not {text!r}")
+    return text
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError("must be NAME=VALUE")
+    return name, value

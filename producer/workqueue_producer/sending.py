@@ -1,0 +1,82 @@
+"""One run of new-task: send what the source has, keep what was not confirmed, say how it went."""
+
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from itertools import chain
+
+from workqueue_broker.address import BrokerAddress
+from workqueue_broker.errors import BrokerError, BrokerUnavailable
+
+from workqueue_producer.errors import NotConfirmed
+from workqueue_producer.options import Options
+from workqueue_producer.progress import Progress
+from workqueue_producer.publisher import Publisher
+from workqueue_producer.source import Interruption, Source
+from workqueue_producer.summary import Summary
+from workqueue_producer.task import Task
+from workqueue_producer.task_file import add_unconfirmed, as_line, replace_unconfirmed
+
+
+class Sending:
+    """One run; `confirmed` counts up."""
+
+    def __init__(self, options: Options) -> None:
+        """Raises OSError or BadTaskFile when the input cannot be read."""
+        self._options = options
+        self._interruption = Interruption()
+        self._source = Source(options, self._interruption)
+        total = self._source.total()
+        self._progress = Progress(total, sys.stderr) if total != 1 else None
+        self._confirmed = 0
+
+    def run(self, address: BrokerAddress) -> Summary:
+        """Send until the source ends, the patience does, or a signal comes; raises InvalidAddress."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._interruption.on_signal)
+        started = time.monotonic()
+        failure = self._publish(address)
+        seconds = time.monotonic() - started
+        unconfirmed = self._keep(chain(failure.tasks if failure else (), self._source.rest()))
+        cause = failure.__cause__ if failure else None
+        return Summary(
+            queue=self._options.queue.name,
+            confirmed=self._confirmed,
+            unconfirmed=unconfirmed,
+            seconds=seconds,
+            error=failure.reason if failure else None,
+            refused=isinstance(cause, BrokerError) and not isinstance(cause, BrokerUnavailable),
+            signal=self._interruption.signal,
+            unconfirmed_file=self._options.unconfirmed_file if unconfirmed else None,
+        )
+
+    def _publish(self, address: BrokerAddress) -> NotConfirmed | None:
+        options = self._options
+        try:
+            with Publisher(address, options.queue, options.publisher) as publisher:
+                publisher.publish_many(self._source, timeout=options.timeout, progress=self._on_progress)
+        except NotConfirmed as failure:
+            return failure
+        finally:
+            if self._progress is not None:
+                self._progress.end()
+        return None
+
+    def _on_progress(self, confirmed: int) -> bool:
+        self._confirmed = confirmed
+        if self._progress is not None:
+            self._progress.show(confirmed)
+        return not self._interruption.hurry
+
+    def _keep(self, tasks: Iterable[Task]) -> int:
+        """Write down what must be sent again; how many."""
+        write = replace_unconfirmed if self._options.resend else add_unconfirmed
+        remaining = list(tasks)
+        try:
+            return write(self._options.unconfirmed_file, remaining)
+        except OSError as error:  # better on the terminal than nowhere
+            print(f"new-task: cannot write {self._options.unconfirmed_file}: {error.strerror}; here:", file=sys.stderr)
+            for task in remaining:
+                sys.stderr.write(as_line(task).decode())
+            return len(remaining)
