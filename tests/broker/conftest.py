@@ -30,9 +30,21 @@ def task_queue(rabbitmq: RabbitMQServer, queue_type: QueueType) -> TaskQueue:
 
 
 @pytest.fixture
+def quorum_queue(rabbitmq: RabbitMQServer) -> TaskQueue:
+    """One of the default type, where the type makes no difference."""
+    return TaskQueue(rabbitmq, rabbitmq.new_vhost(), QueueType.QUORUM).declare()
+
+
+@pytest.fixture
 def own_task_queue(own_rabbitmq: RabbitMQServer, queue_type: QueueType) -> TaskQueue:
-    """The same on a broker that the test may stop."""
+    """On a broker that the test may stop."""
     return TaskQueue(own_rabbitmq, "/", queue_type).declare()
+
+
+@pytest.fixture
+def own_quorum_queue(own_rabbitmq: RabbitMQServer) -> TaskQueue:
+    """The same, where the type makes no difference."""
+    return TaskQueue(own_rabbitmq, "/", QueueType.QUORUM).declare()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from network_link import HERE, NetworkLink
 from rabbitmq_server import RabbitMQServer
 from task_queue import TaskQueue
 from waiting import wait_until
+from workqueue_broker.declaration import QueueType
 
 
 def started(ledger, count: int = 1) -> None:
@@ -37,11 +38,11 @@ def close_connections(server: RabbitMQServer, vhost: str) -> None:
     wait_until(close_those_that_are_listed, 30, "the broker lists the worker's connection")
 
 
-@pytest.mark.parametrize("how", ["stop", "kill"])
+@pytest.mark.parametrize(("how", "type_"), [("stop", QueueType.QUORUM), ("kill", QueueType.CLASSIC)])
 def test_a_broker_restart_in_the_middle_of_a_task_costs_an_ack_and_no_second_run(
-    own_task_queue, start_worker, ledger, how: str
+    own_rabbitmq, start_worker, ledger, how: str, type_: QueueType
 ) -> None:
-    queue = own_task_queue
+    queue = TaskQueue(own_rabbitmq, "/", type_).declare()
     worker = start_worker(queue, "until_released").ready()
     queue.send("a", "b")
     started(ledger)
@@ -114,15 +115,15 @@ def test_a_queue_of_another_type_is_said_with_the_remedy(task_queue, start_worke
     worker.ready()
 
 
-def test_a_refused_password_is_said_without_it_and_healed_when_the_broker_takes_it(task_queue, start_worker) -> None:
-    server = task_queue.server
-    uri = f"amqp://someone:s3cret-word@127.0.0.1:{server.amqp_port}/{task_queue.vhost}"
-    worker = start_worker(task_queue, "ledger_ok", AMQP_URL=uri)
+def test_a_refused_password_is_said_without_it_and_healed_when_the_broker_takes_it(quorum_queue, start_worker) -> None:
+    server = quorum_queue.server
+    uri = f"amqp://someone:s3cret-word@127.0.0.1:{server.amqp_port}/{quorum_queue.vhost}"
+    worker = start_worker(quorum_queue, "ledger_ok", AMQP_URL=uri)
     readiness_says(worker, "ACCESS_REFUSED")
     server.management("PUT", "/api/users/someone", {"password": "s3cret-word", "tags": ""})
     readiness_says(worker, "access")  # the virtual host is still refused
     server.management(
-        "PUT", f"/api/permissions/{task_queue.vhost}/someone", {"configure": ".*", "write": ".*", "read": ".*"}
+        "PUT", f"/api/permissions/{quorum_queue.vhost}/someone", {"configure": ".*", "write": ".*", "read": ".*"}
     )
     worker.ready()
     server.management("DELETE", "/api/users/someone")
@@ -130,40 +131,40 @@ def test_a_refused_password_is_said_without_it_and_healed_when_the_broker_takes_
 
 
 def test_a_password_that_changes_in_a_mounted_secret_is_read_at_the_next_connection(
-    task_queue, start_worker, tmp_path: Path
+    quorum_queue, start_worker, tmp_path: Path
 ) -> None:
-    server, secret = task_queue.server, tmp_path / "secret"
+    server, secret = quorum_queue.server, tmp_path / "secret"
     secret.mkdir()
     for key, value in {
         "host": "127.0.0.1",
         "port": str(server.amqp_port),
         "username": "rotating",
         "password": "first-word",
-        "vhost": task_queue.vhost,
+        "vhost": quorum_queue.vhost,
     }.items():
         (secret / key).write_text(value)
     server.management("PUT", "/api/users/rotating", {"password": "first-word", "tags": ""})
     server.management(
-        "PUT", f"/api/permissions/{task_queue.vhost}/rotating", {"configure": ".*", "write": ".*", "read": ".*"}
+        "PUT", f"/api/permissions/{quorum_queue.vhost}/rotating", {"configure": ".*", "write": ".*", "read": ".*"}
     )
-    worker = start_worker(task_queue, "ledger_ok", AMQP_SECRET_DIR=str(secret)).ready()
+    worker = start_worker(quorum_queue, "ledger_ok", AMQP_SECRET_DIR=str(secret)).ready()
     server.management("PUT", "/api/users/rotating", {"password": "second-word", "tags": ""})
-    close_connections(server, task_queue.vhost)
+    close_connections(server, quorum_queue.vhost)
     readiness_says(worker, "ACCESS_REFUSED")
     (secret / "password").write_text("second-word")
     worker.ready()
     server.management("DELETE", "/api/users/rotating")
 
 
-def test_the_first_host_that_answers_is_taken(task_queue, start_worker) -> None:
-    uri = f"amqp://127.0.0.1:1,127.0.0.1:{task_queue.server.amqp_port}/{task_queue.vhost}"
-    start_worker(task_queue, "ledger_ok", AMQP_URL=uri).ready()
+def test_the_first_host_that_answers_is_taken(quorum_queue, start_worker) -> None:
+    uri = f"amqp://127.0.0.1:1,127.0.0.1:{quorum_queue.server.amqp_port}/{quorum_queue.vhost}"
+    start_worker(quorum_queue, "ledger_ok", AMQP_URL=uri).ready()
 
 
 def test_a_task_longer_than_the_brokers_consumer_timeout_is_still_run_once_by_one_worker(
-    own_task_queue, start_worker, ledger
+    own_quorum_queue, start_worker, ledger
 ) -> None:
-    queue = own_task_queue
+    queue = own_quorum_queue
     queue.server.evaluate("application:set_env(rabbit, consumer_timeout, 1500)")
     queue.server.evaluate("application:set_env(rabbit, channel_tick_interval, 500)")
     worker = start_worker(queue, "started_and_done").ready()
@@ -184,12 +185,13 @@ def link() -> Iterator[NetworkLink]:
     link.close()
 
 
+@pytest.mark.slow
 def test_a_partition_is_noticed_by_the_heartbeat_and_healed_without_a_second_run(
-    link: NetworkLink, rabbitmq_version: str, tmp_path: Path, queue_type, start_worker, ledger
+    link: NetworkLink, rabbitmq_version: str, tmp_path: Path, start_worker, ledger
 ) -> None:
     server = RabbitMQServer(tmp_path / "rabbitmq", rabbitmq_version, listen=HERE).start()
     try:
-        queue = TaskQueue(server, "/", queue_type).declare()
+        queue = TaskQueue(server, "/", QueueType.QUORUM).declare()
         worker = start_worker(queue, "until_released", AMQP_URL=f"{queue.uri}?heartbeat=2", place=link.place).ready()
         queue.send("a", "b")
         started(ledger)

@@ -120,7 +120,11 @@ def test_a_full_queue_that_refuses_the_copy_gets_the_original_back(task_queue, s
     task_queue.server.management(
         "PUT",
         f"/api/policies/{task_queue.vhost}/full",
-        {"pattern": "^task_queue$", "definition": {"max-length": 2, "overflow": "reject-publish"}, "apply-to": "queues"},
+        {
+            "pattern": "^task_queue$",
+            "definition": {"max-length": 2, "overflow": "reject-publish"},
+            "apply-to": "queues",
+        },
     )
     task_queue.send("fail", ids=["bad"])
     task_queue.send("ok")

@@ -11,8 +11,8 @@ def started(ledger, count: int = 1) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "ctrl-c"])
-def test_an_idle_worker_leaves_at_once(task_queue, start_worker, number: signal.Signals) -> None:
-    worker = start_worker(task_queue).ready()
+def test_an_idle_worker_leaves_at_once(quorum_queue, start_worker, number: signal.Signals) -> None:
+    worker = start_worker(quorum_queue).ready()
     worker.process.send_signal(number)
     assert worker.exit_code() == 0
 
@@ -32,15 +32,15 @@ def test_a_worker_told_to_leave_finishes_its_task_acks_it_and_takes_no_other(tas
     assert [(line.word, line.id) for line in ledger()] == [("started", "m0"), ("done", "m0")]
 
 
-def test_all_tasks_in_progress_are_finished_with_concurrency(task_queue, start_worker, ledger) -> None:
-    worker = start_worker(task_queue, "until_released", "--concurrency", "4").ready()
-    task_queue.send(*"abcdef")
+def test_all_tasks_in_progress_are_finished_with_concurrency(quorum_queue, start_worker, ledger) -> None:
+    worker = start_worker(quorum_queue, "until_released", "--concurrency", "4").ready()
+    quorum_queue.send(*"abcdef")
     started(ledger, 4)
     worker.tell_to_leave()
     wait_until(lambda: worker.metric("worker_draining") == 1, 30, "draining")
     (worker.output_file.parent / "release").touch()
     assert worker.exit_code() == 0
-    task_queue.wait_for_counts(2, 0)
+    quorum_queue.wait_for_counts(2, 0)
     assert len([line for line in ledger() if line.word == "done"]) == 4
 
 
@@ -67,17 +67,19 @@ def test_at_the_grace_deadline_the_task_is_handed_back(task_queue, start_worker,
     task_queue.wait_for_counts(1, 0)
 
 
-def test_a_commands_processes_are_gone_when_its_task_is_handed_back(task_queue, start_worker, tmp_path) -> None:
+def test_a_commands_processes_are_gone_when_its_task_is_handed_back(quorum_queue, start_worker, tmp_path) -> None:
     """SIGTERM is ignored by both: SIGKILL follows, to the whole group."""
-    script = f"trap '' TERM; (trap '' TERM; exec sleep 987) & echo $! > {tmp_path}/child; echo $$ > {tmp_path}/parent; wait"
-    worker = start_worker(task_queue, None, "--grace-period", "1", "--", "sh", "-c", script).ready()
-    task_queue.send("a")
+    script = (
+        f"trap '' TERM; (trap '' TERM; exec sleep 987) & echo $! > {tmp_path}/child; echo $$ > {tmp_path}/parent; wait"
+    )
+    worker = start_worker(quorum_queue, None, "--grace-period", "1", "--", "sh", "-c", script).ready()
+    quorum_queue.send("a")
     processes = wait_until(
         lambda: [int((tmp_path / name).read_text()) for name in ("child", "parent")], 30, "the command runs"
     )
     worker.tell_to_leave()
     assert worker.exit_code() == 75
-    task_queue.wait_for_counts(1, 0)
+    quorum_queue.wait_for_counts(1, 0)
     wait_until(lambda: not any(_is_alive(process) for process in processes), 30, "both processes are gone")
 
 
@@ -91,17 +93,17 @@ def test_a_task_that_waits_for_its_retry_is_sent_back_counted_and_at_once(task_q
     assert properties.headers["x-workqueue-attempts"] == 1
 
 
-def test_a_worker_that_cannot_connect_leaves_at_once(task_queue, start_worker) -> None:
-    worker = start_worker(task_queue, AMQP_URL="amqp://127.0.0.1:1")
+def test_a_worker_that_cannot_connect_leaves_at_once(quorum_queue, start_worker) -> None:
+    worker = start_worker(quorum_queue, AMQP_URL="amqp://127.0.0.1:1")
     wait_until(lambda: "not consuming" in worker.get("/readyz")[1], 30, "it has tried")
     worker.tell_to_leave()
     assert worker.exit_code() == 0
 
 
 def test_without_its_broker_a_worker_still_finishes_its_task_before_it_leaves(
-    own_task_queue, start_worker, ledger
+    own_quorum_queue, start_worker, ledger
 ) -> None:
-    queue = own_task_queue
+    queue = own_quorum_queue
     worker = start_worker(queue, "until_released").ready()
     queue.send("a")
     started(ledger)
@@ -116,9 +118,9 @@ def test_without_its_broker_a_worker_still_finishes_its_task_before_it_leaves(
 
 
 def test_a_failed_task_held_by_an_alarm_is_handed_back_at_the_grace_deadline(
-    own_task_queue, start_worker, ledger
+    own_quorum_queue, start_worker, ledger
 ) -> None:
-    queue = own_task_queue
+    queue = own_quorum_queue
     worker = start_worker(queue, "until_released_then_reject", "--grace-period", "1").ready()
     queue.send("a")
     started(ledger)

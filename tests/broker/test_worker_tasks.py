@@ -172,7 +172,12 @@ def test_strange_properties_of_a_foreign_producer_break_nothing(task_queue, star
         *("a", "b", "c"),
         ids=["\x00nul", "", "c"],
         timestamp=2**62,
-        headers={"x-workqueue-attempts": "many", "x-workqueue-published-ms": -1, "x-delivery-count": None, "deep": {"l": [1]}},
+        headers={
+            "x-workqueue-attempts": "many",
+            "x-workqueue-published-ms": -1,
+            "x-delivery-count": None,
+            "deep": {"l": [1]},
+        },
     )
     worker.wait_for_metric("tasks_acked_total", 2)
     assert ledger() == []

@@ -67,6 +67,12 @@ def _fail(argument: str, _task: Task) -> object:
     raise ValueError(argument or "it fails")
 
 
+def _sleep(argument: str, task: Task) -> object:
+    time.sleep(float(argument))
+    note("done", b"sleep", task)
+    return None
+
+
 def _fail_until(argument: str, task: Task) -> object:
     if task.attempt < int(argument):
         raise ValueError("not yet")
@@ -134,6 +140,7 @@ def _unprintable(_argument: str, _task: Task) -> object:
 ACTIONS = {
     "ok": lambda _argument, _task: None,
     "garbage": lambda _argument, _task: object(),
+    "sleep": _sleep,
     "fail": _fail,
     "fail-until": _fail_until,
     "reject": _reject,

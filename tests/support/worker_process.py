@@ -1,4 +1,4 @@
-"""A real worker in a process of its own, as a container would run it: started, asked over HTTP, told to stop, killed."""
+"""A real worker in a process of its own, as in a container: started, asked over HTTP, told to stop, killed."""
 
 import json
 import os

@@ -1,0 +1,90 @@
+"""Looking after parked tasks: list, replay and drop, with the command that a person would use."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from task_queue import TaskQueue
+
+REASONS = {"x-workqueue-reason": "rejected", "x-workqueue-attempts": 2, "x-workqueue-error": "no\tway\nout"}
+
+
+def dead_letters(queue: TaskQueue, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "workqueue_worker", "dead-letters", *words, "--queue", queue.name]
+    environment = os.environ | {"AMQP_URL": queue.uri}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
+def park(queue: TaskQueue, *ids: str) -> None:
+    queue.dead.declare().send(*(f"body of {name}" for name in ids), ids=ids, headers=REASONS | {"mine": 1})
+
+
+def test_the_list_tells_what_is_known_and_changes_nothing(task_queue) -> None:
+    park(task_queue, "a", "b")
+    done = dead_letters(task_queue, "list")
+    assert done.returncode == 0, done.stderr
+    head, *rows = (line.split("\t") for line in done.stdout.splitlines())
+    first = dict(zip(head, rows[0], strict=True))
+    assert (first["id"], first["reason"], first["attempts"], first["error"]) == ("a", "rejected", "2", "no way out")
+    assert len(rows) == 2
+    task_queue.dead.wait_for_counts(2, 0)
+
+
+def test_listing_thirty_times_costs_no_task(task_queue) -> None:
+    """RabbitMQ 4 deletes what was returned to a quorum queue 20 times."""
+    park(task_queue, "a")
+    for _ in range(30):
+        assert "rejected" in dead_letters(task_queue, "list").stdout
+    task_queue.dead.wait_for_counts(1, 0)
+    ((properties, body),) = task_queue.dead.take_all()
+    assert body == b"body of a"
+    assert properties.headers["x-workqueue-reason"] == "rejected"
+
+
+def test_a_replayed_task_starts_anew_in_its_queue(task_queue) -> None:
+    park(task_queue, "a", "b")
+    done = dead_letters(task_queue, "replay")
+    assert (done.stdout, done.returncode) == ("replayed 2\n", 0)
+    task_queue.dead.wait_for_counts(0, 0)
+    messages = task_queue.take_all()
+    assert [(properties.message_id, body) for properties, body in messages] == [
+        ("a", b"body of a"),
+        ("b", b"body of b"),
+    ]
+    assert messages[0][0].headers.keys() - {"x-delivery-count"} == {"mine"}  # the broker's own, of this reading
+
+
+def test_a_replay_of_some_leaves_the_others(task_queue) -> None:
+    park(task_queue, "a", "b", "c")
+    assert dead_letters(task_queue, "replay", "--id", "b").stdout == "replayed 1\n"
+    assert [properties.message_id for properties, _ in task_queue.take_all()] == ["b"]
+    task_queue.dead.wait_for_counts(2, 0)
+    assert dead_letters(task_queue, "replay", "--limit", "1").stdout == "replayed 1\n"
+    task_queue.dead.wait_for_counts(1, 0)
+
+
+def test_a_replay_to_a_queue_that_is_not_there_loses_nothing(task_queue) -> None:
+    park(task_queue, "a")
+    task_queue.delete()
+    done = dead_letters(task_queue, "replay")
+    assert done.returncode == 1
+    assert "no queue 'task_queue' to replay to" in done.stderr
+    task_queue.dead.wait_for_counts(1, 0)
+
+
+def test_a_drop_deletes_for_good_and_only_when_told_so(task_queue) -> None:
+    park(task_queue, "a", "b")
+    assert dead_letters(task_queue, "drop").returncode == 2
+    task_queue.dead.wait_for_counts(2, 0)
+    assert dead_letters(task_queue, "drop", "--id", "a", "--yes").stdout == "dropped 1\n"
+    task_queue.dead.wait_for_counts(1, 0)
+    assert dead_letters(task_queue, "drop", "--yes").stdout == "dropped 1\n"
+    task_queue.dead.wait_for_counts(0, 0)
+
+
+@pytest.mark.parametrize("action", ["list", "replay"])
+def test_where_nothing_was_ever_parked_it_says_so(task_queue, action: str) -> None:
+    done = dead_letters(task_queue, action)
+    assert done.returncode == 1
+    assert "no queue 'task_queue.dead'" in done.stderr
