@@ -19,14 +19,18 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-class _TextFormatter(logging.Formatter):
+class TextFormatter(logging.Formatter):
+    """For people: a line that ends with its fields."""
+
     def format(self, record: logging.LogRecord) -> str:
         line = f"{self.formatTime(record)} {record.levelname:7} {record.getMessage()}"
         fields = " ".join(f"{name}={_plain(value)}" for name, value in _fields(record).items())
         return "\n".join(part for part in (f"{line} {fields}".rstrip(), _exception(record)) if part)
 
 
-class _JsonFormatter(logging.Formatter):
+class JsonFormatter(logging.Formatter):
+    """For machines: one object a line."""
+
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 
@@ -44,7 +48,7 @@ class _JsonFormatter(logging.Formatter):
 
 def configure(log_format: LogFormat) -> None:
     """Send the program's log to stderr; the libraries' own only when something is wrong with them."""
-    formatter: logging.Formatter = _JsonFormatter() if log_format is LogFormat.JSON else _TextFormatter()
+    formatter: logging.Formatter = JsonFormatter() if log_format is LogFormat.JSON else TextFormatter()
     formatter.converter = time.gmtime
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)

@@ -142,7 +142,7 @@ def after(
     if attempts >= policy.max_attempts:
         return Park(DeadLetterReason.ATTEMPTS_EXHAUSTED, outcome.detail)
     if outcome.delay is not None:
-        return RetryLater(min(max(outcome.delay, 0.0), policy.max_delay))
+        return RetryLater(min(max(0.0, outcome.delay), policy.max_delay))
     return RetryLater(full_jitter(attempts, base=policy.base_delay, cap=policy.max_delay, uniform=uniform))
 
 

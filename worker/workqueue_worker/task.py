@@ -15,7 +15,7 @@ class Retry(Exception):  # a request, not an error
 
     def __init__(self, reason: str = "", *, delay: float | None = None) -> None:
         super().__init__(reason)
-        self.delay = delay
+        self.delay = None if delay is None else float(delay)
 
 
 class Reject(Exception):  # a request, not an error

@@ -1,0 +1,125 @@
+"""Handlers: what a function may be, and what its ends mean."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from workqueue_worker.cancellation import Cancellation
+from workqueue_worker.command import CommandHandler, environment_of
+from workqueue_worker.handlers import HandlerError, PythonHandler, load_function, one_line, tutorial
+from workqueue_worker.settlement import Failed, FailureReason, Finished, Rejected
+from workqueue_worker.task import Reject, Retry, Task
+
+
+def task(**changes: object) -> Task:
+    values: dict[str, object] = {
+        "id": "m1",
+        "queue": "q",
+        "attempt": 1,
+        "redelivered": False,
+        "headers": {},
+        "content_type": None,
+        "enqueued_time": None,
+    }
+    return Task(**(values | changes))  # type: ignore[arg-type]
+
+
+def raising(error: BaseException) -> PythonHandler:
+    def function(_body: bytes, _task: Task) -> None:
+        raise error
+
+    return PythonHandler(function)
+
+
+def test_a_return_is_the_end_of_the_task_whatever_it_returns() -> None:
+    for value in (None, False, 1, "no", object()):
+        assert PythonHandler(lambda _body, _task, value=value: value).run(b"", task()) == Finished()
+
+
+def test_a_coroutine_is_awaited_and_its_exception_is_the_tasks() -> None:
+    async def function(body: bytes, _task: Task) -> None:
+        raise Reject(body.decode())
+
+    assert PythonHandler(function).run(b"never", task()) == Rejected("never")
+
+
+def test_retry_and_reject_mean_what_they_say() -> None:
+    assert raising(Reject("bad input")).run(b"", task()) == Rejected("bad input")
+    assert raising(Retry("busy", delay=3)).run(b"", task()) == Failed(FailureReason.EXCEPTION, "busy", 3)
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), SystemExit(0), KeyboardInterrupt(), MemoryError(), GeneratorExit()])
+def test_any_other_exception_is_a_failed_attempt(error: BaseException) -> None:
+    outcome = raising(error).run(b"", task())
+    assert isinstance(outcome, Failed)
+    assert outcome.detail.startswith(type(error).__name__)
+
+
+def test_an_errors_text_is_one_line_of_bounded_length() -> None:
+    assert one_line(ValueError("a\nb\t c")) == "a b c"
+    assert len(one_line(ValueError("x" * 10_000))) == 500
+
+
+def test_the_tutorials_handler_ends_when_it_is_told_to() -> None:
+    told = threading.Event()
+    told.set()
+    with pytest.raises(Retry):
+        tutorial(b"." * 1000, task(cancelled=told))
+
+
+def test_the_tutorials_handler_parks_what_it_cannot_decode() -> None:
+    with pytest.raises(Reject):
+        tutorial(b"\xff", task())
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("nothing", "must be written module:function"),
+        ("no_such_module:f", "cannot be imported: ModuleNotFoundError"),
+        ("json:no_such_function", "has no function no_such_function"),
+    ],
+)
+def test_a_handler_that_cannot_be_had_is_said_with_the_reason(path: str, words: str) -> None:
+    with pytest.raises(HandlerError, match=words):
+        load_function(path)
+
+
+def test_a_generator_is_refused_as_calling_it_would_run_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a_generator_handler.py").write_text("def handle(body, task):\n    yield body\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(HandlerError, match="generator"):
+        load_function("a_generator_handler:handle")
+
+
+def test_a_handler_is_found_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a_team_handler.py").write_text("def handle(body, task):\n    return None\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert load_function("a_team_handler:handle")(b"", task()) is None
+
+
+def test_the_trace_context_is_passed_on() -> None:
+    traced = task(headers={"traceparent": "00-a-b-01"})
+    assert traced.traceparent == "00-a-b-01"
+    assert environment_of(traced)["TRACEPARENT"] == "00-a-b-01"
+    assert task(headers={"traceparent": b"\xff"}).traceparent is None
+
+
+def test_metadata_that_no_environment_can_hold_is_a_failed_attempt() -> None:
+    outcome = CommandHandler(["true"]).run(b"", task(id="a\x00b"))
+    assert isinstance(outcome, Failed)
+
+
+def test_a_cancellation_calls_back_once_before_or_after_it_was_set() -> None:
+    calls: list[str] = []
+    early, late = Cancellation(), Cancellation()
+    early.call(lambda: calls.append("early"))
+    early.set()
+    early.set()
+    late.set()
+    late.call(lambda: calls.append("late"))
+    assert calls == ["early", "late"]

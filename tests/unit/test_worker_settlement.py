@@ -1,0 +1,148 @@
+"""The rules of retry, attempts and dead letter: bounded on every queue, whatever headers say."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from workqueue_worker.settlement import (
+    Ack,
+    CountAgain,
+    DeadLetterReason,
+    Failed,
+    FailureReason,
+    Finished,
+    Outcome,
+    Park,
+    Rejected,
+    RetryLater,
+    RetryPolicy,
+    Run,
+    after,
+    attempts_before,
+    on_arrival,
+)
+
+POLICY = RetryPolicy(max_attempts=3, max_delay=30.0)
+FAILED = Failed(FailureReason.EXCEPTION, "no")
+
+anything = st.integers() | st.sampled_from([None, True, 2.5, float("nan"), "many", "3", b"\xff", []])
+headers = st.dictionaries(
+    st.sampled_from(["x-workqueue-attempts", "x-delivery-count", "x-acquired-count", "else"]), anything
+)
+policies = st.builds(
+    RetryPolicy, max_attempts=st.integers(1, 100), max_delay=st.floats(0.001, 1e6), base_delay=st.floats(0.001, 1e3)
+)
+
+
+def test_a_first_delivery_runs() -> None:
+    assert on_arrival({}, redelivered=False, done_before=False, policy=POLICY) == Run()
+
+
+def test_a_finished_task_is_acked() -> None:
+    assert after(Finished(), 1, POLICY) == Ack()
+
+
+def test_a_rejected_task_is_parked_at_once() -> None:
+    assert after(Rejected("no"), 1, POLICY) == Park(DeadLetterReason.REJECTED, "no")
+
+
+def test_the_last_attempt_that_fails_parks_the_task() -> None:
+    assert isinstance(after(FAILED, 2, POLICY), RetryLater)
+    assert after(FAILED, 3, POLICY) == Park(DeadLetterReason.ATTEMPTS_EXHAUSTED, "no")
+
+
+def test_the_broker_counts_for_a_quorum_queue_and_our_header_for_the_copies_before() -> None:
+    assert attempts_before({"x-workqueue-attempts": 2, "x-delivery-count": 1}, redelivered=True) == 3
+
+
+def test_the_larger_of_the_brokers_two_counts_holds() -> None:
+    """Since RabbitMQ 4.3 one counts failures, the other every time that the message was taken."""
+    assert attempts_before({"x-acquired-count": 4, "x-delivery-count": 1}, redelivered=True) == 4
+
+
+def test_a_redelivery_that_no_broker_counts_is_one_attempt_and_is_counted_by_a_copy() -> None:
+    assert attempts_before({"x-workqueue-attempts": 1}, redelivered=True) == 2
+    assert on_arrival({}, redelivered=True, done_before=False, policy=POLICY) == CountAgain()
+
+
+def test_a_redelivery_that_the_broker_counts_runs() -> None:
+    assert on_arrival({"x-delivery-count": 1}, redelivered=True, done_before=False, policy=POLICY) == Run()
+
+
+def test_a_task_whose_attempts_are_used_up_on_arrival_is_parked_as_crashed() -> None:
+    arrival = on_arrival({"x-delivery-count": 3}, redelivered=True, done_before=False, policy=POLICY)
+    assert isinstance(arrival, Park)
+    assert arrival.reason is DeadLetterReason.CRASHED
+
+
+def test_a_task_that_this_worker_finished_is_acked_when_it_comes_again() -> None:
+    for came_again in ({"x-delivery-count": 1}, {}, {"x-workqueue-attempts": 1}):
+        redelivered = "x-workqueue-attempts" not in came_again
+        assert on_arrival(came_again, redelivered=redelivered, done_before=True, policy=POLICY) == Ack()
+
+
+def test_a_message_never_delivered_before_runs_even_when_one_like_it_was_finished() -> None:
+    """A producer may use an id twice; losing the second task would be worse than running it."""
+    assert on_arrival({}, redelivered=False, done_before=True, policy=POLICY) == Run()
+
+
+def test_what_a_handler_asks_for_is_clamped_to_the_stated_hold() -> None:
+    assert after(Failed(FailureReason.EXCEPTION, "", delay=3600.0), 1, POLICY) == RetryLater(30.0)
+    assert after(Failed(FailureReason.EXCEPTION, "", delay=-1.0), 1, POLICY) == RetryLater(0.0)
+
+
+@given(headers, st.booleans(), st.booleans(), policies)
+def test_no_headers_make_an_arrival_without_an_answer_or_with_attempts_past_the_limit(
+    found: dict[str, object], redelivered: bool, done_before: bool, policy: RetryPolicy
+) -> None:
+    arrival = on_arrival(found, redelivered=redelivered, done_before=done_before, policy=policy)
+    before = attempts_before(found, redelivered=redelivered)
+    assert before >= int(redelivered)
+    if isinstance(arrival, Run | CountAgain):
+        assert before < policy.max_attempts
+
+
+@given(st.integers(1, 200), policies, st.floats() | st.none())
+def test_a_failed_task_is_held_no_longer_than_stated_and_tried_no_more_often(
+    attempts: int, policy: RetryPolicy, delay: float | None
+) -> None:
+    settlement = after(Failed(FailureReason.EXCEPTION, "", delay), attempts, policy)
+    if isinstance(settlement, RetryLater):
+        assert attempts < policy.max_attempts
+        assert 0 <= settlement.delay_seconds <= policy.max_delay
+    else:
+        assert attempts >= policy.max_attempts
+
+
+@given(st.integers(1, 20), st.lists(st.sampled_from(["fails", "crashes"]), min_size=60, max_size=60), st.booleans())
+def test_every_task_ends_after_the_limit_of_attempts_however_they_end(
+    max_attempts: int, ends: list[str], counting: bool
+) -> None:
+    """Plays a task's life in a queue that counts crashes, and in one that does not."""
+    policy = RetryPolicy(max_attempts=max_attempts)
+    found: dict[str, object] = {}
+    redelivered, runs = False, 0
+    while True:
+        arrival = on_arrival(found, redelivered=redelivered, done_before=False, policy=policy)
+        before = attempts_before(found, redelivered=redelivered)
+        if isinstance(arrival, Park):
+            break
+        if isinstance(arrival, CountAgain):
+            assert not counting
+            found, redelivered = {"x-workqueue-attempts": before}, False
+            continue
+        runs += 1
+        if ends[runs] == "crashes":
+            returns = found.get("x-delivery-count", 0)
+            assert isinstance(returns, int)
+            found = found | {"x-delivery-count": returns + 1} if counting else found
+            redelivered = True
+            continue
+        if isinstance(after(FAILED, before + 1, policy), Park):
+            break
+        found, redelivered = {"x-workqueue-attempts": before + 1}, False
+    assert runs == max_attempts
+
+
+@given(st.sampled_from([Finished(), Rejected("x"), FAILED]), st.integers(1, 10))
+def test_the_same_outcome_settles_the_same_way(outcome: Outcome, attempts: int) -> None:
+    first, second = (after(outcome, attempts, POLICY, uniform=lambda low, high: (low + high) / 2) for _ in range(2))
+    assert first == second
