@@ -51,11 +51,14 @@ def test_from_nothing_to_the_wanted_size_in_one_step_and_back_to_nothing(work: W
         assert "True" in listed[0]
         wait_until(lambda: work.replicas() == 0, 180, "no worker is wanted any more")
         wait_until(lambda: not work.pods(), 60, "no worker is left")
-    assert watch.sizes == [0, 6, 0]
+    assert watch.sizes[:2] == [0, 6]
+    assert watch.sizes[1:] == sorted(watch.sizes[1:], reverse=True)  # down as the workers become idle, never up again
+    assert watch.sizes[-1] == 0
     assert work.counts() == (0, 0)
     assert not dead_lettered(work)
-    reasons = [one["reason"] for one in work.status()["recentDecisions"]][:2]
-    assert reasons == ["BacklogDrained", "Backlog"]
+    reasons = [one["reason"] for one in work.status()["recentDecisions"]]
+    assert reasons[0] == "BacklogDrained"
+    assert "Backlog" in reasons
 
 
 def test_never_above_max_replicas(work: Work) -> None:
@@ -167,8 +170,9 @@ def share_process_namespace(work: Work) -> None:
 KILL_WORKER = """
 import os, pathlib, signal
 for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
-    if b"workqueue_worker" in path.read_bytes():
-        os.kill(int(path.parent.name), signal.SIGKILL)
+    pid = int(path.parent.name)
+    if pid != os.getpid() and b"workqueue_worker" in path.read_bytes():
+        os.kill(pid, signal.SIGKILL)
 """
 
 
