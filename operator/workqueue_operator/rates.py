@@ -1,14 +1,21 @@
 """How a queue moves: arrival rate, service time and redeliveries without acks, from the broker's running totals. Pure.
 
-Averages are exponential with one half-life for all, so that a quotient of two of them is one of the same time.
+What is old fades. Work and acks fade together, so that their quotient, the service time, is one of the same time.
 """
 
+import math
 from dataclasses import dataclass
 
 from workqueue_operator.scaling import Rates
 
 #: Seconds after which a sample counts half: long against the broker's 5 s statistics, short against a shift.
 HALF_LIFE_SECONDS = 15.0
+#: Acks after which one counts half, where that takes longer: of tasks that take minutes, a quarter of one ack and of
+#: the work for it are no service time.
+HALF_LIFE_ACKS = 10
+#: Arrivals count for at least as long as a task takes, up to so many seconds: how many are in progress at once depends
+#: on as long a time, and one task an hour is no rush in the seconds after it came.
+LONGEST_HALF_LIFE_SECONDS = 120.0
 #: Seconds without a new sample after which nothing is known any more.
 STALE_SECONDS = 30.0
 #: Redeliveries a Ready worker without one ack among them, from which the workers count as failing. A broker's restart
@@ -35,29 +42,37 @@ class Estimate:
     last: Sample | None = None
     #: A second, averaged; None: fewer than two samples.
     arrivals: float | None = None
+    #: Seconds of work and acked tasks, both fading: their quotient is the service time.
+    work_seconds: float = 0.0
     acks: float = 0.0
-    unacknowledged: float = 0.0
     redelivered_since_ack: int = 0
 
     def updated(self, sample: Sample) -> "Estimate":
         """With one more sample; totals that went back are those of a restarted broker and start anew."""
         last = self.last
         if last is None or sample.time <= last.time or _went_back(last, sample):
-            return Estimate(sample, unacknowledged=float(sample.messages_unacknowledged))
-        seconds = sample.time - last.time
+            return Estimate(sample)
+        seconds, acked = sample.time - last.time, sample.acked - last.acked
         if seconds < 1.0:  # too little for a rate
             return self
-        keep = 0.0 if self.arrivals is None else 0.5 ** (seconds / HALF_LIFE_SECONDS)
-        since = 0 if sample.acked > last.acked else self.redelivered_since_ack + sample.redelivered - last.redelivered
+        kept = max(math.exp2(-seconds / HALF_LIFE_SECONDS), math.exp2(-acked / HALF_LIFE_ACKS))
+        in_progress = (sample.messages_unacknowledged + last.messages_unacknowledged) / 2
+        since = 0 if acked else self.redelivered_since_ack + sample.redelivered - last.redelivered
         return Estimate(
             last=sample,
-            arrivals=_average(self.arrivals or 0.0, (sample.published - last.published) / seconds, keep),
-            acks=_average(self.acks, (sample.acked - last.acked) / seconds, keep),
-            unacknowledged=_average(
-                self.unacknowledged, (sample.messages_unacknowledged + last.messages_unacknowledged) / 2, keep
-            ),
+            arrivals=self._arrivals_with((sample.published - last.published) / seconds, seconds),
+            work_seconds=kept * self.work_seconds + in_progress * seconds,
+            acks=kept * self.acks + acked,
             redelivered_since_ack=since,
         )
+
+    def _arrivals_with(self, rate: float, seconds: float) -> float:
+        if self.arrivals is None:
+            return rate
+        task_seconds = self.work_seconds / self.acks if self.acks else 0.0
+        half_life = max(HALF_LIFE_SECONDS, min(task_seconds, LONGEST_HALF_LIFE_SECONDS))
+        kept = math.exp2(-seconds / half_life)
+        return kept * self.arrivals + (1 - kept) * rate
 
     def is_fresh(self, now: float) -> bool:
         """Whether the last sample is recent."""
@@ -65,9 +80,9 @@ class Estimate:
 
     def rates(self, now: float) -> Rates | None:
         """The rates, or None while they are not known: no fresh samples, or nothing was acked."""
-        if self.arrivals is None or self.acks < 1e-6 or self.unacknowledged <= 0 or not self.is_fresh(now):
+        if self.arrivals is None or not self.acks or not self.work_seconds or not self.is_fresh(now):
             return None
-        return Rates(self.arrivals, self.unacknowledged / self.acks)
+        return Rates(self.arrivals, self.work_seconds / self.acks)
 
     def failing(self, now: float, workers_ready: int) -> str | None:
         """What is wrong when tasks only come back; None when acks come, or nothing is known."""
@@ -80,7 +95,3 @@ class Estimate:
 def _went_back(last: Sample, sample: Sample) -> bool:
     pairs = ((last.published, sample.published), (last.acked, sample.acked), (last.redelivered, sample.redelivered))
     return any(after < before for before, after in pairs)
-
-
-def _average(old: float, new: float, keep: float) -> float:
-    return keep * old + (1 - keep) * new
