@@ -11,25 +11,29 @@ class InFlight:
     def __init__(self) -> None:
         self._messages: deque[Message | None] = deque()
         self._first_tag = 1
+        self._holes = 0
 
     def __len__(self) -> int:
-        """An upper bound: a confirmed one counts while an earlier one is not confirmed."""
-        return len(self._messages)
+        return len(self._messages) - self._holes
 
     def add(self, message: Message) -> None:
         """The message was sent; its tag is the next."""
         self._messages.append(message)
 
-    def confirm(self, tag: int, multiple: bool) -> list[Message]:
+    def answered(self, tag: int, multiple: bool) -> list[Message]:
         """Take out the message of the tag, or all up to the tag."""
         index = tag - self._first_tag
         if multiple:
-            return [message for _ in range(index + 1) if (message := self._take_first()) is not None]
-        message = self._messages[index]
-        self._messages[index] = None
-        while self._messages and self._messages[0] is None:
-            self._take_first()
-        return [] if message is None else [message]
+            taken = [self._messages.popleft() for _ in range(index + 1)]
+            self._first_tag += len(taken)
+        else:
+            taken = [self._messages[index]]
+            self._messages[index] = None
+            self._holes += 1
+        messages = [message for message in taken if message is not None]
+        self._holes -= len(taken) - len(messages)
+        self._close_front()
+        return messages
 
     def find(self, message_id: str) -> Message | None:
         """The first of this id; the broker returns a message just before it confirms it, so it is near the start."""
@@ -39,6 +43,8 @@ class InFlight:
         """Everything, in the order it was sent."""
         return [message for message in self._messages if message is not None]
 
-    def _take_first(self) -> Message | None:
-        self._first_tag += 1
-        return self._messages.popleft()
+    def _close_front(self) -> None:
+        while self._messages and self._messages[0] is None:
+            self._messages.popleft()
+            self._first_tag += 1
+            self._holes -= 1

@@ -36,6 +36,8 @@ class Sender:
         self._session: Session | None = None
         self._in_flight = InFlight()
         self._waiting: deque[Message] = deque()
+        #: What the broker sent back, until the pause is over.
+        self._held: list[Message] = []
         #: How many may be in flight; None: all that the outbox lets in.
         self._limit: int | None = None
         self._blocked = False
@@ -70,7 +72,7 @@ class Sender:
                     self._in_flight.add(message)
 
     def confirmed(self, tag: int, multiple: bool) -> None:
-        messages = self._in_flight.confirm(tag, multiple)
+        messages = self._in_flight.answered(tag, multiple)
         returned = [message for message in messages if message.returned]
         if returned:
             messages = [message for message in messages if not message.returned]
@@ -81,7 +83,7 @@ class Sender:
 
     def rejected(self, tag: int, multiple: bool) -> None:
         self.trouble = f"queue {self._queue} is full and rejects messages"
-        self._hold_back(self._in_flight.confirm(tag, multiple), ResendCause.REJECTED)
+        self._hold_back(self._in_flight.answered(tag, multiple), ResendCause.REJECTED)
 
     def returned(self, message_id: str) -> None:
         """The broker found no queue; its confirm follows, which then is none."""
@@ -108,10 +110,12 @@ class Sender:
         if channel_only and len(unsettled) == 1:
             self._fail(unsettled, error)
         else:
-            self._again(unsettled, ResendCause.CONNECTION)
+            self._hold(unsettled, ResendCause.CONNECTION)
+        self._release()
 
     def fail_all(self, error: Exception) -> None:
         """Nothing of what is here can be sent."""
+        self._release()
         messages = [*self._in_flight.all(), *self._waiting, *self._outbox.take_all()]
         self._in_flight = InFlight()
         self._waiting.clear()
@@ -143,7 +147,7 @@ class Sender:
             self._fail(messages, QueueMissing(f"{self.trouble}: declare it, or let the publisher create it"))
 
     def _hold_back(self, messages: list[Message], cause: ResendCause) -> None:
-        self._again(messages, cause)
+        self._hold(messages, cause)
         self._limit = 1
         if not self._paused:
             self._paused = True
@@ -152,16 +156,22 @@ class Sender:
 
     def _resume(self) -> None:
         self._paused = False
+        self._release()
         if self._session is not None and self._declare_first:
             self._declare_first = False
             self._session.declare(lambda _: None)  # the channel keeps the order: the queue is there before the messages
         self.pump()
 
-    def _again(self, messages: list[Message], cause: ResendCause) -> None:
+    def _hold(self, messages: list[Message], cause: ResendCause) -> None:
         for message in messages:
             message.returned = False
-        self._waiting.extendleft(reversed(messages))
+        self._held.extend(messages)
         self._metrics.resent[cause].inc(len(messages))
+
+    def _release(self) -> None:
+        """What was held goes before what waits, in its order."""
+        self._waiting.extendleft(reversed(self._held))
+        self._held.clear()
 
     def _fail(self, messages: list[Message], error: Exception) -> None:
         for message in messages:
