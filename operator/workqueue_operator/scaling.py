@@ -11,6 +11,11 @@ from enum import StrEnum
 from workqueue_operator.history import History
 from workqueue_operator.resource import ScalingPolicy
 
+#: A difference up to this share of the workers there are is the rates' noise; the HorizontalPodAutoscaler's tolerance.
+TOLERANCE = 0.1
+#: More workers than any rates may ask for: keeps their products finite.
+MOST = 1e9
+
 
 class Reason(StrEnum):
     """Why the decision is what it is: the word that users see in status, Events, metrics and logs."""
@@ -128,7 +133,7 @@ def decide(policy: ScalingPolicy, situation: Situation, history: History, now: f
         return _paused(policy, reading, workers)
     if isinstance(reading, Unknown):
         return _without_reading(policy, reading, workers, history.unknown_for(now))
-    wanted, formula = wanted_replicas(policy, reading)
+    wanted, formula = wanted_replicas(policy, reading, workers.replicas)
     bounded = min(max(wanted, policy.min_replicas), policy.max_replicas)
     if situation.manual:
         kept = _keep_manual_size(situation.manual, bounded, formula)
@@ -160,20 +165,43 @@ def readable(reading: Counts | Unknown, workers: Workers) -> Counts | Unknown:
     return reading
 
 
-def wanted_replicas(policy: ScalingPolicy, counts: Counts) -> tuple[int, str]:
-    """What the queue asks for, before any bound, and the formula with its numbers."""
+def wanted_replicas(policy: ScalingPolicy, counts: Counts, replicas: int) -> tuple[int, str]:
+    """What the queue asks for while there are `replicas`, before any bound, and the formula with its numbers."""
     ready = counts.messages_ready
     rates = _usable(counts.rates)
     if policy.drain_seconds and rates:
-        arrivals = rates.arrivals_per_second
-        seconds = min(rates.service_seconds, float(policy.task_timeout_seconds))
-        wanted = math.ceil(_rounded(seconds * (arrivals + ready / policy.drain_seconds)))
-        return wanted, (
-            f"{seconds:.3g} s a task x ({arrivals:.3g} new/s + {ready} ready / {policy.drain_seconds} s) = {wanted}"
-        )
+        wanted, formula = _wanted_to_drain(policy, policy.drain_seconds, rates, ready, replicas)
+        return _no_more_than_tasks(policy, counts, rates, wanted, formula)
     wanted = -(-ready // policy.messages_per_replica)
     note = f" (no rates known for drainSeconds: {counts.no_rates})" if policy.drain_seconds else ""
     return wanted, f"{ready} ready / {policy.messages_per_replica} per replica = {wanted}{note}"
+
+
+def _wanted_to_drain(
+    policy: ScalingPolicy, drain_seconds: int, rates: Rates, ready: int, replicas: int
+) -> tuple[int, str]:
+    arrivals = rates.arrivals_per_second
+    seconds = min(rates.service_seconds, float(policy.task_timeout_seconds))
+    workers = min(seconds * (arrivals + ready / drain_seconds), MOST)
+    formula = f"{seconds:.3g} s a task x ({arrivals:.3g} new/s + {ready} ready / {drain_seconds} s)"
+    wanted = math.ceil(_rounded(workers))
+    if wanted != replicas and abs(workers - replicas) <= TOLERANCE * replicas:
+        return replicas, f"{formula} = {workers:.3g}, within a tenth of {replicas}"
+    return wanted, f"{formula} = {wanted}"
+
+
+def _no_more_than_tasks(
+    policy: ScalingPolicy, counts: Counts, rates: Rates, wanted: int, formula: str
+) -> tuple[int, str]:
+    """At most one worker for each task there is or will be before a worker without one would go."""
+    in_progress, window = counts.messages_unacknowledged, policy.scale_down_stabilization_seconds
+    if in_progress is None:
+        return wanted, formula
+    coming = math.floor(min(rates.arrivals_per_second * window, MOST))
+    tasks = counts.messages_ready + max(0, in_progress) + coming
+    if wanted <= tasks:
+        return wanted, formula
+    return tasks, f"{formula}, but {tasks} tasks ready, in progress or coming within {window} s"
 
 
 def _usable(rates: Rates | None) -> Rates | None:
@@ -190,8 +218,8 @@ def _rounded(replicas: float) -> float:
 
 
 def _paused(policy: ScalingPolicy, reading: Counts | Unknown, workers: Workers) -> ScalingDecision:
-    asked = reading.message if isinstance(reading, Unknown) else wanted_replicas(policy, reading)[1]
     current = workers.replicas
+    asked = reading.message if isinstance(reading, Unknown) else wanted_replicas(policy, reading, current)[1]
     return ScalingDecision(
         current, current, Reason.PAUSED, f"{current} left alone, mode is Paused; the queue asks: {asked}"
     )

@@ -1,0 +1,63 @@
+"""drainSeconds asks neither for workers without work nor for one more and one less by turns."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from workqueue_operator.resource import ScalingPolicy
+from workqueue_operator.scaling import Counts, Rates, wanted_replicas
+
+POLICY = ScalingPolicy(drain_seconds=60, scale_down_stabilization_seconds=60)
+
+
+def wanted(ready: int, rates: Rates, replicas: int, in_progress: int | None = None) -> int:
+    return wanted_replicas(POLICY, Counts(ready, 1, rates, messages_unacknowledged=in_progress), replicas)[0]
+
+
+@pytest.mark.parametrize("service_seconds", [1.80, 1.88, 1.95, 2.02, 2.10])
+def test_the_noise_of_the_rates_moves_no_worker(service_seconds: float) -> None:
+    """Eight workers just keep up; the measured service time moves by a few percent from sample to sample."""
+    assert wanted(0, Rates(4.0, service_seconds), 8, in_progress=8) == 8
+
+
+@pytest.mark.parametrize(("replicas", "expected"), [(7, 9), (8, 8), (9, 9), (10, 9)])
+def test_within_a_tenth_of_what_is_there_nothing_changes(replicas: int, expected: int) -> None:
+    """8.7 workers' work: eight are enough, as what waits adds to it; more than a tenth away the formula rules."""
+    assert wanted(0, Rates(4.35, 2.0), replicas, in_progress=8) == expected
+
+
+def test_no_workers_are_no_reason_to_stay_without() -> None:
+    assert wanted(1, Rates(0.0, 0.1), 0, in_progress=0) == 1
+
+
+def test_long_tasks_get_no_more_workers_than_there_are_tasks() -> None:
+    """Ten tasks of ten minutes cannot be done in one, with any number of workers: ten are enough."""
+    assert wanted(10, Rates(0.0, 600.0), 0, in_progress=2) == 12
+
+
+def test_tasks_that_come_before_an_idle_worker_would_go_count_too() -> None:
+    """One task in progress and one every 20 s, of two minutes each: three more come within the window."""
+    assert wanted(0, Rates(0.05, 120.0), 0, in_progress=1) == 4
+
+
+def test_the_last_traces_of_a_burst_keep_no_worker() -> None:
+    """An average that fades never reaches zero; less than one task in a window is none."""
+    assert wanted(0, Rates(0.01, 2.0), 1, in_progress=0) == 0
+
+
+def test_tasks_in_progress_that_are_not_known_are_no_limit() -> None:
+    assert wanted(10, Rates(0.0, 600.0), 0, in_progress=None) == 100
+
+
+def test_the_sentence_says_what_held_it_back() -> None:
+    near = wanted_replicas(POLICY, Counts(0, 8, Rates(4.0, 2.1)), 8)
+    assert near == (8, "2.1 s a task x (4 new/s + 0 ready / 60 s) = 8.4, within a tenth of 8")
+    few = wanted_replicas(POLICY, Counts(3, 1, Rates(0.0, 600.0), messages_unacknowledged=1), 0)
+    text = "600 s a task x (0 new/s + 3 ready / 60 s) = 30, but 4 tasks ready, in progress or coming within 60 s"
+    assert few == (4, text)
+
+
+@given(st.integers(0, 2**40), st.floats(0, 1e308), st.floats(1e-308, 1e308), st.integers(0, 2**31), st.integers(-1, 9))
+def test_rates_of_any_size_give_a_number(
+    ready: int, arrivals: float, seconds: float, replicas: int, in_progress: int
+) -> None:
+    assert wanted(ready, Rates(arrivals, seconds), replicas, in_progress) >= 0
