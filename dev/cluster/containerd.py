@@ -38,6 +38,9 @@ disabled_plugins = [{disabled}]
 
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
+
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+  Root = "{places.current.resolve()}/runc"
 """
 
 

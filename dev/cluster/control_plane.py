@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import pod_cgroup
 from identities import Identities
 from network import API_PORT, CLUSTER_DOMAIN, NODE_IP, POD_RANGE, SERVICE_RANGE
 from places import NAME, Places
@@ -120,13 +119,12 @@ def kubelet_configuration(made: Identities, places: Places, folder: Path) -> dic
         "maxPods": MAX_PODS,
         "podLogsDir": str(folder / "pod-logs"),
         "volumePluginDir": str(folder / "volume-plugins"),
-        # Both cgroup versions, and machines whose cgroups cannot be limited. All pods lie in one cgroup of ours.
+        # Both cgroup versions, and machines where the kubelet may not arrange cgroups of its own.
         "failCgroupV1": False,
         "failSwapOn": False,
         "cgroupDriver": "cgroupfs",
         "cgroupsPerQOS": False,
         "enforceNodeAllocatable": [],
-        "cgroupRoot": f"/{pod_cgroup.NAME}",
         "makeIPTablesUtilChains": False,
         # No registry brings an image back here: never remove one to gain space.
         "imageGCHighThresholdPercent": 100,

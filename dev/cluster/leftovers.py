@@ -1,11 +1,10 @@
 """Finds and removes what an earlier start left behind, however it ended: processes, pods, mounts, interfaces, folders.
 
-Rule: only what is provably ours goes: saved pids with their start time, our cgroup, shims on our socket, mounts below
-our home, our interfaces. `down` and every fresh `up` call it.
+Rule: only what is provably ours goes: saved pids with their start time, our containers, mounts and folders below our
+home, our interfaces. `down` and every fresh `up` call it.
 """
 
 import contextlib
-import os
 import shutil
 import signal
 from pathlib import Path
@@ -14,7 +13,7 @@ from console import ClusterError
 from containerd import containers, ctr
 from network import remove_network
 from places import Places
-from pod_cgroup import end_pods, remove_cgroup
+from pods import end_pods
 from processes import end, saved
 from programs import run, succeeds
 
@@ -28,33 +27,14 @@ def remove_leftovers(places: Places) -> None:
     containerd = running.pop("containerd", None)
     for process in running.values():
         end(process)  # by force: nothing that they hold is used again
-    end_pods()
-    end_shims(places)
+    end_pods(places)
     if containerd and containerd.alive:
         if forget_containers(places):
             (places.image_store / CLEAN).touch()
         end(containerd, signal.SIGTERM)
     unmount_below(places.home)
     remove_network()
-    remove_cgroup()
     remove_folders(places)
-
-
-def end_shims(places: Places) -> None:
-    """Shims are daemons that containerd leaves running; ours carry the path of our socket in their command line."""
-    socket = str(places.containerd_socket).encode()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue  # it ended meanwhile
-        if words[0].endswith(b"containerd-shim-runc-v2") and socket in words:
-            kill(int(folder.name))
-
-
-def kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
 
 
 def forget_containers(places: Places) -> bool:
@@ -77,9 +57,6 @@ def unmount_below(folder: Path) -> None:
 
 
 def remove_folders(places: Places) -> None:
-    for link in Path("/var/log/containers").glob("*.log"):
-        if link.is_symlink() and str(link.readlink()).startswith(f"{places.home}/"):
-            link.unlink()
     for folder in places.home.glob("start-*"):
         shutil.rmtree(folder)
     places.current.unlink(missing_ok=True)

@@ -23,7 +23,6 @@ from leftovers import CLEAN, remove_leftovers
 from network import API_URL, create_bridge, write_pod_network
 from node_program import bin_folder
 from places import NAME, Places
-from pod_cgroup import create_cgroup
 from processes import Started, check_alive, saved, start
 from programs import run
 
@@ -52,7 +51,6 @@ def start_cluster(places: Places, programs: Path) -> None:
     folder.mkdir(parents=True)
     places.current.symlink_to(folder.name)
     create_bridge()
-    create_cgroup()
     made = create_identities(folder / "identities")
     pause = ensure_pause_image(places)
     begin(places, "etcd", control_plane.etcd(places), healthy=lambda: answers(f"{ETCD_URL}/health"))

@@ -35,8 +35,6 @@ def remove_network() -> None:
     for family in ("ip", "ip6"):
         if succeeds(["nft", "list", "table", family, "kube-proxy"]):
             run(["nft", "delete", "table", family, "kube-proxy"])
-    for leftover in Path("/var/lib/cni/results").glob(f"{NAME}-*"):
-        leftover.unlink(missing_ok=True)
 
 
 def write_pod_network(folder: Path, addresses: Path) -> None:
