@@ -1,5 +1,6 @@
 """Where new-task's tasks come from, at what pace, and what is left when it stops early."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 from workqueue_producer.options import Options
 from workqueue_producer.task import Task
 from workqueue_producer.task_file import read_lines, read_unconfirmed
+
+_HINT = b"new-task: interrupted; waiting for the confirms of what was sent (once more: do not wait)\n"
 
 
 class Interrupted(BaseException):
@@ -30,6 +33,8 @@ class Interruption:
     def on_signal(self, number: int, _: object) -> None:
         self.hurry = self.signal is not None
         self.signal = number
+        if not self.hurry:
+            os.write(2, _HINT)  # not through sys.stderr, which may be in the middle of a write
         if self.waiting:
             raise Interrupted
 

@@ -17,6 +17,7 @@ from workqueue_broker.declaration import QueueDeclaration, QueueType
 from workqueue_broker.errors import AccessRefused, QueueMismatch, QueueMissing
 from workqueue_producer import NotConfirmed, Publisher, PublisherClosed, PublisherMetrics, PublisherSettings, Task
 
+DEFAULTS = PublisherSettings()
 MakePublisher = Callable[..., Publisher]
 
 
@@ -26,7 +27,7 @@ def publisher_for() -> Iterator[MakePublisher]:
     with ExitStack() as stack:
 
         def make(
-            queue: TaskQueue, settings: PublisherSettings = PublisherSettings(), address: BrokerAddress | None = None
+            queue: TaskQueue, settings: PublisherSettings = DEFAULTS, address: BrokerAddress | None = None
         ) -> Publisher:
             where = address or queue.server.address(queue.vhost)
             publisher = Publisher(where, QueueDeclaration(queue.name, queue.type), settings)
@@ -198,9 +199,13 @@ def test_a_full_queue_holds_the_publisher_back_until_there_is_room(task_queue, p
 def test_a_queue_that_stays_full_is_an_error_that_names_the_message_and_says_so(task_queue, publisher_for) -> None:
     full_after(task_queue, 2)
     publisher = publisher_for(task_queue)
-    with pytest.raises(NotConfirmed, match="queue task_queue is full.* not-this-one") as raised:
+
+    def fill() -> None:
         for number in range(20):  # a quorum queue lets a few more in than its limit
             publisher.publish(b"x", message_id="not-this-one" if number else "first", timeout=2)
+
+    with pytest.raises(NotConfirmed, match=r"queue task_queue is full.* not-this-one") as raised:
+        fill()
     assert raised.value.tasks == (Task(b"x", "not-this-one"),)
 
 

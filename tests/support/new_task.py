@@ -1,0 +1,35 @@
+"""The new-task command in a process of its own, as a person or a script runs it."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def new_task(uri: str, directory: Path, *arguments: str, given: bytes = b"", **variables: str) -> Ended:
+    """Run it to its end in the directory."""
+    process = start_new_task(uri, directory, *arguments, **variables)
+    out, err = process.communicate(given, timeout=120)
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+def start_new_task(uri: str, directory: Path, *arguments: str, **variables: str) -> "subprocess.Popen[bytes]":
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AMQP_", "QUEUE_"))}
+    return subprocess.Popen(
+        [sys.executable, "-m", "workqueue_producer", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment | {"AMQP_URL": uri} | variables,
+        cwd=directory,
+    )
