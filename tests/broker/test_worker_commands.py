@@ -116,5 +116,7 @@ def test_a_queues_own_consumer_timeout_is_read_from_the_management_api(quorum_qu
         pytest.skip("RabbitMQ has this policy since 3.12")
     definition = {"pattern": ".*", "definition": {"consumer-timeout": 120_000}, "apply-to": "queues"}
     server.management("PUT", f"/api/policies/{quorum_queue.vhost}/timeout", definition)
+    path = f"/api/queues/{quorum_queue.vhost}/{quorum_queue.name}"
+    wait_until(lambda: "120000" in str(server.management("GET", path)), 30, "the management API shows the policy")
     worker = start_worker(quorum_queue, None, "--task-timeout", "300", AMQP_MANAGEMENT_URL=server.management_uri)
     wait_until(lambda: any("is 120 s" in text for text in warnings(worker)), 30, "the policy's timeout is named")

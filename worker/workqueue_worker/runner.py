@@ -35,7 +35,6 @@ from workqueue_worker.settlement import (
     RetryLater,
     RetryPolicy,
     after,
-    attempts_before,
     on_arrival,
 )
 from workqueue_worker.task import Task
@@ -102,7 +101,7 @@ class Runner:
             return self._count_again(running)
         if isinstance(arrival, Park):
             self._metrics.failed[FailureReason.CRASHED].inc()
-            return self._park(running, arrival, attempts=self._attempts_before(delivery))
+            return self._park(running, arrival, running.attempts_before)
         return self._attempt(running)
 
     def settle(self, running: Running, outcome: Outcome) -> Result:
@@ -111,12 +110,11 @@ class Runner:
             counter = self._metrics.requeued[RequeueCause.SHUTDOWN]
             return self._result(running, Action.HAND_BACK, "handed back", counter, "the worker must leave")
         self._observe(running, outcome)
-        attempts = self._attempts_before(running.delivery) + 1
-        settlement = after(outcome, attempts, self._settings.policy)
+        settlement = after(outcome, running.attempt, self._settings.policy)
         if isinstance(settlement, Park):
-            return self._park(running, settlement, attempts)
+            return self._park(running, settlement, running.attempt)
         if isinstance(settlement, RetryLater):
-            return self._retry(running, settlement, attempts, outcome)
+            return self._retry(running, settlement, outcome)
         self._finished.add(running.delivery)
         return self._result(running, Action.ACK, "done", self._metrics.acked)
 
@@ -144,16 +142,13 @@ class Runner:
         return Task(
             id=delivery.message_id,
             queue=self._settings.queue,
-            attempt=self._attempts_before(delivery) + 1,
+            attempt=running.attempt,
             redelivered=delivery.redelivered,
             headers=delivery.headers,
             content_type=delivery.content_type,
             enqueued_time=delivery.enqueued_time,
             cancelled=running.cancelled,
         )
-
-    def _attempts_before(self, delivery: Delivery) -> int:
-        return attempts_before(delivery.headers, redelivered=delivery.redelivered)
 
     def _observe(self, running: Running, outcome: Outcome) -> None:
         self._metrics.task_duration.observe(running.seconds)
@@ -164,20 +159,20 @@ class Runner:
 
     def _count_again(self, running: Running) -> Result | None:
         """Make the attempt that ended without a word count, in a queue that does not count."""
-        before = self._attempts_before(running.delivery)
+        headers = self._retry_headers(running, running.attempts_before)
         try:
-            self._copy_until_confirmed(running, self._settings.queue, self._retry_headers(running, before))
+            self._copy_until_confirmed(running, self._settings.queue, headers)
         except CopyRefused:
             return self._attempt(running)  # a full queue takes no copy: better uncounted than never
         counter = self._metrics.requeued[RequeueCause.CRASH]
         return self._result(running, Action.ACK, "counted", counter, "a worker had it and did not say how it ended")
 
-    def _retry(self, running: Running, retry: RetryLater, attempts: int, outcome: Outcome) -> Result:
+    def _retry(self, running: Running, retry: RetryLater, outcome: Outcome) -> Result:
         self._deliveries.hold(running.delivery, retry.delay_seconds)
         detail = outcome.detail if isinstance(outcome, Failed) else ""
         action = Action.ACK
         try:
-            self._copy_until_confirmed(running, self._settings.queue, self._retry_headers(running, attempts))
+            self._copy_until_confirmed(running, self._settings.queue, self._retry_headers(running, running.attempt))
         except CopyRefused:
             action = Action.RETURN_FAILED  # a full queue takes no copy, but never refuses what it gave out
         return self._result(running, action, "retry", self._metrics.requeued[RequeueCause.RETRY], detail)
@@ -227,7 +222,7 @@ class Runner:
             action=action,
             outcome=outcome,
             counter=counter,
-            attempt=self._attempts_before(running.delivery) + 1,
+            attempt=running.attempt,
             seconds=running.seconds,
             detail=detail,
         )

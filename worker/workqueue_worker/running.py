@@ -9,6 +9,7 @@ from enum import Enum, auto
 
 from workqueue_worker.cancellation import Cancellation
 from workqueue_worker.delivery import Delivery
+from workqueue_worker.settlement import attempts_before
 
 
 class StopCause(Enum):
@@ -23,6 +24,8 @@ class Running:
 
     def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery
+        #: How many attempts were made at this task before this one.
+        self.attempts_before = attempts_before(delivery.headers, redelivered=delivery.redelivered)
         #: Set when the attempt is to end, by the supervisor.
         self.cancelled = Cancellation()
         self.stop_cause: StopCause | None = None
@@ -30,6 +33,11 @@ class Running:
         self._started_at: float | None = None
         self._ended_at: float | None = None
         self._claim = threading.Lock()
+
+    @property
+    def attempt(self) -> int:
+        """Number of this attempt; 1 is the first."""
+        return self.attempts_before + 1
 
     @property
     def key(self) -> tuple[int, int]:

@@ -113,7 +113,7 @@ def attempts_before(headers: Mapping[str, object], *, redelivered: bool) -> int:
 
     A redelivered message without a count of the broker's is one of a classic queue: one attempt at least.
     """
-    of_this_copy = max(_count(headers, name) for name in _BROKER_COUNTS)
+    of_this_copy = max([_count(headers, name) for name in _BROKER_COUNTS])
     return _count(headers, header.ATTEMPTS) + max(of_this_copy, int(redelivered))
 
 
