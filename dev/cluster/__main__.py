@@ -32,8 +32,8 @@ def up(here: Places) -> None:
     if is_up(here):
         say("The local cluster is already up.")
     else:
-        with step("Starting the local cluster"):
-            start_cluster(here, programs)
+        with step("Starting the local cluster") as progress:
+            start_cluster(here, programs, progress)
     print(here.kubeconfig)
 
 

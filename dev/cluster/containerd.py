@@ -3,30 +3,35 @@
 Rule: its root, state and socket are ours; the machine's containerd, if it has one, never hears of us.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from places import Places
 from programs import run
 
 CNI_PROGRAMS = "/usr/lib/cni"
-UNUSED_SNAPSHOTTERS = ("aufs", "btrfs", "devmapper", "zfs")
+UNUSED = tuple(f"io.containerd.snapshotter.v1.{name}" for name in ("aufs", "btrfs", "devmapper", "zfs"))
 
 
-def configuration(places: Places, *, pause_image: str, pod_network: Path) -> str:
-    """`restrict_oom_score_adj`: machines without CAP_SYS_RESOURCE fail every pod without it. The network namespaces lie
-    in our own folder, so that the sweep after a hard kill finds them."""
-    disabled = ", ".join(f'"io.containerd.snapshotter.v1.{name}"' for name in UNUSED_SNAPSHOTTERS)
+def configuration(places: Places, *, disabled: Iterable[str] = ()) -> str:
+    unused = ", ".join(f'"{name}"' for name in (*UNUSED, *disabled))
     return f"""version = 2
 root = "{places.image_store}"
 state = "{places.current.resolve()}/containerd"
-disabled_plugins = [{disabled}]
+disabled_plugins = [{unused}]
 
 [grpc]
   address = "{places.containerd_socket}"
 
 [plugins."io.containerd.internal.v1.opt"]
   path = "{places.current.resolve()}/opt"
+"""
 
+
+def kubernetes_configuration(places: Places, *, pause_image: str, pod_network: Path) -> str:
+    """`restrict_oom_score_adj`: machines without CAP_SYS_RESOURCE fail every pod without it. The network namespaces lie
+    in our own folder, so that the sweep after a hard kill finds them."""
+    return f"""{configuration(places)}
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{pause_image}"
   restrict_oom_score_adj = true

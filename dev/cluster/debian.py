@@ -9,7 +9,7 @@ import subprocess
 
 from console import ClusterError, step
 from places import Places
-from programs import run_long, succeeds
+from programs import run_long
 
 PACKAGES = (
     "etcd-server",
@@ -36,10 +36,12 @@ def install_packages(places: Places) -> None:
     log = places.cache / "logs" / "apt.log"
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     with step(f"Installing {len(missing)} Debian packages ({', '.join(missing)})") as progress:
-        if not succeeds(["apt-get", "install", "--simulate", *missing]):
-            run_long(["apt-get", "update"], log=log, progress=progress, env=quiet)
         install = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
-        run_long(install, log=log, progress=progress, env=quiet)
+        try:
+            run_long(install, log=log, progress=progress, env=quiet)
+        except ClusterError:  # most often the package lists are missing or old
+            run_long(["apt-get", "update"], log=log, progress=progress, env=quiet)
+            run_long(install, log=log, progress=progress, env=quiet)
 
 
 def installed() -> set[str]:

@@ -6,27 +6,29 @@ Rule: every wait is for a fact (a health answer, a ready node) with a deadline; 
 import json
 import ssl
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import containerd
 import control_plane
 from base_images import ensure_pause_image
-from console import ClusterError, tail, until
+from console import ClusterError, Step, tail, until
+from containerd import kubernetes_configuration
 from control_plane import ETCD_URL, PORTS, Command
 from identities import Identities, create_identities, write_kubeconfig
 from image_loading import load
-from leftovers import CLEAN, remove_leftovers
+from image_store import answers as containerd_answers
+from image_store import open_store
+from leftovers import remove_leftovers
 from network import API_URL, create_bridge, write_pod_network
 from node_program import bin_folder
 from places import NAME, Places
 from processes import Started, check_alive, saved, start
 from programs import run
 
-READY_SECONDS = 90.0
+READY_SECONDS = 120.0
 PROGRAMS = (
     "etcd",
     "containerd",
@@ -39,44 +41,56 @@ PROGRAMS = (
 )
 
 
+@dataclass(frozen=True)
+class Launch:
+    """What every part of one start needs."""
+
+    places: Places
+    programs: Path
+    identities: Identities
+    progress: Step
+
+
 def is_up(places: Places) -> bool:
     """All programs run and the node is ready."""
     alive = {process.name for process in saved(places) if process.alive}
     return alive >= set(PROGRAMS) and answers(f"{API_URL}/readyz") and node_ready(places)
 
 
-def start_cluster(places: Places, programs: Path) -> None:
+def start_cluster(places: Places, programs: Path, progress: Step) -> None:
+    progress.tell("clearing what is left of an earlier one")
     remove_leftovers(places)
     folder = places.home / f"start-{int(time.time())}"
     folder.mkdir(parents=True)
     places.current.symlink_to(folder.name)
     create_bridge()
-    made = create_identities(folder / "identities")
-    pause = ensure_pause_image(places)
-    begin(places, "etcd", control_plane.etcd(places), healthy=lambda: answers(f"{ETCD_URL}/health"))
-    start_containerd(places, pause)
-    start_api(places, programs, made)
-    start_node(places, programs, made)
+    launch = Launch(places, programs, create_identities(folder / "identities"), progress)
+    begin(launch, "etcd", control_plane.etcd(places), healthy=lambda: answers(f"{ETCD_URL}/health"))
+    start_containerd(launch)
+    start_api(launch)
+    start_node(launch)
 
 
-def start_containerd(places: Places, pause_image: str) -> None:
-    write_pod_network(places.current / "pod-network", places.current / "pod-addresses")
-    config = places.current / "containerd.toml"
+def start_containerd(launch: Launch) -> None:
+    places, pause_image = launch.places, ensure_pause_image(launch.places)
+    open_store(places)
     pod_network = places.current.resolve() / "pod-network"
-    config.write_text(containerd.configuration(places, pause_image=pause_image, pod_network=pod_network))
-    (places.image_store / CLEAN).unlink(missing_ok=True)
-    begin(places, "containerd", ["containerd", "--config", config], healthy=lambda: containerd_answers(places))
+    write_pod_network(pod_network, places.current / "pod-addresses")
+    config = places.current / "containerd.toml"
+    config.write_text(kubernetes_configuration(places, pause_image=pause_image, pod_network=pod_network))
+    begin(launch, "containerd", ["containerd", "--config", config], healthy=lambda: containerd_answers(places))
     load(places, [pause_image])
 
 
-def start_api(places: Places, programs: Path, made: Identities) -> None:
-    command = control_plane.apiserver(programs, made)
-    begin(places, "kube-apiserver", command, healthy=lambda: answers(f"{API_URL}/readyz"))
-    write_kubeconfig(made, "admin", places.kubeconfig)
+def start_api(launch: Launch) -> None:
+    command = control_plane.apiserver(launch.programs, launch.identities)
+    begin(launch, "kube-apiserver", command, healthy=lambda: answers(f"{API_URL}/readyz"))
+    write_kubeconfig(launch.identities, "admin", launch.places.kubeconfig)
 
 
-def start_node(places: Places, programs: Path, made: Identities) -> None:
+def start_node(launch: Launch) -> None:
     """These need only the API server, so they start together and are waited for afterwards."""
+    places, programs, made = launch.places, launch.programs, launch.identities
     commands: Mapping[str, Command] = {
         "kube-controller-manager": control_plane.controller_manager(programs, made),
         "kube-scheduler": control_plane.scheduler(programs, made),
@@ -86,21 +100,26 @@ def start_node(places: Places, programs: Path, made: Identities) -> None:
     }
     started = {name: start(places, name, command) for name, command in commands.items()}
     for name, process in started.items():
-        wait(places, process, healthy=partial(answers, health_url(name)))
-    wait(places, started["kubelet"], healthy=lambda: node_ready(places))
-    wait(places, started["kube-controller-manager"], healthy=lambda: accounts_ready(places))
+        wait(launch, process, healthy=partial(answers, health_url(name)))
+    wait(launch, started["kubelet"], healthy=lambda: node_ready(places))
+    wait(launch, started["kube-controller-manager"], healthy=lambda: accounts_ready(places))
 
 
-def begin(places: Places, name: str, command: Command, *, healthy: Callable[[], bool]) -> None:
-    wait(places, start(places, name, command), healthy=healthy)
+def begin(launch: Launch, name: str, command: Command, *, healthy: Callable[[], bool]) -> None:
+    wait(launch, start(launch.places, name, command), healthy=healthy)
 
 
-def wait(places: Places, process: Started, *, healthy: Callable[[], bool]) -> None:
-    log = places.logs / f"{process.name}.log"
+def wait(launch: Launch, process: Started, *, healthy: Callable[[], bool]) -> None:
+    log = launch.places.logs / f"{process.name}.log"
+
+    def check() -> None:
+        launch.progress.tell(f"waiting for {process.name}")
+        check_alive(launch.places, process)
+
     until(
         healthy,
         seconds=READY_SECONDS,
-        check=lambda: check_alive(places, process),
+        check=check,
         otherwise=lambda: f"{process.name} was not ready after {READY_SECONDS:.0f} s. Its log is {log}:\n{tail(log)}",
     )
 
@@ -119,16 +138,8 @@ def answers(url: str) -> bool:
     try:
         with opener.open(url, timeout=3) as answer:
             return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
+    except OSError:
         return False
-
-
-def containerd_answers(places: Places) -> bool:
-    try:
-        containerd.images(places)
-    except ClusterError:
-        return False
-    return True
 
 
 def kubectl(places: Places, *words: str) -> str:
