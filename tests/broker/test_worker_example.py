@@ -1,0 +1,33 @@
+"""The example of a team's own handler runs as its README says."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "01-own-handler"
+ORDER = '{"order": "A1", "lines": [{"price": 3, "count": 2}]}'
+
+
+@pytest.mark.parametrize(("body", "exit_code", "said"), [(ORDER, 0, "done"), ("not JSON", 65, "reject: no order")])
+def test_the_example_runs_one_body_without_a_broker(tmp_path: Path, body: str, exit_code: int, said: str) -> None:
+    command = [sys.executable, "-m", "workqueue_worker", "run-one", "--handler", "my_tasks:handle"]
+    environment = os.environ | {"SUMS": str(tmp_path)}
+    done = subprocess.run(
+        command, input=body, cwd=EXAMPLE, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, said in done.stderr) == (exit_code, True), done.stderr
+
+
+def test_the_example_works_on_a_queue_as_its_image_does(quorum_queue, start_worker, tmp_path: Path) -> None:
+    """The image puts the file in the working directory and names it in WORKER_HANDLER."""
+    (tmp_path / "worker-1").mkdir()
+    (tmp_path / "worker-1" / "my_tasks.py").write_text((EXAMPLE / "my_tasks.py").read_text())
+    worker = start_worker(quorum_queue, WORKER_HANDLER="my_tasks:handle", SUMS=str(tmp_path)).ready()
+    quorum_queue.send(ORDER, "not JSON")
+    worker.wait_for_metric("tasks_acked_total", 1)
+    worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1)
+    assert (tmp_path / "A1").read_text() == "6\n"
+    assert worker.output == "order A1: 6 (attempt 1)\n"
