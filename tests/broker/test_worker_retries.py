@@ -109,6 +109,7 @@ def test_a_memory_alarm_holds_a_failed_task_and_neither_stops_acks_nor_loses_it(
     worker.wait_for_metric('tasks_failed_total{reason="exception"}', 1)
     queue.wait_for_counts(0, 1)
     assert worker.metric("tasks_in_progress") == 1
+    assert "holding a failed task: the broker has not yet confirmed" in worker.get("/readyz")[1]
     queue.server.set_memory_alarm(False)
     worker.wait_for_metric('tasks_dead_lettered_total{reason="attempts_exhausted"}', 1, seconds=60)
     queue.dead.wait_for_counts(1, 0)

@@ -195,20 +195,21 @@ class Runner:
 
         Until then the original stays in hand: never lost. Raises CopyRefused, unless told to insist.
         """
-        for failures in itertools.count(1):
-            if self._deliveries.is_stale(running.delivery):
-                return
-            try:
-                self._copies.publish(queue, running.delivery, headers)
-            except CopyRefused as error:
-                if not insist:
-                    raise
-                self._wait_with(running, error, failures)
-            except BrokerError as error:
-                self._wait_with(running, error, failures)
-            else:
-                self._health.holding = None
-                return
+        self._health.holding = f"the broker has not yet confirmed its copy to queue {queue!r}"  # an alarm takes long
+        try:
+            for failures in itertools.count(1):
+                if self._deliveries.is_stale(running.delivery):
+                    return
+                try:
+                    self._copies.publish(queue, running.delivery, headers)
+                except BrokerError as error:
+                    if isinstance(error, CopyRefused) and not insist:
+                        raise
+                    self._wait_with(running, error, failures)
+                else:
+                    return
+        finally:
+            self._health.holding = None
 
     def _wait_with(self, running: Running, error: BrokerError, failures: int) -> None:
         logger.warning("a failed task is held, as no copy can be made: %s", error)

@@ -1,0 +1,79 @@
+"""TLS: the broker's certificate is always verified, and a client certificate is shown when there is one."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from task_queue import TaskQueue
+from tls_front import Authority, Certificate, TlsFront
+from waiting import wait_until
+
+MakeFront = Callable[..., TlsFront]
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "authority")
+
+
+@pytest.fixture
+def make_front(quorum_queue: TaskQueue) -> Iterator[MakeFront]:
+    with ExitStack() as stack:
+
+        def make(certificate: Certificate, clients: Authority | None = None) -> TlsFront:
+            front = TlsFront(quorum_queue.server.amqp_port, certificate, clients)
+            stack.callback(front.close)
+            return front
+
+        yield make
+
+
+def address(queue: TaskQueue, front: TlsFront) -> str:
+    return f"amqps://guest:guest@127.0.0.1:{front.port}/{queue.vhost}"
+
+
+def readiness_says(worker, words: str) -> None:
+    wait_until(lambda: words in worker.get("/readyz")[1], 30, f"readiness says {words!r}; see {worker.log_file}")
+
+
+def test_a_broker_of_a_known_authority_is_used(quorum_queue, start_worker, authority, make_front) -> None:
+    front = make_front(authority.issue("broker", "IP:127.0.0.1"))
+    worker = start_worker(
+        quorum_queue, "ledger_ok", AMQP_URL=address(quorum_queue, front), AMQP_CA_FILE=str(authority.certificate)
+    ).ready()
+    quorum_queue.send("a")
+    worker.wait_for_metric("tasks_acked_total", 1)
+
+
+def test_a_broker_of_an_unknown_authority_is_refused(quorum_queue, start_worker, authority, make_front) -> None:
+    front = make_front(authority.issue("broker", "IP:127.0.0.1"))
+    worker = start_worker(quorum_queue, "ledger_ok", AMQP_URL=address(quorum_queue, front))
+    readiness_says(worker, "certificate cannot be verified")
+
+
+def test_a_certificate_for_another_host_is_refused(quorum_queue, start_worker, authority, make_front) -> None:
+    front = make_front(authority.issue("broker", "DNS:elsewhere.example"))
+    worker = start_worker(
+        quorum_queue, "ledger_ok", AMQP_URL=address(quorum_queue, front), AMQP_CA_FILE=str(authority.certificate)
+    )
+    readiness_says(worker, "certificate cannot be verified")
+
+
+def test_a_client_certificate_is_shown_to_a_broker_that_asks(quorum_queue, start_worker, authority, make_front) -> None:
+    front = make_front(authority.issue("broker", "IP:127.0.0.1"), clients=authority)
+    mine = authority.issue("worker", "DNS:worker")
+    server, everything = quorum_queue.server, {"configure": ".*", "write": ".*", "read": ".*"}
+    server.management("PUT", "/api/users/certified", {"password": "and-a-word", "tags": ""})
+    server.management("PUT", f"/api/permissions/{quorum_queue.vhost}/certified", everything)
+    uri = address(quorum_queue, front).replace("guest:guest", "certified:and-a-word")
+    common = {"AMQP_URL": uri, "AMQP_CA_FILE": str(authority.certificate)}
+    without = start_worker(quorum_queue, "ledger_ok", **common)
+    readiness_says(without, "not consuming")
+    start_worker(
+        quorum_queue,
+        "ledger_ok",
+        AMQP_CERT_FILE=str(mine.certificate),
+        AMQP_KEY_FILE=str(mine.key),
+        **common,
+    ).ready()
