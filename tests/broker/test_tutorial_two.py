@@ -1,0 +1,241 @@
+"""What tutorial two says, sentence by sentence, with our new-task and our workers as real processes."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pika
+import pytest
+from new_task import new_task
+from task_queue import TaskQueue
+from waiting import wait_until
+from worker_process import WorkerProcess
+from workqueue_broker.declaration import QueueDeclaration, QueueType
+
+PROGRAMS = Path(__file__).parents[1] / "support" / "tutorial_two_programs"
+WAITING = " [*] Waiting for messages. To exit press CTRL+C"
+
+Send = Callable[..., None]
+
+
+@pytest.fixture
+def send(tmp_path: Path) -> Send:
+    """new-task with each task's words, one after the other."""
+
+    def send_all(queue: TaskQueue, *tasks: str) -> None:
+        for task in tasks:
+            run = new_task(queue.uri, tmp_path, *task.split(), QUEUE_TYPE=str(queue.type))
+            assert (run.code, run.out) == (0, f" [x] Sent {task!r}\n"), run.err
+
+    return send_all
+
+
+def received(worker: WorkerProcess) -> list[str]:
+    """What the worker says that it received, in order."""
+    return re.findall(r"^ \[x\] Received '(.*)'$", worker.output, re.MULTILINE)
+
+
+def done(workers: Sequence[WorkerProcess]) -> int:
+    return sum(worker.output.count(" [x] Done\n") for worker in workers)
+
+
+def seconds_of_work(worker: WorkerProcess) -> dict[str, float]:
+    """How long each task took, by the order in which the worker received them."""
+    return dict(zip(received(worker), (float(str(outcome["seconds"])) for outcome in worker.outcomes), strict=True))
+
+
+def test_hello_world_is_the_task_without_words(task_queue, start_worker, tmp_path) -> None:
+    worker = start_worker(task_queue).ready()
+    run = new_task(task_queue.uri, tmp_path, QUEUE_TYPE=str(task_queue.type))
+    assert (run.code, run.out) == (0, " [x] Sent 'Hello World!'\n")
+    wait_until(lambda: worker.output.endswith(" [x] Done\n"), 30, "the task is done")
+    assert worker.output.splitlines() == [WAITING, " [x] Received 'Hello World!'", " [x] Done"]
+
+
+def test_each_dot_is_a_second_of_work(quorum_queue, start_worker, send) -> None:
+    worker = start_worker(quorum_queue).ready()
+    send(quorum_queue, "Hello...", "no dot")
+    worker.wait_for_metric("tasks_acked_total", 2)
+    worked = seconds_of_work(worker)
+    assert worked["Hello..."] >= 3
+    assert worked["no dot"] < worked["Hello..."] - 2
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_tasks_go_to_the_workers_in_turn(task_queue, start_worker, send, workers: int) -> None:
+    """Each task is sent when the last is done, as a busy worker is left out of its turn (prefetch 1)."""
+    started = [start_worker(task_queue).ready() for _ in range(workers)]
+    tasks = ["First message", "Second message", "Third message", "Fourth message", "Fifth message", "Sixth message"]
+    for count, task in enumerate(tasks, 1):
+        send(task_queue, task)
+        wait_until(lambda wanted=count: done(started) == wanted, 30, f"{count} tasks are done")
+        task_queue.wait_for_counts(ready=0, unacknowledged=0)
+    shares = sorted((received(worker) for worker in started), key=lambda share: tasks.index(share[0]))
+    assert shares == [tasks[first::workers] for first in range(workers)]
+
+
+def test_a_task_is_acknowledged_only_after_the_work(task_queue, start_worker, send) -> None:
+    worker = start_worker(task_queue).ready()
+    send(task_queue, "long...")
+    wait_until(lambda: received(worker), 30, "the task is received")
+    assert task_queue.counts() == (0, 1)
+    wait_until(lambda: worker.output.endswith(" [x] Done\n"), 30, "the task is done")
+    task_queue.wait_for_counts(ready=0, unacknowledged=0)
+
+
+def test_a_worker_that_dies_loses_no_task_for_another_gets_it(task_queue, start_worker, send) -> None:
+    dying = start_worker(task_queue).ready()
+    send(task_queue, "long........")
+    wait_until(lambda: received(dying), 30, "the task is received")
+    other = start_worker(task_queue).ready()
+    dying.kill()
+    wait_until(lambda: received(other) == ["long........"], 30, "the other worker has the task")
+    assert " [x] Done" not in dying.output
+    wait_until(lambda: done([other]) == 1, 60, "the task is done")
+    task_queue.wait_for_counts(ready=0, unacknowledged=0)
+    assert other.metric("tasks_redelivered_total") == 1
+
+
+def test_ctrl_c_on_a_worker_loses_no_task(task_queue, start_worker, send) -> None:
+    """Once: the worker finishes what it has. Twice: another worker gets it."""
+    patient = start_worker(task_queue).ready()
+    send(task_queue, "first..", "second")
+    wait_until(lambda: received(patient) == ["first.."], 30, "the first task is received")
+    patient.process.send_signal(signal.SIGINT)
+    assert patient.exit_code() == 0
+    assert done([patient]) == 1
+    task_queue.wait_for_counts(ready=1, unacknowledged=0)
+
+    task_queue.take_all()
+    hurried = start_worker(task_queue).ready()
+    send(task_queue, "third" + 30 * ".")
+    wait_until(lambda: received(hurried), 30, "the third task is received")
+    for _ in range(2):
+        hurried.process.send_signal(signal.SIGINT)
+        wait_until(lambda: hurried.get("/readyz")[0] == 503, 30, "the worker leaves")
+    hurried.exit_code()
+    assert done([hurried]) == 0
+    task_queue.wait_for_counts(ready=1, unacknowledged=0)
+
+
+def test_rabbitmqctl_shows_the_messages_ready_and_unacknowledged(task_queue, start_worker, send) -> None:
+    worker = start_worker(task_queue).ready()
+    send(task_queue, "busy" + 20 * ".", "waiting", "waiting too")
+    wait_until(lambda: received(worker), 30, "the first task is received")
+
+    def listed() -> bool:
+        columns = ("name", "messages_ready", "messages_unacknowledged")
+        lines = task_queue.server.ctl("list_queues", "--vhost", task_queue.vhost, "--no-table-headers", *columns)
+        return lines.split() == ["task_queue", "2", "1"]
+
+    wait_until(listed, 30, "rabbitmqctl shows two ready and one unacknowledged")
+
+
+def test_a_durable_queue_and_its_persistent_messages_survive_a_restart_of_the_broker(
+    own_task_queue, start_worker, send
+) -> None:
+    send(own_task_queue, "First message.", "Second message")
+    own_task_queue.server.restart()
+    own_task_queue.wait_for_counts(ready=2, unacknowledged=0)
+    worker = start_worker(own_task_queue).ready()
+    wait_until(lambda: received(worker) == ["First message.", "Second message"], 30, "both are received")
+    own_task_queue.wait_for_counts(ready=0, unacknowledged=0)
+
+
+def test_declaring_the_queue_with_other_parameters_is_an_error_that_says_so(task_queue, start_worker, tmp_path) -> None:
+    other = next(kind for kind in QueueType if kind is not task_queue.type)
+    sent = new_task(task_queue.uri, tmp_path, "x", QUEUE_TYPE=str(other))
+    assert sent.code == 3
+    for words in ("PRECONDITION_FAILED", "inequivalent arg 'x-queue-type'", "set the queue's type to what is there"):
+        assert words in sent.err
+    worker = start_worker(TaskQueue(task_queue.server, task_queue.vhost, other))
+    wait_until(lambda: "set the queue's type to what is there" in worker.get("/readyz")[1], 30, "the worker says so")
+    with task_queue.channel() as channel, pytest.raises(pika.exceptions.ChannelClosedByBroker) as raised:
+        channel.queue_declare(task_queue.name, durable=False, arguments=QueueDeclaration("", task_queue.type).arguments)
+    assert raised.value.reply_code in (406, 540)  # a quorum queue that is not durable is none: RabbitMQ says so first
+
+
+def test_a_busy_worker_gets_no_task_that_an_idle_one_could_do(task_queue, start_worker, send) -> None:
+    """Odd messages heavy, even ones light: in blind turns one worker would get all of the heavy ones."""
+    workers = [start_worker(task_queue).ready() for _ in range(2)]
+    heavy = [f"heavy {number}...." for number in (1, 3, 5)]
+    light = [f"light {number}" for number in (2, 4, 6)]
+    task_queue.send(*(task for pair in zip(heavy, light, strict=True) for task in pair))
+    wait_until(lambda: done(workers) == 6, 60, "all are done")
+    shares = [received(worker) for worker in workers]
+    first = next(share for share in shares if share[0] == "heavy 1....")
+    other = next(share for share in shares if share is not first)
+    assert other[:2] == ["light 2", "heavy 3...."]  # it does not wait for its turn, which a heavy one follows
+
+
+def test_more_workers_empty_a_queue_that_fills_up_sooner(task_queue, start_worker, send) -> None:
+    tasks = [f"task {number}." for number in range(12)]
+    alone = start_worker(task_queue).ready()
+    task_queue.send(*tasks)
+    wait_until(lambda: received(alone), 30, "the only worker is busy")
+    assert task_queue.counts()[1] == 1  # one task at a time, and eleven wait
+    helpers = [start_worker(task_queue).ready() for _ in range(2)]
+    wait_until(lambda: task_queue.counts()[1] == 3, 30, "three tasks at a time")
+    wait_until(lambda: done([alone, *helpers]) == 12, 60, "all are done")
+    shares = [received(worker) for worker in (alone, *helpers)]
+    assert sorted(task for share in shares for task in share) == sorted(tasks)
+    assert all(share for share in shares)
+    assert len(shares[0]) < 12
+
+
+ARGUMENTS = {QueueType.CLASSIC: {}, QueueType.QUORUM: {"x-queue-type": "quorum"}}
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Starts one of the tutorial's own programs, the first edition's (Classic) or today's (Quorum); its output file."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(name: str, queue: TaskQueue, *words: str) -> Path:
+        variables = {"AMQP_URL": queue.uri, "QUEUE_ARGUMENTS": json.dumps(ARGUMENTS[queue.type])}
+        output = tmp_path / f"{name}.out"
+        with output.open("wb") as stream:
+            command = [sys.executable, str(PROGRAMS / name), *words]
+            processes.append(subprocess.Popen(command, stdout=stream, stderr=stream, env=os.environ | variables))
+        return output
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("first", ["ours", "the tutorial's"])
+def test_the_tutorials_own_new_task_and_our_worker_share_a_queue(
+    rabbitmq, queue_type, start_worker, program, first: str
+) -> None:
+    queue = TaskQueue(rabbitmq, rabbitmq.new_vhost(), queue_type)
+    if first == "ours":
+        worker = start_worker(queue).ready()
+    output = program("new_task.py", queue, "A", "task.")
+    wait_until(lambda: "Sent 'A task.'" in output.read_text(), 30, "the tutorial's program has sent its task")
+    if first != "ours":
+        worker = start_worker(queue).ready()
+    wait_until(lambda: received(worker) == ["A task."], 30, "our worker has it")
+    queue.wait_for_counts(ready=0, unacknowledged=0)
+
+
+@pytest.mark.parametrize("first", ["ours", "the tutorial's"])
+def test_our_new_task_and_the_tutorials_own_worker_share_a_queue(
+    rabbitmq, queue_type, send, program, first: str
+) -> None:
+    queue = TaskQueue(rabbitmq, rabbitmq.new_vhost(), queue_type)
+    if first == "ours":
+        send(queue, "A task.")
+    output = program("worker.py", queue)
+    wait_until(lambda: WAITING in output.read_text(), 30, "the tutorial's worker waits")
+    if first != "ours":
+        send(queue, "A task.")
+    lines = [WAITING, " [x] Received 'A task.'", " [x] Done"]
+    wait_until(lambda: output.read_text().splitlines() == lines, 30, "the tutorial's worker has done it")
+    queue.wait_for_counts(ready=0, unacknowledged=0)
