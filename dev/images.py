@@ -39,7 +39,9 @@ def main() -> int:
 
 
 def local_images(names: Sequence[str]) -> dict[str, str]:
-    made = {name: f"{LOCAL_REPOSITORY}/{name}:{sources_hash(name)}" for name in names if name in PARTS}
+    parts = [name for name in names if name in PARTS]
+    base = run([*LOCAL_CLUSTER, "base", "python"]) if parts else ""
+    made = {name: f"{LOCAL_REPOSITORY}/{name}:{sources_hash(name, base)}" for name in parts}
     if made:
         run([*LOCAL_CLUSTER, "build", *(f"{name}/Dockerfile={image}" for name, image in made.items())])
     if "rabbitmq" in names:
@@ -77,8 +79,9 @@ def delivery(context: str) -> list[str]:
     sys.exit(f"Error: the nodes of {context} cannot see this machine's images: set REGISTRY to one that both reach")
 
 
-def sources_hash(part: str) -> str:
-    digest = hashlib.sha256()
+def sources_hash(part: str, base: str = "") -> str:
+    """`base`: what stands in for the base image that the Dockerfile names."""
+    digest = hashlib.sha256(base.encode())
     for path in source_files(part):
         digest.update(f"{path.relative_to(CHECKOUT)}\0{path.stat().st_mode & 0o111}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())

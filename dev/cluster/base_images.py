@@ -16,6 +16,7 @@ from programs import run, run_long, succeeds
 REPOSITORY = "localhost/workqueue"
 RABBITMQ_ID = 999  # as in the official image, so that one manifest suits both
 RABBITMQ_USER = f"rabbitmq:x:{RABBITMQ_ID}:{RABBITMQ_ID}::/var/lib/rabbitmq:/usr/sbin/nologin"
+FORGET_MACHINE = 'rm -f "$1/etc/hostname" "$1/etc/resolv.conf"'  # mmdebstrap copies them from this machine
 UNUSED_FILES = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/var/cache/apt/*")
 
 
@@ -31,7 +32,7 @@ class DebianImage:
 
     @property
     def reference(self) -> str:
-        key = hashlib.sha256(json.dumps([repr(self), UNUSED_FILES]).encode()).hexdigest()
+        key = hashlib.sha256(json.dumps([repr(self), UNUSED_FILES, FORGET_MACHINE]).encode()).hexdigest()
         return f"{REPOSITORY}/{self.name}:{key[:12]}"
 
 
@@ -102,6 +103,7 @@ def ensure_debian_image(places: Places, image: DebianImage) -> str:
 def bootstrap(image: DebianImage, archive: Path) -> list[str | Path]:
     excluded = [f"--dpkgopt=path-exclude={pattern}" for pattern in UNUSED_FILES]
     hooks = [f"--essential-hook={line}" for line in image.hooks]
+    hooks.append(f"--customize-hook={FORGET_MACHINE}")
     include = f"--include={','.join(image.packages)}"
     return ["mmdebstrap", "--variant=minbase", include, *excluded, *hooks, image.suite, archive]
 
