@@ -42,6 +42,7 @@ class Sending:
         cause = failure.__cause__ if failure else None
         return Summary(
             queue=self._options.queue.name,
+            queue_type=self._options.queue.type,
             confirmed=self._confirmed,
             unconfirmed=unconfirmed,
             seconds=seconds,

@@ -15,6 +15,7 @@ class Summary:
     """One run."""
 
     queue: str
+    queue_type: str
     confirmed: int
     #: Tasks that are in the unconfirmed file now.
     unconfirmed: int
@@ -52,5 +53,6 @@ class Summary:
             return f"new-task: {reason}"
         return (
             f"new-task: {reason}\n{self.unconfirmed} not confirmed, in {self.unconfirmed_file}; "
-            f"send them with: new-task --queue {self.queue} --resend {self.unconfirmed_file}"
+            f"send them with: new-task --queue {self.queue} --queue-type {self.queue_type} "
+            f"--resend {self.unconfirmed_file}"
         )

@@ -84,6 +84,7 @@ def test_the_json_summary_is_one_object_on_stdout(quorum_queue, tmp_path) -> Non
     assert summary.pop("seconds") > 0
     assert summary == {
         "queue": "task_queue",
+        "queue_type": "Quorum",
         "confirmed": 3,
         "unconfirmed": 0,
         "error": None,

@@ -1,0 +1,101 @@
+"""The pure parts of new-task: its flags, its task files, its summary."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from workqueue_broker.declaration import QueueDeclaration, QueueType
+from workqueue_producer.options import parse
+from workqueue_producer.summary import Summary
+from workqueue_producer.task import Task
+from workqueue_producer.task_file import (
+    BadTaskFile,
+    add_unconfirmed,
+    as_line,
+    read_unconfirmed,
+    replace_unconfirmed,
+)
+
+TASKS = st.builds(
+    Task,
+    body=st.binary(max_size=50) | st.text(max_size=50).map(str.encode),
+    message_id=st.none() | st.text(min_size=1, max_size=10),
+    headers=st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "task"),
+    [([], b"Hello World!"), (["First", "message."], b"First message."), (["a", "--queue", "q", "b"], b"a b")],
+    ids=["no words", "words", "flags between"],
+)
+def test_the_words_are_the_task(arguments: list[str], task: bytes) -> None:
+    assert parse(arguments, {}).task == task
+
+
+def test_flags_come_before_the_environment_and_that_before_the_defaults() -> None:
+    assert parse([], {}).queue == QueueDeclaration("task_queue", QueueType.QUORUM)
+    environment = {"QUEUE_NAME": "mine", "QUEUE_TYPE": "Classic", "QUEUE_DECLARE": "Never"}
+    assert parse([], environment).queue == QueueDeclaration("mine", QueueType.CLASSIC)
+    assert parse([], environment).publisher.create is False
+    assert parse(["--queue", "other", "--queue-type", "Quorum"], environment).queue == QueueDeclaration("other")
+
+
+@given(tasks=st.lists(TASKS, max_size=5))
+def test_an_unconfirmed_file_gives_back_what_went_in(
+    tmp_path_factory: pytest.TempPathFactory, tasks: list[Task]
+) -> None:
+    file = tmp_path_factory.mktemp("tasks") / "file"
+    assert add_unconfirmed(file, tasks) == len(tasks)
+    assert file.exists() == bool(tasks)
+    if tasks:
+        add_unconfirmed(file, tasks)
+        assert list(read_unconfirmed(file)) == tasks * 2
+
+
+def test_a_resent_file_keeps_only_what_is_left_and_goes_when_nothing_is(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    add_unconfirmed(file, [Task(b"1"), Task(b"2")])
+    assert replace_unconfirmed(file, [Task(b"2")]) == 1
+    assert list(read_unconfirmed(file)) == [Task(b"2")]
+    assert replace_unconfirmed(file, []) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unconfirmed_file_can_be_read_by_a_person() -> None:
+    assert as_line(Task("é".encode(), "id")) == '{"message_id": "id", "body": "é"}\n'.encode()
+
+
+@pytest.mark.parametrize("line", ["no JSON", "[]", "{}", '{"body": 1}', '{"body_base64": "?"}'])
+def test_a_line_that_is_no_task_is_named(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "file"
+    file.write_text(f'{{"body": "good"}}\n{line}\n', encoding="utf-8")
+    with pytest.raises(BadTaskFile, match=r"file:2: not a task"):
+        list(read_unconfirmed(file))
+
+
+@pytest.mark.parametrize(
+    ("summary", "code"),
+    [
+        (Summary("q", "Classic", 3, 0, 1.0), 0),
+        (Summary("q", "Classic", 3, 1, 1.0, error="away"), 1),
+        (Summary("q", "Classic", 0, 1, 1.0, error="no", refused=True), 3),
+        (Summary("q", "Classic", 1, 2, 1.0, signal=2), 130),
+        (Summary("q", "Classic", 1, 0, 1.0, signal=15), 143),
+    ],
+)
+def test_the_exit_code_follows_from_how_it_went(summary: Summary, code: int) -> None:
+    assert summary.exit_code == code
+    assert json.loads(summary.as_json())["exit_code"] == code
+    assert (summary.problem() is None) == (code == 0)
+
+
+def test_a_problem_names_the_command_that_mends_it() -> None:
+    summary = Summary("q", "Classic", 0, 2, 1.0, error="the broker is away", unconfirmed_file=Path("left.jsonl"))
+    assert summary.problem() == (
+        "new-task: the broker is away\n"
+        "2 not confirmed, in left.jsonl; "
+        "send them with: new-task --queue q --queue-type Classic --resend left.jsonl"
+    )
