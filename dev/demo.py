@@ -4,10 +4,13 @@ Run by `make demo` and `make clean-demo`, inside dev/with_cluster.py. Everything
 """
 
 import argparse
+import json
 import os
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +61,7 @@ def demo(kube: Kube) -> int:
         view.forget()
         send(kube)
         watched = watch(view)
-    print_summary(view)
+    print_summary(kube, view)
     print_hints(kube)
     return 0 if watched else 1
 
@@ -158,6 +161,7 @@ class View:
 
     proxy: Proxy
     status: dict[str, Any] = field(default_factory=dict)
+    operator: dict[str, float] = field(default_factory=dict)
     replicas: int = 0
     pods: int = 0
     peak: int = 0
@@ -166,14 +170,13 @@ class View:
     #: The last metrics page of every worker that was ever seen.
     workers: dict[str, dict[str, float]] = field(default_factory=dict)
     baseline: dict[str, float] = field(default_factory=dict)
-    first_seen: float | None = None
-    first_scaled: float | None = None
 
     def look(self) -> None:
         api = f"/apis/workqueue.dev/v1alpha1/namespaces/{NAMESPACE}/workqueues"
         found = [item for item in self.proxy.items(api) if item["metadata"]["name"] == QUEUE]
         self.status = found[0].get("status", {}) if found else {}
-        self.waiting = self.status.get("messagesReady", 0)
+        self.operator = self._operator_page()
+        self.waiting = int(total(self.operator, "workqueue_operator_messages_ready"))
         selector = f"app.kubernetes.io%2Finstance%3D{QUEUE}"
         pods = self.proxy.items(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector={selector}")
         running = [pod["metadata"]["name"] for pod in pods if pod["status"].get("phase") == "Running"]
@@ -186,19 +189,17 @@ class View:
             if page is not None:
                 self.workers[name] = page
                 self.unacknowledged += int(total(page, "workqueue_tasks_in_progress"))
-        self._note_times()
 
     def forget(self) -> None:
         """Count from here on."""
         self.baseline = {name: self._sum(name) for name in COUNTERS}
-        self.peak, self.first_seen, self.first_scaled = 0, None, None
+        self.peak = 0
 
     def count(self, name: str) -> int:
         return int(self._sum(name) - self.baseline.get(name, 0.0))
 
-    @property
-    def operator(self) -> dict[str, float]:
-        """The operator's metrics, for numbers that are too quick to be seen from outside."""
+    def _operator_page(self) -> dict[str, float]:
+        """The operator's metrics: live, where the status has moving counts every few seconds only."""
         selector = "app.kubernetes.io%2Fname%3Dworkqueue-operator"
         pods = self.proxy.items(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector={selector}")
         pages = [self.proxy.metrics(NAMESPACE, pod["metadata"]["name"], 8080) for pod in pods]
@@ -206,13 +207,6 @@ class View:
 
     def _sum(self, name: str) -> float:
         return sum(total(page, name) for page in self.workers.values())
-
-    def _note_times(self) -> None:
-        now = time.monotonic()
-        if self.first_seen is None and (self.waiting or self.unacknowledged):
-            self.first_seen = now
-        if self.first_scaled is None and self.replicas:
-            self.first_scaled = now
 
 
 COUNTERS = {
@@ -236,15 +230,16 @@ def wait_for_quiet(view: View) -> None:
 def watch(view: View) -> bool:
     """Show the numbers until all tasks are acked and the workers gone; False when that does not happen in time."""
     deadline = time.monotonic() + DEADLINE_SECONDS
-    with Live(console=console, refresh_per_second=4) as live:
+    with Live(console=console, refresh_per_second=4) if console.is_terminal else nullcontext() as live:
         while time.monotonic() < deadline:
             view.look()
-            live.update(table(view))
-            if not console.is_terminal:
+            if live:
+                live.update(table(view))
+            else:
                 print(line(view), flush=True)
             if view.count("workqueue_tasks_acked_total") >= TASKS and view.pods == 0:
                 return True
-            time.sleep(LOOK_SECONDS if console.is_terminal else 4 * LOOK_SECONDS)
+            time.sleep(LOOK_SECONDS if live else 4 * LOOK_SECONDS)
     console.print(f"[red]Not finished within {DEADLINE_SECONDS:.0f} s.[/]")
     return False
 
@@ -275,13 +270,13 @@ def line(view: View) -> str:
     )
 
 
-def print_summary(view: View) -> None:
+def print_summary(kube: Kube, view: View) -> None:
     shown = Table(title="Summary", show_header=False)
     shown.add_row("tasks sent", str(TASKS))
     for name, word in COUNTERS.items():
         shown.add_row(f"tasks {word}", str(view.count(name)))
     shown.add_row("peak replicas", str(view.peak))
-    shown.add_row("first publish to first scale", first_scale(view))
+    shown.add_row("first publish to first scale", first_scale(kube))
     busy = total({key: value for key, value in view.operator.items() if 'state="busy"' in key}, VICTIMS)
     shown.add_row("busy workers stopped", f"{busy:.0f}")
     console.print(shown)
@@ -290,9 +285,16 @@ def print_summary(view: View) -> None:
 VICTIMS = "workqueue_operator_scale_down_victims_total"
 
 
-def first_scale(view: View) -> str:
-    """From the Job's first publish, as its log tells, to the operator's decision, as the status tells."""
-    return "" if view.first_seen is None else f"{(view.first_scaled or 0) - view.first_seen:.1f} s"
+def first_scale(kube: Kube) -> str:
+    """Seconds by the cluster's clocks: the sender's log tells when it published, the operator's when it had scaled."""
+    sent = kube.kubectl("logs", "-n", NAMESPACE, "job/send-tasks", "--timestamps").splitlines()[0]
+    stamp, _, words = sent.partition(" ")
+    published = datetime.fromisoformat(stamp) - timedelta(seconds=float(words.split()[-2]))
+    log = kube.kubectl("logs", "-n", NAMESPACE, f"deployment/{OPERATOR}", "--tail=500")
+    lines = [json.loads(text) for text in log.splitlines() if text.startswith("{")]
+    times = [datetime.fromisoformat(one["time"]) for one in lines if ": Backlog: 0 ->" in one["message"]]
+    first = min((time for time in times if time >= published - timedelta(seconds=1)), default=None)
+    return "not seen" if first is None else f"{max(0.0, (first - published).total_seconds()):.2f} s"
 
 
 def print_hints(kube: Kube) -> None:

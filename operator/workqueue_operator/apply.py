@@ -53,7 +53,10 @@ class Applier:
     async def apply(self, memory: Memory, seen: Seen, decision: ScalingDecision) -> Outcome:
         """Do what the decision says, as far as the mode and the workers allow; raises a ClusterError."""
         now = self._clock.monotonic()
-        if decision.ask_workers and now >= memory.ask_again_at:
+        if decision.ask_workers:
+            if now < memory.ask_again_at and memory.decision:  # what the workers last answered still stands
+                held = replace(memory.decision, replicas=seen.target.replicas)
+                return Outcome(held, seen.target, changed=False)
             memory.ask_again_at = now + ASK_PERIOD_SECONDS
             return await self._shrink(memory, seen)
         if decision.replicas == seen.target.replicas:

@@ -198,9 +198,8 @@ def target_of(deployment: Mapping[str, Any]) -> Target:
         uid=metadata["uid"],
         replicas=spec.get("replicas", 1),
         ready=status.get("readyReplicas", 0),
-        rolling_out=(
-            status.get("updatedReplicas", 0) < pods or status.get("observedGeneration", 0) < metadata["generation"]
-        ),
+        # Not by observedGeneration: our own scaling lets that lag too, and no pod changes hands by it.
+        rolling_out=status.get("updatedReplicas", 0) < pods,
         selector=dict((spec.get("selector") or {}).get("matchLabels") or {}),
         resource_version=int(metadata["resourceVersion"]),
     )
