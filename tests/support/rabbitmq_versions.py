@@ -1,7 +1,7 @@
 """Which RabbitMQ versions the tests can run, and how each gets onto this machine.
 
 3.10 is Debian 12's package, used from where it is installed; 4.0 is Debian 13's, in a folder of its own, by chroot.
-Run by `make` (python tests/support/rabbitmq_versions.py 3.10 4.0) and by tests/conftest.py before the first test.
+Called by tests/conftest.py before the first test; by hand: python tests/support/rabbitmq_versions.py 3.10 4.0
 """
 
 import os
@@ -49,7 +49,9 @@ def installation(version: str) -> Installation:
     root = None if version == "3.10" else _folder(version)
     if _library(root, version):
         return Installation(version, root)
-    raise NotInstallable(f"RabbitMQ {version} is not installed; run, as root on Debian 12: make rabbitmq")
+    raise NotInstallable(
+        f"RabbitMQ {version} is not installed; as root on Debian 12: python tests/support/rabbitmq_versions.py {version}"
+    )
 
 
 def ensure(version: str) -> Installation:
