@@ -50,7 +50,7 @@ def installation(version: str) -> Installation:
     if _library(root, version):
         return Installation(version, root)
     raise NotInstallable(
-        f"RabbitMQ {version} is not installed; as root on Debian 12: python tests/support/rabbitmq_versions.py {version}"
+        f"RabbitMQ {version} is missing; as root on Debian 12: python tests/support/rabbitmq_versions.py {version}"
     )
 
 
