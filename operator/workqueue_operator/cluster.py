@@ -106,6 +106,9 @@ class Cluster(Protocol):
     async def read_pods(self, target: Target) -> Sequence[Pod]:
         """The pods of the Deployment, terminating ones too."""
 
+    async def find_autoscaler(self, target: Key) -> str | None:
+        """The name of a HorizontalPodAutoscaler on the Deployment, if there is one."""
+
     async def set_deletion_cost(self, namespace: str, pod: str, cost: int | None) -> None:
         """Set the pod's deletion cost, or take it away."""
 

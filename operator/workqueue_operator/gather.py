@@ -16,6 +16,8 @@ from workqueue_operator.store import Memory, Store, Tracked
 MANUAL_SECONDS = 300.0
 #: Seconds between two looks at pods that are not all Ready.
 HEALTH_PERIOD_SECONDS = 5.0
+#: Seconds between two looks for another autoscaler on the Deployment.
+AUTOSCALER_PERIOD_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Gatherer:
         workqueue = self._usable(tracked)
         target = await self._target(workqueue)
         memory, now = tracked.memory, self._clock.monotonic()
+        await self._stand_back(memory, workqueue, now)
         if workqueue.mode is Mode.ACTIVE:
             _notice_manual_size(memory, target, now)
         failing_how = await self._failing(memory, target, now) or tracked.estimate.failing(now, target.ready)
@@ -77,6 +80,18 @@ class Gatherer:
                 raise NothingToScale(conditions.of_missing_target(text)) from error
             self._store.see_target(known)
         return known
+
+    async def _stand_back(self, memory: Memory, workqueue: WorkQueue, now: float) -> None:
+        """Leave a Deployment alone that a HorizontalPodAutoscaler scales: it would undo each of our steps."""
+        if now - memory.autoscaler_checked_at >= AUTOSCALER_PERIOD_SECONDS:
+            memory.autoscaler = await self._cluster.find_autoscaler(workqueue.target)
+            memory.autoscaler_checked_at = now
+        if memory.autoscaler and workqueue.mode is Mode.ACTIVE:
+            text = (
+                f"spec.scaleTargetRef.name: HorizontalPodAutoscaler {memory.autoscaler} scales "
+                f"{workqueue.target.name} too; delete it, or set spec.mode to DryRun"
+            )
+            raise NothingToScale(conditions.of_conflict(text))
 
     async def _failing(self, memory: Memory, target: Target, now: float) -> str | None:
         if target.ready >= target.replicas:

@@ -35,6 +35,8 @@ REQUEST_TIMEOUT_SECONDS = 10.0
 ASK_TIMEOUT_SECONDS = 1.0
 #: Requests under way at once; a cluster's API server is shared with others.
 CONCURRENT_REQUESTS = 16
+#: Seconds for which one list of a namespace's HorizontalPodAutoscalers serves all WorkQueues in it.
+AUTOSCALERS_SECONDS = 30.0
 #: Seconds in which an Event of the same reason is counted up instead of posted anew.
 EVENT_AGGREGATION_SECONDS = 600.0
 
@@ -54,6 +56,8 @@ class KubernetesCluster:
         self._session = session
         self._slots = asyncio.Semaphore(CONCURRENT_REQUESTS)
         self._posted: dict[tuple[str, str], _PostedEvent] = {}
+        #: By namespace: when they were listed, and each one's name by its Deployment's.
+        self._autoscalers: dict[str, tuple[float, dict[str, str]]] = {}
 
     async def list_workqueues(self) -> Sequence[Mapping[str, Any]]:
         """The bodies of all WorkQueues in the watched namespaces; NotFound where the API server knows no such kind."""
@@ -81,6 +85,16 @@ class KubernetesCluster:
         path = f"/api/v1/namespaces/{target.key.namespace}/pods"
         pods = await self._call("GET", path, query=[("labelSelector", selector)])
         return [pod_of(item) for item in pods["items"]]
+
+    async def find_autoscaler(self, target: Key) -> str | None:
+        """The first HorizontalPodAutoscaler whose scaleTargetRef is the Deployment; KEDA's are among them."""
+        listed_at, autoscalers = self._autoscalers.get(target.namespace, (float("-inf"), {}))
+        now = time.monotonic()
+        if now - listed_at >= AUTOSCALERS_SECONDS:
+            path = f"/apis/autoscaling/v2/namespaces/{target.namespace}/horizontalpodautoscalers"
+            autoscalers = autoscalers_of((await self._call("GET", path))["items"])
+            self._autoscalers[target.namespace] = (now, autoscalers)
+        return autoscalers.get(target.name)
 
     async def set_deletion_cost(self, namespace: str, pod: str, cost: int | None) -> None:
         """Set the pod's deletion cost, or take it away."""
@@ -203,6 +217,12 @@ def target_of(deployment: Mapping[str, Any]) -> Target:
         selector=dict((spec.get("selector") or {}).get("matchLabels") or {}),
         resource_version=int(metadata["resourceVersion"]),
     )
+
+
+def autoscalers_of(items: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The name of the HorizontalPodAutoscaler of each Deployment that has one."""
+    references = [(item["spec"]["scaleTargetRef"], item["metadata"]["name"]) for item in items]
+    return {reference["name"]: name for reference, name in references if reference["kind"] == "Deployment"}
 
 
 def pod_of(body: Mapping[str, Any]) -> Pod:

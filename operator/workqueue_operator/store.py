@@ -37,6 +37,9 @@ class Memory:
     #: Why more workers would not help, and when that was last looked at.
     failing: str | None = None
     health_checked_at: float = float("-inf")
+    #: Another autoscaler on the Deployment, and when that was last looked for.
+    autoscaler: str | None = None
+    autoscaler_checked_at: float = float("-inf")
     #: The last reading and when it was made.
     reading: Counts | Unknown | None = None
     read_at: float | None = None

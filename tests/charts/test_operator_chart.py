@@ -8,6 +8,7 @@ RIGHTS = {
     ("workqueue.dev", "workqueues/status"): {"patch"},  # what was seen and decided
     ("apps", "deployments"): {"get", "list", "watch"},  # kopf's watch of the targets; get: after a conflict
     ("apps", "deployments/scale"): {"patch"},  # the one thing that is scaled
+    ("autoscaling", "horizontalpodautoscalers"): {"list"},  # another autoscaler on the target
     ("", "pods"): {"list", "patch"},  # whom to ask for tasks; patch: the deletion cost of the idle
     ("", "secrets"): {"get"},  # address and login of the broker
     ("", "events"): {"create", "patch"},  # one a change; patch: counted up when repeated

@@ -38,6 +38,8 @@ class FakeCluster:
     #: Tasks in progress by pod name; a name without an entry does not answer.
     tasks: dict[str, int] = field(default_factory=dict)
     workqueues: dict[Key, dict[str, Any]] = field(default_factory=dict)
+    #: HorizontalPodAutoscalers by the Deployment that they scale.
+    autoscalers: dict[Key, str] = field(default_factory=dict)
     events: list[Notice] = field(default_factory=list)
     #: Every write, in order: ("scale", 5), ("mark", "w-1"), …
     writes: list[tuple[str, Any]] = field(default_factory=list)
@@ -68,6 +70,10 @@ class FakeCluster:
     async def read_pods(self, target: Target) -> Sequence[Pod]:
         self._fail_if_told()
         return list(self.pods.values())
+
+    async def find_autoscaler(self, target: Key) -> str | None:
+        self._fail_if_told()
+        return self.autoscalers.get(target)
 
     async def set_deletion_cost(self, namespace: str, pod: str, cost: int | None) -> None:
         self._fail_if_told()

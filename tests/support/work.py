@@ -41,7 +41,7 @@ class Work:
         """No other test's queue has this name."""
         return f"{self.name}-{self.namespace}"
 
-    def install(self, **settings: Any) -> None:
+    def install(self, *, wait: bool = True, **settings: Any) -> None:
         """helm install, with values given as a path with __ for dots; waits until the WorkQueue is Ready."""
         values = {
             "broker.secretName": "rabbitmq",
@@ -54,7 +54,9 @@ class Work:
         flags = [flag for name, value in values.items() for flag in ("--set", f"{name}={value}")]
         chart = str(CHECKOUT / "charts" / "workqueue")
         self.kube.helm("install", self.name, chart, "-n", self.namespace, *image_settings("worker"), *flags)
-        self.kube.kubectl("wait", "-n", self.namespace, f"wq/{self.name}", "--for=condition=Ready", "--timeout=120s")
+        if wait:
+            ready = ("--for=condition=Ready", "--timeout=120s")
+            self.kube.kubectl("wait", "-n", self.namespace, f"wq/{self.name}", *ready)
 
     def settle(self) -> None:
         """Wait until the worker that a new Deployment starts with has gone again."""

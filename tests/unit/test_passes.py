@@ -248,6 +248,26 @@ async def test_of_two_on_one_deployment_the_younger_stands_back(world: World) ->
     assert world.condition("Ready")["status"] == "True"
 
 
+async def test_beside_a_horizontal_pod_autoscaler_it_stands_back_until_that_is_gone(world: World) -> None:
+    world.cluster.autoscalers[DEPLOYMENT] = "cpu"
+    tracked = world.add()
+    await world.after(10, tracked, Counts(30, 0))
+    assert world.writes("scale") == []
+    condition = world.condition("ScalingActive")
+    assert condition["reason"] == "TargetConflict"
+    assert "HorizontalPodAutoscaler cpu" in condition["message"]
+    del world.cluster.autoscalers[DEPLOYMENT]
+    await world.after(60, tracked, Counts(30, 0))
+    assert world.replicas == 6
+
+
+async def test_in_dry_run_another_autoscaler_is_compared_not_fought(world: World) -> None:
+    world.cluster.autoscalers[DEPLOYMENT] = "cpu"
+    tracked = world.add(mode="DryRun")
+    await world.after(5, tracked, Counts(30, 0))
+    assert world.status()["desiredReplicas"] == 6
+
+
 async def test_a_spec_that_cannot_be_used_is_a_condition_that_names_the_field(world: World) -> None:
     tracked = world.add(scaling={"minReplicas": 5, "maxReplicas": 2})
     await world.after(1, tracked, Counts(30, 0))

@@ -45,6 +45,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [apps]
   resources: [deployments/scale]
   verbs: [patch]
+# Whether another autoscaler has the target; then we stand back
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [list]
 # Which workers are ready, where to ask them; patch: the deletion cost of idle ones before a shrink
 - apiGroups: [""]
   resources: [pods]
