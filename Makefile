@@ -55,3 +55,12 @@ lock: ## Write requirements.lock anew from pyproject.toml
 	@$(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet uv
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --custom-compile-command "make lock" --quiet --upgrade --output-file requirements.lock
+
+.PHONY: bench-reaction
+bench-reaction: setup ## Measure publish to scaled on a real cluster, 200 bursts a queue type
+	@$(WITH_CLUSTER) $(BIN)/python benchmarks/reaction/run.py
+
+.PHONY: bench-simulation
+bench-simulation: setup ## Compare the scaling rules with a model of KEDA, with plots
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r benchmarks/simulation/requirements.txt
+	@$(BIN)/python benchmarks/simulation/run.py

@@ -70,12 +70,12 @@ class Proxy:
     """Reads over a kubectl proxy."""
 
     def __init__(self, address: str) -> None:
-        self._address = address
+        self.address = address
 
     def text(self, path: str) -> str | None:
         """What the API server answers; None when it refuses or the pod behind it is gone."""
         try:
-            with urllib.request.urlopen(self._address + path, timeout=5) as answer:
+            with urllib.request.urlopen(self.address + path, timeout=5) as answer:
                 text: str = answer.read().decode()
                 return text
         except (urllib.error.URLError, TimeoutError, ConnectionError):

@@ -36,6 +36,12 @@ class Metrics:
             "state",
             registry,
         )
+        self.read_seconds = Histogram(
+            "workqueue_operator_read_seconds",
+            "Seconds that one round of reading a broker's queues took",
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+            registry=registry,
+        )
         self.scale_seconds = Histogram(
             "workqueue_operator_reading_to_scale_seconds",
             "Seconds from the start of a reading to the scaled Deployment",

@@ -165,7 +165,8 @@ class Scheduler:
         now = self._clock.monotonic()
         for tracked, _ in queues:
             tracked.asked_at = now
-        answers = await reader.read([queue for _, queue in queues])
+        with self._metrics.read_seconds.time():
+            answers = await reader.read([queue for _, queue in queues])
         for (tracked, _), answer in zip(queues, answers, strict=True):
             self._start(tracked, self._reading(tracked, answer), passes)
         return not due or not all(isinstance(answer, BrokerUnavailable | AccessRefused) for answer in answers)

@@ -1,0 +1,232 @@
+"""From a publish to the scaled Deployment, on a real cluster: `make bench-reaction`.
+
+Bursts of tasks go to an empty queue at random moments; a watch tells when the Deployment's spec.replicas became 50.
+No pod is started (a quota of zero), so that the time is the operator's and the API server's, not the node's.
+"""
+
+import argparse
+import base64
+import json
+import os
+import random
+import re
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(CHECKOUT / "dev"))
+
+from kube import Kube, Proxy, image_settings, install_broker  # noqa: E402 - dev/ is no package
+from workqueue_broker.address import BrokerAddress  # noqa: E402
+from workqueue_broker.connection import ConnectionSettings, connect  # noqa: E402
+
+SYSTEM = "workqueue-bench-system"
+#: A burst is as many messages, and asks for as many workers: from 0 to 50.
+REPLICAS = 50
+SETTLE_SECONDS = 60.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bursts", type=int, default=200, help="bursts for each queue type")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    chosen = parser.parse_args()
+    kube = Kube(os.environ["KUBE_CONTEXT"])
+    results = []
+    with installed(kube), kube.proxy() as proxy, forwarded(kube) as port:
+        for queue_type in ("Quorum", "Classic"):
+            results.append(measure(kube, proxy, port, queue_type, chosen.bursts))
+    write(chosen.output, results)
+    return 0
+
+
+@contextmanager
+def installed(kube: Kube) -> Iterator[None]:
+    """An operator and a broker of the benchmark's own."""
+    namespace(kube, SYSTEM)
+    try:
+        install_broker(SYSTEM)
+        chart = str(CHECKOUT / "charts" / "workqueue-operator")
+        crds = "false" if kube.exists("crd", "workqueues.workqueue.dev") else "true"
+        kube.helm(
+            *("upgrade", "--install", "bench", chart, "-n", SYSTEM, *image_settings("operator"), "--wait"),
+            *("--set", f"crds.enabled={crds}", "--set", f"watchNamespaces={{{SYSTEM}}}", "--timeout", "180s"),
+        )
+        yield
+    finally:
+        kube.helm("uninstall", "bench", "-n", SYSTEM, "--ignore-not-found", "--wait")
+        kube.kubectl("delete", "namespace", SYSTEM, "--ignore-not-found", "--wait")
+
+
+def namespace(kube: Kube, name: str) -> None:
+    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+
+
+@contextmanager
+def forwarded(kube: Kube) -> Iterator[int]:
+    """The broker's AMQP port on loopback."""
+    command = ["kubectl", "--context", kube.context, "port-forward", "-n", SYSTEM, "service/rabbitmq", ":5672"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            line = process.stdout.readline() if process.stdout else ""
+            found = re.search(r"127\.0\.0\.1:(\d+)", line)
+            if not found:
+                raise SystemExit(f"kubectl port-forward did not start: {line!r}")
+            yield int(found[1])
+        finally:
+            process.terminate()
+
+
+def measure(kube: Kube, proxy: Proxy, port: int, queue_type: str, bursts: int) -> dict[str, Any]:
+    name = f"bench-{queue_type.lower()}"
+    install_target(kube, name, queue_type)
+    secret = kube.get("secret", "rabbitmq", "-n", SYSTEM)["data"]
+    address = broker_address(secret, port)
+    connection = connect(address, ConnectionSettings("bench"))
+    channel = connection.channel()
+    watch = Watch(proxy, name)
+    wait(lambda: watch.replicas == 0, "the Deployment is at 0")
+    before, seconds = operator_times(kube, proxy), []
+    for number in range(bursts):
+        connection.sleep(random.uniform(0.0, 0.4))
+        started = time.monotonic()
+        for _ in range(REPLICAS):
+            channel.basic_publish("", name, b"task")
+        wait(lambda: watch.replicas == REPLICAS, "the Deployment is scaled")
+        seconds.append(watch.changed_at - started)
+        channel.queue_purge(name)
+        wait(lambda: watch.replicas == 0, "the Deployment is at 0 again")
+        progress(queue_type, number + 1, bursts, seconds)
+    after = operator_times(kube, proxy)
+    connection.close()
+    watch.stop()
+    return summary(queue_type, seconds, before, after)
+
+
+def broker_address(secret: dict[str, str], port: int) -> BrokerAddress:
+    values = {key: base64.b64decode(value).decode() for key, value in secret.items()}
+    return BrokerAddress.from_secret({**values, "host": "127.0.0.1", "port": str(port)})
+
+
+def install_target(kube: Kube, name: str, queue_type: str) -> None:
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "no-pods", "namespace": SYSTEM}}
+    labels = {"app": name}
+    container = {"name": "worker", "image": "none.invalid/none"}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": SYSTEM},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+        },
+    }
+    workqueue = {
+        "apiVersion": "workqueue.dev/v1alpha1",
+        "kind": "WorkQueue",
+        "metadata": {"name": name, "namespace": SYSTEM},
+        "spec": {
+            "broker": {"secretName": "rabbitmq"},
+            "queue": {"name": name, "type": queue_type},
+            "scaleTargetRef": {"name": name},
+            "scaling": {
+                "maxReplicas": REPLICAS,
+                "messagesPerReplica": 1,
+                "scaleDown": {"stabilizationWindowSeconds": 0},
+            },
+        },
+    }
+    kube.apply({**quota, "spec": {"hard": {"pods": "2"}}}, deployment, workqueue)
+    kube.kubectl("wait", "-n", SYSTEM, f"wq/{name}", "--for=condition=QueueObserved", "--timeout=60s")
+
+
+class Watch:
+    """spec.replicas of the Deployment as the API server's watch tells it, and when it last changed."""
+
+    def __init__(self, proxy: Proxy, name: str) -> None:
+        path = f"/apis/apps/v1/namespaces/{SYSTEM}/deployments?watch=true&fieldSelector=metadata.name%3D{name}"
+        self.replicas = -1
+        self.changed_at = 0.0
+        self._answer = urllib.request.urlopen(proxy.address + path, timeout=3600)
+        threading.Thread(target=self._follow, daemon=True).start()
+
+    def stop(self) -> None:
+        self._answer.close()
+
+    def _follow(self) -> None:
+        try:
+            for line in self._answer:
+                replicas = json.loads(line)["object"]["spec"]["replicas"]
+                if replicas != self.replicas:
+                    self.changed_at, self.replicas = time.monotonic(), replicas
+        except (OSError, ValueError, AttributeError):
+            return  # closed
+
+
+def wait(fact: Any, what: str) -> None:
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while not fact():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"not within {SETTLE_SECONDS:.0f} s: {what}")
+        time.sleep(0.001)
+
+
+def operator_times(kube: Kube, proxy: Proxy) -> dict[str, float]:
+    pods = kube.get("pods", "-n", SYSTEM, "-l", "app.kubernetes.io/name=workqueue-operator")["items"]
+    page = proxy.metrics(SYSTEM, pods[0]["metadata"]["name"], 8080) or {}
+    return {name: value for name, value in page.items() if name.endswith(("_seconds_sum", "_seconds_count"))}
+
+
+def summary(queue_type: str, seconds: list[float], before: dict[str, float], after: dict[str, float]) -> dict[str, Any]:
+    def mean(name: str) -> float:
+        metric = f"workqueue_operator_{name}"
+        count = after[f"{metric}_count"] - before[f"{metric}_count"]
+        return (after[f"{metric}_sum"] - before[f"{metric}_sum"]) / count if count else 0.0
+
+    total, scaled, read = statistics.mean(seconds), mean("reading_to_scale_seconds"), mean("read_seconds")
+    return {
+        "queue_type": queue_type,
+        "bursts": len(seconds),
+        "median_s": statistics.median(seconds),
+        "p99_s": statistics.quantiles(seconds, n=100)[98],
+        "max_s": max(seconds),
+        "mean_s": total,
+        "mean_wait_for_the_poll_s": max(0.0, total - scaled),
+        "mean_broker_s": read,
+        "mean_decision_and_api_s": max(0.0, scaled - read),
+    }
+
+
+def progress(queue_type: str, done: int, of: int, seconds: list[float]) -> None:
+    if done % 10 == 0 or done == of:
+        print(
+            f"{queue_type}: {done}/{of} bursts, median {statistics.median(seconds):.3f} s", file=sys.stderr, flush=True
+        )
+
+
+def write(folder: Path, results: list[dict[str, Any]]) -> None:
+    folder.mkdir(exist_ok=True, parents=True)
+    stamp = datetime.now(UTC).strftime("%Y-%m-%d")
+    (folder / "results.json").write_text(json.dumps({"date": stamp, "results": results}, indent=2) + "\n")
+    keys = [key for key in results[0] if key != "queue_type"]
+    lines = [f"Publish to scaled, {stamp}", "", f"| queue | {' | '.join(keys)} |", f"|{'---|' * (len(keys) + 1)}"]
+    for one in results:
+        cells = [f"{one[key]:.3f}" if isinstance(one[key], float) else str(one[key]) for key in keys]
+        lines.append(f"| {one['queue_type']} | {' | '.join(cells)} |")
+    text = "\n".join(lines) + "\n"
+    (folder / "results.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
