@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 import termios
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from network_link import HERE, NetworkLink
 from new_task import new_task, start_new_task
 from rabbitmq_server import RabbitMQServer
 from task_queue import TaskQueue
@@ -164,6 +166,36 @@ def test_a_refusal_is_exit_code_3_at_once_with_the_remedy(task_queue, tmp_path) 
     assert "refuses this user, password" in run.err
     assert "hush" not in run.err
     assert len(unconfirmed(tmp_path)) == 3
+
+
+@pytest.fixture
+def link() -> Iterator[NetworkLink]:
+    if not NetworkLink.can_be_made():
+        pytest.skip("a network namespace needs root and iproute2")
+    link = NetworkLink()
+    yield link
+    link.close()
+
+
+@pytest.mark.slow
+def test_a_partition_is_noticed_by_the_heartbeat_and_healed(
+    link: NetworkLink, rabbitmq_version: str, tmp_path: Path
+) -> None:
+    server = RabbitMQServer(tmp_path / "rabbitmq", rabbitmq_version, listen=HERE).start()
+    try:
+        queue = TaskQueue(server, "/", QueueType.QUORUM).declare()
+        arguments = ("x", "--repeat", "300", "--rate", "50", "--timeout", "90")
+        process = start_new_task(f"{queue.uri}?heartbeat=2", tmp_path, *arguments, place=link.place)
+        wait_until(lambda: queue.counts()[0] > 20, 30, "some tasks are there")
+        connections = "length(rabbit_networking:local_connections())"
+        link.cut()
+        wait_until(lambda: server.evaluate(connections) == "0", 60, "the broker has given the connection up")
+        link.mend()
+        out, err = process.communicate(timeout=120)
+        assert (process.returncode, b"Sent 300 tasks" in out) == (0, True), err
+        assert len({properties.message_id for properties, _ in queue.take_all()}) == 300
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker_process import Place
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -23,10 +25,13 @@ def new_task(uri: str, directory: Path, *arguments: str, given: bytes = b"", **v
     return Ended(process.returncode, out.decode(), err.decode())
 
 
-def start_new_task(uri: str, directory: Path, *arguments: str, **variables: str) -> "subprocess.Popen[bytes]":
+def start_new_task(
+    uri: str, directory: Path, *arguments: str, place: Place | None = None, **variables: str
+) -> "subprocess.Popen[bytes]":
+    before = place.command if place else ()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AMQP_", "QUEUE_"))}
     return subprocess.Popen(
-        [sys.executable, "-m", "workqueue_producer", *arguments],
+        [*before, sys.executable, "-m", "workqueue_producer", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

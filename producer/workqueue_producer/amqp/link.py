@@ -42,6 +42,7 @@ class Link:
     def start(self, outbox: Outbox) -> None:
         """Send what the outbox takes in."""
         self._outbox = outbox
+        self._metrics.unsettled.set_function(lambda: outbox.unsettled)
         queue = self._settings.queue.name
         self._sender = Sender(outbox, self._metrics, self._loop.call_later, queue, self._settings.create)
         self._thread.start()

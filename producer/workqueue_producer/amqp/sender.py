@@ -182,4 +182,3 @@ class Sender:
     def _free(self, messages: Iterable[Message]) -> None:
         sizes = [len(message.body) for message in messages]
         self._outbox.free(len(sizes), sum(sizes))
-        self._metrics.unsettled.set(self._outbox.unsettled)
