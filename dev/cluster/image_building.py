@@ -4,13 +4,16 @@ Rule: the machine's certificates and pip settings are lent to the build as read-
 image. Dockerfiles stay as they are for docker.
 """
 
+import json
+from collections import defaultdict
 from pathlib import Path
 
 from base_images import PYTHON, buildah, ensure_debian_image, exists
 from console import step
 from places import CHECKOUT, Places
-from programs import run_long
+from programs import run, run_long, succeeds
 
+KEPT = 3  # builds of each part, with their layers
 LENT = (Path("/etc/ssl/certs"), Path("/etc/pip.conf"))
 
 
@@ -25,6 +28,7 @@ def build(places: Places, dockerfile: Path, reference: str) -> None:
     with step(f"Building {reference}") as progress:
         command = build_command(places, dockerfile, reference, base)
         run_long(command, log=log, progress=progress, cwd=CHECKOUT, detail=lambda: last_instruction(log))
+    remove_old_builds(places)
 
 
 def build_command(places: Places, dockerfile: Path, reference: str, base: str) -> list[str | Path]:
@@ -36,3 +40,16 @@ def build_command(places: Places, dockerfile: Path, reference: str, base: str) -
 def last_instruction(log: Path) -> str:
     told = [line for line in log.read_text(errors="replace").splitlines() if "STEP " in line]
     return told[-1][:60] if told else ""
+
+
+def remove_old_builds(places: Places) -> None:
+    """Every change of a line makes an image; without this they would fill the disk in some weeks."""
+    builds: dict[str, list[str]] = defaultdict(list)
+    listed = json.loads(run(buildah(places, "images", "--json")))
+    for image in sorted(listed, key=lambda image: str(image["createdatraw"]), reverse=True):
+        for name in image["names"] or [""]:  # a build's first stage has no name
+            builds[name.rpartition(":")[0]].append(name or image["id"])
+    stages = builds.pop("", [])
+    old = [*stages[KEPT * len(builds) :], *(name for names in builds.values() for name in names[KEPT:])]
+    if old:
+        succeeds(buildah(places, "rmi", *old))  # one that is in use stays for the next time
