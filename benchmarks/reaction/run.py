@@ -41,10 +41,8 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     chosen = parser.parse_args()
     kube = Kube(os.environ["KUBE_CONTEXT"])
-    results = []
     with installed(kube), kube.proxy() as proxy, forwarded(kube) as port:
-        for queue_type in ("Quorum", "Classic"):
-            results.append(measure(kube, proxy, port, queue_type, chosen.bursts))
+        results = [measure(kube, proxy, port, kind, chosen.bursts) for kind in ("Quorum", "Classic")]
     write(chosen.output, results)
     return 0
 

@@ -68,15 +68,15 @@ def staying_pods(work: Work) -> set[str]:
 
 
 def test_workers_that_crash_stop_the_growth_until_they_work(work: Work) -> None:
-    work.install()
+    work.install(scaling__maxReplicas=12)
     work.settle()
     environment = [{"name": "worker", "env": [{"name": "WORKER_HANDLER", "value": "no_such_module:handle"}]}]
     patch_containers(work, environment)
-    work.send(["Task."] * 30)
+    work.send(["Task."] * 10)
     unhealthy = wait_until(lambda: condition(work, "WorkersHealthy", "False"), 120, "the workers are seen to fail")
     assert "CrashLoopBackOff" in unhealthy["message"] or "Error" in unhealthy["message"]
     size = work.replicas()
-    work.send(["Task."] * 1000)
+    work.send(["Task."] * 100)
     wait_until(lambda: work.status()["lastDecision"]["reason"] == "WorkersFailing", 30, "the growth stops")
     assert work.replicas() == size
     patch_containers(work, [{"name": "worker", "env": [{"name": "WORKER_HANDLER", "value": None, "$patch": "delete"}]}])
