@@ -2,6 +2,7 @@
 
 import datetime
 import socket
+from decimal import Decimal
 
 from task_queue import TaskQueue
 from waiting import wait_until
@@ -44,6 +45,53 @@ def test_a_task_that_always_fails_is_parked_with_all_that_is_known_of_it(task_qu
     assert headers["x-workqueue-queue"] == task_queue.name
     first, last = (datetime.datetime.fromisoformat(headers[f"x-workqueue-{which}-time"]) for which in ("first", "last"))
     assert first <= last
+
+
+def test_a_parked_task_does_not_expire_whatever_the_producer_said(task_queue, start_worker) -> None:
+    worker = start_worker(task_queue, "by_body").ready()
+    task_queue.send("reject x", expiration="60000")
+    worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1)
+    ((properties, _body),) = task_queue.dead.take_all()
+    assert properties.expiration is None
+
+
+def test_a_parked_task_that_is_moved_back_by_hand_is_tried_anew(task_queue, start_worker, ledger) -> None:
+    """As a shovel or the management UI moves it: with every header."""
+    worker = start_worker(task_queue, "by_body", *FAST, "--max-attempts", "2").ready()
+    task_queue.send("fail")
+    worker.wait_for_metric('tasks_dead_lettered_total{reason="attempts_exhausted"}', 1)
+    ((properties, body),) = task_queue.dead.take_all()
+    task_queue.send(body, headers=properties.headers)
+    worker.wait_for_metric('tasks_dead_lettered_total{reason="attempts_exhausted"}', 2)
+    assert [line.attempt for line in ledger()] == [1, 2, 1, 2]
+
+
+def test_headers_left_by_another_queue_do_not_spoil_the_count(task_queue, start_worker, ledger) -> None:
+    task_queue.send("die", headers={"x-delivery-count": 7})
+    for _ in range(2):
+        assert start_worker(task_queue, "by_body", "--max-attempts", "2").exit_code() == 137
+    worker = start_worker(task_queue, "by_body", "--max-attempts", "2").ready()
+    worker.wait_for_metric('tasks_dead_lettered_total{reason="crashed"}', 1)
+    assert [line.attempt for line in ledger()] == [1, 2]
+
+
+def test_headers_of_every_kind_go_into_the_copy(task_queue, start_worker) -> None:
+    headers = {
+        "text": "ä",
+        "bytes": b"\xff\x00",
+        "number": 2**40,
+        "negative": -1,
+        "true": True,
+        "nothing": None,
+        "decimal": Decimal("1.25"),
+        "time": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+        "table": {"list": [1, "two", {"three": 3}]},
+    }
+    worker = start_worker(task_queue, "by_body").ready()
+    task_queue.send("reject x", headers=headers)
+    worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1)
+    ((properties, _body),) = task_queue.dead.take_all()
+    assert {name: properties.headers[name] for name in headers} == headers
 
 
 def test_a_rejected_task_is_parked_at_once(task_queue, start_worker, ledger) -> None:

@@ -59,6 +59,11 @@ def test_a_wrong_setting_is_named_with_its_remedy(
     assert named in str(raised.value)
 
 
+def test_a_queue_that_is_its_own_dead_letter_queue_is_refused() -> None:
+    with pytest.raises(SettingsError, match="is the queue itself"):
+        read_settings({"queue": "q", "dead_letter_queue": "q"}, (), {})
+
+
 def test_a_handler_and_a_command_together_are_refused() -> None:
     with pytest.raises(SettingsError, match="choose one"):
         read_settings({"handler": "a:b"}, ("true",), {})

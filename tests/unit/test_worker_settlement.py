@@ -53,6 +53,11 @@ def test_the_broker_counts_for_a_quorum_queue_and_our_header_for_the_copies_befo
     assert attempts_before({"x-workqueue-attempts": 2, "x-delivery-count": 1}, redelivered=True) == 3
 
 
+def test_counts_that_another_queue_left_on_a_message_are_not_its_attempts() -> None:
+    """A shovel takes a message's headers along."""
+    assert attempts_before({"x-delivery-count": 19}, redelivered=False) == 0
+
+
 def test_the_larger_of_the_brokers_two_counts_holds() -> None:
     """Since RabbitMQ 4.3 one counts failures, the other every time that the message was taken."""
     assert attempts_before({"x-acquired-count": 4, "x-delivery-count": 1}, redelivered=True) == 4

@@ -3,14 +3,17 @@
 import datetime
 import json
 import logging
+from decimal import Decimal
 
+import pika
 import pytest
 from workqueue_broker.errors import AccessRefused, BrokerUnavailable, QueueMismatch, QueueMissing
-from workqueue_worker import consumer_timeout, copy_headers, logs
+from workqueue_worker import consumer_timeout, logs, task_copy
+from workqueue_worker.amqp.messages import copied_properties
 from workqueue_worker.delivery import Delivery
 from workqueue_worker.finished_tasks import FinishedTasks
 from workqueue_worker.reconnecting import LONGEST_WAIT_SECONDS, REFUSED_WAIT_SECONDS, Reconnecting
-from workqueue_worker.settlement import DeadLetterReason, Park
+from workqueue_worker.settlement import DeadLetterReason, Park, attempts_before
 
 NOON = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC)
 
@@ -53,26 +56,37 @@ def test_a_task_without_an_id_is_never_taken_for_another() -> None:
     assert delivery(None) not in finished
 
 
-def test_a_parked_copy_says_what_is_known() -> None:
-    made = copy_headers.Attempts(5, "pod-1", NOON)
-    headers = copy_headers.for_parking(
-        {"x-workqueue-first-time": "2026-01-01T11:00:00.000+00:00"}, made, Park(DeadLetterReason.CRASHED, "why"), "q"
-    )
-    assert headers == {
+FIRST = "2026-01-01T11:00:00.000+00:00"
+CRASHED = Park(DeadLetterReason.CRASHED, "why")
+
+
+def test_a_parked_copy_says_what_is_known_and_does_not_expire() -> None:
+    made = task_copy.Attempts(5, "pod-1", NOON)
+    copy = task_copy.for_parking({"x-workqueue-first-time": FIRST}, made, CRASHED, "q", "q.dead")
+    assert (copy.queue, copy.expires) == ("q.dead", False)
+    assert copy.headers == {
         "x-workqueue-attempts": 5,
         "x-workqueue-reason": "crashed",
         "x-workqueue-error": "why",
         "x-workqueue-worker": "pod-1",
-        "x-workqueue-first-time": "2026-01-01T11:00:00.000+00:00",
+        "x-workqueue-first-time": FIRST,
         "x-workqueue-last-time": "2026-01-01T12:00:00.000+00:00",
         "x-workqueue-queue": "q",
     }
 
 
 def test_a_retried_copy_keeps_the_time_of_the_first_failure() -> None:
-    first = copy_headers.for_retry({}, copy_headers.Attempts(1, "w", NOON))
-    second = copy_headers.for_retry(first, copy_headers.Attempts(2, "w", NOON + datetime.timedelta(hours=1)))
-    assert second == {"x-workqueue-attempts": 2, "x-workqueue-first-time": "2026-01-01T12:00:00.000+00:00"}
+    first = task_copy.for_retry({}, task_copy.Attempts(1, "w", NOON), "q")
+    second = task_copy.for_retry(first.headers, task_copy.Attempts(2, "w", NOON + datetime.timedelta(hours=1)), "q")
+    assert second.headers == {"x-workqueue-attempts": 2, "x-workqueue-first-time": "2026-01-01T12:00:00.000+00:00"}
+    assert (second.queue, second.expires) == ("q", True)
+
+
+def test_a_task_that_somebody_moved_back_by_hand_starts_anew() -> None:
+    parked = task_copy.for_parking({}, task_copy.Attempts(5, "w", NOON), CRASHED, "q", "q.dead").headers
+    assert attempts_before(parked, redelivered=False) == 0
+    again = task_copy.for_retry(parked, task_copy.Attempts(1, "w", NOON + datetime.timedelta(hours=1)), "q")
+    assert again.headers["x-workqueue-first-time"] == "2026-01-01T13:00:00.000+00:00"
 
 
 @pytest.mark.parametrize(
@@ -110,3 +124,12 @@ def test_a_json_line_holds_the_fields_as_keys() -> None:
 
 def test_a_text_line_quotes_what_has_spaces() -> None:
     assert logs.TextFormatter().format(_record()).endswith('INFO    task a id="a b" seconds=1.5 outcome=done')
+
+
+def test_what_the_library_can_read_and_not_write_becomes_text_in_a_copy() -> None:
+    """Other languages send fractions; without this their failed tasks could never be copied."""
+    original = pika.BasicProperties(headers={"f": 1.5, "deep": [{"d": Decimal("1e30")}], "n": 1, "CC": ["elsewhere"]})
+    copied = copied_properties(original, {"added": 1}, without=["n"])
+    assert copied.headers == {"f": "1.5", "deep": [{"d": "1E+30"}], "added": 1}
+    assert copied.encode()
+    assert original.headers["f"] == 1.5

@@ -4,7 +4,7 @@ block acks. Opened when the first task fails; used by the task threads, one at a
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 from workqueue_broker.declaration import QueueDeclaration
@@ -12,6 +12,7 @@ from workqueue_broker.errors import BrokerError
 
 from workqueue_worker.amqp import CopyRefused
 from workqueue_worker.delivery import Delivery
+from workqueue_worker.task_copy import Copy
 
 #: Seconds; nobody turns this connection's loop between copies, so an older one may have missed heartbeats.
 FRESH_SECONDS = 10.0
@@ -21,7 +22,7 @@ class Publishing(Protocol):
     """A connection that publishes: amqp.CopyLink."""
 
     def ensure(self, queue: QueueDeclaration) -> None: ...
-    def publish(self, queue: str, delivery: Delivery, headers: Mapping[str, object]) -> None: ...
+    def publish(self, copy: Copy, delivery: Delivery) -> None: ...
     def close(self) -> None: ...
 
 
@@ -36,12 +37,12 @@ class Copies:
         self._used_at = 0.0
         self._lock = threading.Lock()
 
-    def publish(self, queue: str, delivery: Delivery, headers: Mapping[str, object]) -> None:
+    def publish(self, copy: Copy, delivery: Delivery) -> None:
         """Return once the broker has confirmed the copy; raises CopyRefused, QueueMissing or another BrokerError."""
         with self._lock:
             link = self._fresh_link()
             try:
-                link.publish(queue, delivery, headers)
+                link.publish(copy, delivery)
             except CopyRefused:
                 raise
             except BrokerError:  # QueueMissing too: the next connection makes the queue

@@ -44,12 +44,14 @@ class Result:
 
     def log(self, *, sent: bool) -> None:
         """Write the task's line. `sent`: the broker was told; otherwise it gives the task to somebody again."""
-        fields = {
+        fields: dict[str, object] = {
             "id": self.running.delivery.message_id,
             "attempt": self.attempt,
             "seconds": round(self.seconds, 3),
             "outcome": self.outcome if sent else f"{self.outcome}, ack lost",
         }
+        if traceparent := self.running.delivery.headers.get("traceparent"):
+            fields["traceparent"] = traceparent
         if self.detail:
             fields["detail"] = self.detail
         level = logging.INFO if sent and not self.detail else logging.WARNING

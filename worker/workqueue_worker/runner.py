@@ -13,7 +13,7 @@ from typing import Protocol
 from workqueue_broker.backoff import full_jitter
 from workqueue_broker.errors import BrokerError
 
-from workqueue_worker import copy_headers
+from workqueue_worker import task_copy
 from workqueue_worker.amqp import CopyRefused
 from workqueue_worker.copies import Copies
 from workqueue_worker.delivery import Delivery
@@ -159,9 +159,8 @@ class Runner:
 
     def _count_again(self, running: Running) -> Result | None:
         """Make the attempt that ended without a word count, in a queue that does not count."""
-        headers = self._retry_headers(running, running.attempts_before)
         try:
-            self._copy_until_confirmed(running, self._settings.queue, headers)
+            self._copy_until_confirmed(running, self._retry_copy(running, running.attempts_before))
         except CopyRefused:
             return self._attempt(running)  # a full queue takes no copy: better uncounted than never
         counter = self._metrics.requeued[RequeueCause.CRASH]
@@ -172,36 +171,39 @@ class Runner:
         detail = outcome.detail if isinstance(outcome, Failed) else ""
         action = Action.ACK
         try:
-            self._copy_until_confirmed(running, self._settings.queue, self._retry_headers(running, running.attempt))
+            self._copy_until_confirmed(running, self._retry_copy(running, running.attempt))
         except CopyRefused:
             action = Action.RETURN_FAILED  # a full queue takes no copy, but never refuses what it gave out
         return self._result(running, action, "retry", self._metrics.requeued[RequeueCause.RETRY], detail)
 
     def _park(self, running: Running, park: Park, attempts: int) -> Result:
-        made = copy_headers.Attempts(attempts, self._settings.worker, datetime.now(UTC))
-        headers = copy_headers.for_parking(running.delivery.headers, made, park, self._settings.queue)
-        self._copy_until_confirmed(running, self._settings.dead_letter_queue, headers, insist=True)
+        made, settings = self._made(attempts), self._settings
+        headers = running.delivery.headers
+        copy = task_copy.for_parking(headers, made, park, settings.queue, settings.dead_letter_queue)
+        self._copy_until_confirmed(running, copy, insist=True)
         counter = self._metrics.dead_lettered[park.reason]
         return self._result(running, Action.ACK, f"dead-lettered: {park.reason}", counter, park.detail)
 
-    def _retry_headers(self, running: Running, attempts: int) -> dict[str, object]:
-        made = copy_headers.Attempts(attempts, self._settings.worker, datetime.now(UTC))
-        return copy_headers.for_retry(running.delivery.headers, made)
+    def _retry_copy(self, running: Running, attempts: int) -> task_copy.Copy:
+        return task_copy.for_retry(running.delivery.headers, self._made(attempts), self._settings.queue)
 
-    def _copy_until_confirmed(
-        self, running: Running, queue: str, headers: dict[str, object], *, insist: bool = False
-    ) -> None:
+    def _made(self, attempts: int) -> task_copy.Attempts:
+        return task_copy.Attempts(attempts, self._settings.worker, datetime.now(UTC))
+
+    def _copy_until_confirmed(self, running: Running, copy: task_copy.Copy, *, insist: bool = False) -> None:
         """Return when the copy is confirmed, or when the delivery is not ours any more.
 
         Until then the original stays in hand: never lost. Raises CopyRefused, unless told to insist.
         """
-        self._health.holding = f"the broker has not yet confirmed its copy to queue {queue!r}"  # an alarm takes long
+        self._health.holding = (
+            f"the broker has not yet confirmed its copy to queue {copy.queue!r}"  # an alarm takes long
+        )
         try:
             for failures in itertools.count(1):
                 if self._deliveries.is_stale(running.delivery):
                     return
                 try:
-                    self._copies.publish(queue, running.delivery, headers)
+                    self._copies.publish(copy, running.delivery)
                 except BrokerError as error:
                     if isinstance(error, CopyRefused) and not insist:
                         raise

@@ -138,6 +138,11 @@ def read_settings(flags: Mapping[str, str | None], command: Sequence[str], envir
             f"both a command and --handler (WORKER_HANDLER) {values['--handler']!r} are given: choose one"
         )
     queue, timeout = values["--queue"], values["--task-timeout"]
+    dead_letter_queue = values["--dead-letter-queue"] or f"{queue}.dead"
+    if dead_letter_queue == queue:
+        raise SettingsError(
+            f"--dead-letter-queue (DEAD_LETTER_QUEUE) {queue!r} is the queue itself: parked tasks would run"
+        )
     return Settings(
         queue=queue,
         queue_type=values["--queue-type"],
@@ -149,7 +154,7 @@ def read_settings(flags: Mapping[str, str | None], command: Sequence[str], envir
         task_timeout=timeout,
         grace_period=values["--grace-period"] or timeout + GRACE_OVER_TIMEOUT_SECONDS,
         retry_max_delay=values["--retry-max-delay"],
-        dead_letter_queue=values["--dead-letter-queue"] or f"{queue}.dead",
+        dead_letter_queue=dead_letter_queue,
         metrics_port=values["--metrics-port"],
         log_format=values["--log-format"],
     )

@@ -111,10 +111,13 @@ class RetryPolicy:
 def attempts_before(headers: Mapping[str, object], *, redelivered: bool) -> int:
     """How many attempts were made at this task: those before this copy, and those that the broker saw with this copy.
 
-    A redelivered message without a count of the broker's is one of a classic queue: one attempt at least.
+    A redelivered message without a count of the broker's is one of a classic queue: one attempt at least. The broker's
+    counts on a first delivery are of another queue, and with a reason it was parked and then moved back by hand.
     """
-    of_this_copy = max([_count(headers, name) for name in _BROKER_COUNTS])
-    return _count(headers, header.ATTEMPTS) + max(of_this_copy, int(redelivered))
+    before_this_copy = 0 if header.REASON in headers else _count(headers, header.ATTEMPTS)
+    if not redelivered:
+        return before_this_copy
+    return before_this_copy + max([1, *(_count(headers, name) for name in _BROKER_COUNTS)])
 
 
 def on_arrival(headers: Mapping[str, object], *, redelivered: bool, done_before: bool, policy: RetryPolicy) -> Arrival:

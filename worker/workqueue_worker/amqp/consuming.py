@@ -8,7 +8,7 @@ from typing import Any
 from pika import exceptions as amqp
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, broker_errors, connect
-from workqueue_broker.declaration import QueueDeclaration, read_counts
+from workqueue_broker.declaration import QueueDeclaration, QueueType, read_counts
 from workqueue_broker.errors import BrokerUnavailable
 
 from workqueue_worker.amqp.declaring import ensure_queue
@@ -37,6 +37,7 @@ class ConsumerLink:
         self.epoch = epoch
         self._address = plan.address
         self._on_delivery = on_delivery
+        self._counted = plan.queue.type is QueueType.QUORUM
         self._cancelled_by_broker = False
         self._consumer_tag: str | None = None
         self._connection = connect(plan.address, ConnectionSettings(name=plan.connection_name))
@@ -113,4 +114,4 @@ class ConsumerLink:
         self._consumer_tag = None
 
     def _on_message(self, _channel: object, method: Any, properties: Any, body: bytes) -> None:
-        self._on_delivery(delivery_of(self.epoch, method, properties, body))
+        self._on_delivery(delivery_of(method, properties, body, epoch=self.epoch, counted=self._counted))

@@ -43,7 +43,7 @@ class ParkedTasks:
         """The next one, in hand until it is settled; None when there is none."""
         with broker_errors(self._address):
             method, properties, body = self._channel.basic_get(self._queue)
-        return delivery_of(0, method, properties, body or b"") if method else None
+        return delivery_of(method, properties, body or b"") if method else None
 
     def publish(self, delivery: Delivery, queue: str, *, as_new: bool) -> None:
         """Publish a copy, confirmed. `as_new`: without what workers and broker wrote on it; attempts start anew."""
