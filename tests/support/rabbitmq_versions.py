@@ -1,6 +1,7 @@
 """Which RabbitMQ versions the tests can run, and how each gets onto this machine.
 
-3.10 is Debian 12's package, used from where it is installed; 4.0 is Debian 13's, in a folder of its own, by chroot.
+Debian's package is used where it is installed; otherwise a small Debian with it is built in a folder, for chroot, as
+installing it on the machine would start a broker there.
 Called by tests/conftest.py before the first test; by hand: python tests/support/rabbitmq_versions.py 3.10 4.0
 """
 
@@ -11,7 +12,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-VERSIONS = ("3.10", "4.0")
+#: The Debian release that has each version as its package.
+SUITES = {"3.10": "bookworm", "4.0": "trixie"}
 SCRIPTS = Path("/usr/lib/rabbitmq/bin")
 
 
@@ -43,12 +45,13 @@ class Installation:
 
 
 def installation(version: str) -> Installation:
-    """What is installed already; raises NotInstallable, which names the remedy."""
-    if version not in VERSIONS:
-        raise NotInstallable(f"RabbitMQ {version}: the tests know {', '.join(VERSIONS)}")
-    root = None if version == "3.10" else _folder(version)
-    if _library(root, version):
-        return Installation(version, root)
+    """What is installed already, on the machine or in a folder; raises NotInstallable, which names the remedy."""
+    if version not in SUITES:
+        raise NotInstallable(f"RabbitMQ {version}: the tests know {', '.join(SUITES)}")
+    if _has(Path("/"), version):
+        return Installation(version, None)
+    if _has(_folder(version), version) and os.geteuid() == 0:
+        return Installation(version, _folder(version))
     raise NotInstallable(
         f"RabbitMQ {version} is missing; as root on Debian 12: python tests/support/rabbitmq_versions.py {version}"
     )
@@ -59,20 +62,14 @@ def ensure(version: str) -> Installation:
     try:
         return installation(version)
     except NotInstallable:
-        if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        if version not in SUITES or os.geteuid() != 0 or shutil.which("apt-get") is None:
             raise
-    if version == "3.10":
-        _apt_install("rabbitmq-server", version)
-    else:
-        _build_folder(version)
+    _build_folder(version)
     return installation(version)
 
 
-def _library(root: Path | None, version: str) -> bool:
-    """Whether the package's own folder is there; a chroot needs root too."""
-    packages = Path(f"{root or ''}/usr/lib/rabbitmq/lib")
-    found = any(packages.glob(f"rabbitmq_server-{version}.*"))
-    return found and (root is None or os.geteuid() == 0)
+def _has(root: Path, version: str) -> bool:
+    return any((root / "usr/lib/rabbitmq/lib").glob(f"rabbitmq_server-{version}.*"))
 
 
 def _folder(version: str) -> Path:
@@ -80,26 +77,20 @@ def _folder(version: str) -> Path:
     return cache / "workqueue" / f"rabbitmq-{version}"
 
 
-def _apt_install(package: str, version: str) -> None:
-    _say(f"Installing Debian's {package} for RabbitMQ {version} (half a minute) …")
-    # The package starts a broker on the standard ports otherwise; the tests start their own.
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    install = ["apt-get", "install", "--yes", "--no-install-recommends", package]
-    if subprocess.run(install, capture_output=True, env=environment, check=False).returncode != 0:
-        _run(["apt-get", "update"], version, environment)
-        _run(install, version, environment)
-
-
 def _build_folder(version: str) -> None:
     if shutil.which("mmdebstrap") is None:
-        _apt_install("mmdebstrap", version)
+        _say("Installing Debian's mmdebstrap …")
+        install = ["apt-get", "install", "--yes", "--no-install-recommends", "mmdebstrap"]
+        if subprocess.run(install, capture_output=True, check=False).returncode != 0:
+            _run(["apt-get", "update"], version)  # the lists are missing or old
+            _run(install, version)
     folder = _folder(version)
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
-    _say(f"Building a Debian 13 folder with RabbitMQ {version} in {folder} (a minute and a half, once) …")
+    _say(f"Building a Debian folder with RabbitMQ {version} in {folder} (a minute or two, once) …")
     try:
         packages = "--include=rabbitmq-server,ca-certificates"
-        _run(["mmdebstrap", "--variant=minbase", packages, "trixie", str(part)], version, dict(os.environ))
+        _run(["mmdebstrap", "--variant=minbase", packages, SUITES[version], str(part)], version)
         (part / "etc/hosts").write_text("127.0.0.1 localhost\n", encoding="utf-8")
         part.rename(folder)  # whole or not at all; a run beside us may have been first
     except OSError:
@@ -109,7 +100,8 @@ def _build_folder(version: str) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _run(command: list[str], version: str, environment: dict[str, str]) -> None:
+def _run(command: list[str], version: str) -> None:
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode != 0:
         last = "\n".join(done.stderr.splitlines()[-5:])
@@ -122,7 +114,7 @@ def _say(line: str) -> None:
 
 if __name__ == "__main__":
     try:
-        for wanted in sys.argv[1:] or VERSIONS:
+        for wanted in sys.argv[1:] or SUITES:
             ensure(wanted)
     except NotInstallable as problem:
         sys.exit(str(problem))
