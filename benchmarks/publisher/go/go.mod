@@ -1,0 +1,5 @@
+module workqueue.dev/benchmarks/publisher
+
+go 1.24
+
+require github.com/rabbitmq/amqp091-go v1.10.0

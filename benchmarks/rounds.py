@@ -1,0 +1,113 @@
+"""Contenders that take turns, round after round, and what came of it as a table and as JSON.
+
+Rule: only rates of one round are compared, so that a busy machine slows all; a ratio is the median over the rounds.
+Used by the benchmarks of the worker and of the publisher.
+"""
+
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One contender's run."""
+
+    #: What was to be done; only rates of one shape are compared.
+    shape: str
+    contender: str
+    round: int
+    per_second: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """One contender in one shape; call measure() for its rate per second."""
+
+    shape: str
+    contender: str
+    measure: Callable[[], float]
+
+
+def take_turns(runs: Sequence[Run], rounds: int) -> Iterator[Rate]:
+    """Each round runs everything once, from another start; tells its progress."""
+    began = time.monotonic()
+    for number in range(rounds):
+        first = number % len(runs)
+        for done, run in enumerate([*runs[first:], *runs[:first]], number * len(runs) + 1):
+            rate = Rate(run.shape, run.contender, number + 1, round(run.measure(), 1))
+            minutes, seconds = divmod(int(time.monotonic() - began), 60)
+            where = f"{done}/{rounds * len(runs)}  {minutes}:{seconds:02}  round {rate.round}"
+            print(f"{where}  {rate.shape}: {rate.contender} {rate.per_second:,.0f}/s", file=sys.stderr, flush=True)
+            yield rate
+
+
+def ratios(rates: Sequence[Rate], shape: str, contender: str, baseline: str) -> list[float]:
+    """The contender's rate over the baseline's, for each round."""
+    found = {(rate.round, rate.contender): rate.per_second for rate in rates if rate.shape == shape}
+    numbers = sorted({number for number, _ in found})
+    return [found[number, contender] / found[number, baseline] for number in numbers]
+
+
+def markdown(rates: Sequence[Rate], baselines: Sequence[str]) -> str:
+    """A table for each shape: the median rate, and the median ratio to each baseline with its range."""
+    return "\n".join(_table(rates, shape, baselines) for shape in dict.fromkeys(rate.shape for rate in rates))
+
+
+def _table(rates: Sequence[Rate], shape: str, baselines: Sequence[str]) -> str:
+    here = [rate for rate in rates if rate.shape == shape]
+    lines = [
+        f"### {shape}\n",
+        "| | per second, median (range) | " + " | ".join(f"against {name}" for name in baselines) + " |",
+        "| --- | ---: |" + " ---: |" * len(baselines),
+    ]
+    for contender in sorted({rate.contender for rate in here}, key=lambda name: -_median(here, name)):
+        numbers = [rate.per_second for rate in here if rate.contender == contender]
+        cells = [_ratio(ratios(rates, shape, contender, baseline)) for baseline in baselines]
+        middle = f"{_median(here, contender):,.0f} ({min(numbers):,.0f} to {max(numbers):,.0f})"
+        lines.append(f"| {contender} | {middle} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _median(rates: Sequence[Rate], contender: str) -> float:
+    return statistics.median(rate.per_second for rate in rates if rate.contender == contender)
+
+
+def _ratio(values: Sequence[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def write(folder: Path, name: str, facts: dict[str, str], rates: Sequence[Rate], baselines: Sequence[str]) -> None:
+    """NAME.md and NAME.json in the folder; also prints the tables."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = markdown(rates, baselines)
+    told = "\n".join(f"- {what}: {fact}" for what, fact in facts.items())
+    (folder / f"{name}.md").write_text(f"{told}\n\n{tables}", encoding="utf-8")
+    content = {"facts": facts, "rates": [asdict(rate) for rate in rates]}
+    (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print(f"{tables}\nwritten: {folder / name}.md and .json")
+
+
+def facts(command: str, rabbitmq: str) -> dict[str, str]:
+    """What every result must tell of where it comes from."""
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "command": command,
+        "machine": f"{_cores()} cores, {platform.system()} {platform.release()}, broker and contenders on it together",
+        "RabbitMQ": rabbitmq,
+        "Python": platform.python_version(),
+        "pika": version("pika"),
+        "workqueue": version("workqueue"),
+    }
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
