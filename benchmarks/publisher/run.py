@@ -15,9 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parents[1] / "tests/support"))
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests/support"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import go_client
 from rabbitmq_server import RabbitMQServer
@@ -26,6 +25,7 @@ from task_queue import TaskQueue
 from waiting import wait_until
 from workqueue_broker.declaration import QueueType
 
+HERE = Path(__file__).parent
 BODY_BYTES = 100
 WINDOW = 1000
 DEADLINE_SECONDS = 120.0

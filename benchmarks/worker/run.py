@@ -16,9 +16,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parents[1] / "tests/support"))
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests/support"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import peers
 from contenders import QUEUE, Contender, contenders
@@ -29,6 +28,7 @@ from waiting import wait_until
 from workqueue_broker.declaration import QueueDeclaration, QueueType
 from workqueue_producer import Publisher
 
+HERE = Path(__file__).parent
 #: Seconds for one contender's run; the slowest takes about ten.
 DEADLINE_SECONDS = 120.0
 LEAVE_SECONDS = 15.0
