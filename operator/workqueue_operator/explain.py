@@ -15,7 +15,7 @@ def explain(body: Mapping[str, Any]) -> str:
         f"{name} runs {status.get('replicas', '?')} workers and should run {last['replicas']} "
         f"since {last['time']}: {last['reason']}.",
         f"  {last['message']}",
-        f"  {status.get('messagesReady', '?')} messages wait, {status.get('consumers', '?')} consumers take them.",
+        f"  {_count(status, 'messagesReady')} messages wait, {_count(status, 'consumers')} consumers take them.",
     ]
     broken = _broken(status)
     if broken:
@@ -25,6 +25,10 @@ def explain(body: Mapping[str, Any]) -> str:
         lines.append("Last changes, newest first:")
         lines += [f"  {one['time']}  {one['reason']}: {one['message']}" for one in recent]
     return "\n".join(lines)
+
+
+def _count(status: Mapping[str, Any], name: str) -> str:
+    return "an unknown number of" if status.get(name) is None else str(status[name])
 
 
 def _broken(status: Mapping[str, Any]) -> str:

@@ -53,6 +53,8 @@ class Gatherer:
         await self._stand_back(memory, workqueue, now)
         if workqueue.mode is Mode.ACTIVE:
             _notice_manual_size(memory, target, now)
+        else:
+            memory.asked_replicas = None  # whoever scales it meanwhile does not do it against us
         failing_how = await self._failing(memory, target, now) or tracked.estimate.failing(now, target.ready)
         workers = Workers(target.replicas, target.ready, target.rolling_out, failing=failing_how)
         manual = memory.manual if now < memory.manual_until else None

@@ -73,7 +73,7 @@ class WorkQueueCollector(Collector):
             "messages_ready": ("Messages ready in the queue", _messages_ready),
             "queue_observed": ("1 while the queue can be read", _observed),
             "reading_age_seconds": ("Seconds since the last reading", lambda tracked: _age(tracked, now)),
-            "replicas": ("Replicas the Deployment has", lambda tracked: tracked.memory.asked_replicas),
+            "replicas": ("Replicas the Deployment has", lambda tracked: tracked.memory.replicas),
             "desired_replicas": ("Replicas it should have now", _desired),
             "wanted_replicas": ("Replicas the queue asks for within min and max", _wanted),
         }

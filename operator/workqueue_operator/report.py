@@ -17,6 +17,8 @@ from workqueue_operator.store import Tracked
 
 #: Conditions whose turning is worth an Event of its own; the others turn with a decision, which has one.
 TOLD_CONDITIONS = (conditions.QUEUE_OBSERVED, conditions.TARGET_FOUND, conditions.WORKERS_HEALTHY)
+#: Reasons of other conditions that no decision tells, as none is made.
+TOLD_REASONS = ("TargetConflict", "InvalidSpec")
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ class Reporter:
         if decision.differs_from(memory.decision):
             self._metrics.decisions.labels(decision.reason).inc()
             log.info("%s: %s: %s", tracked.key, decision.reason, decision.message)
-        memory.decision = decision
+        memory.decision, memory.replicas = decision, outcome.target.replicas
         while tracked.notices:
             await self.tell(tracked, tracked.notices[0])
             tracked.notices.pop(0)
@@ -88,7 +90,8 @@ def turned(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Notice]:
     notices = []
     for one in after["conditions"]:
         status, was = one["status"], old.get(one["type"])
-        if one["type"] in TOLD_CONDITIONS and status != was and status != "Unknown":
+        told = one["type"] in TOLD_CONDITIONS or one["reason"] in TOLD_REASONS
+        if told and status != was and status != "Unknown":
             if status == "False":
                 notices.append(Notice(one["reason"], one["message"], "Warning"))
             elif was == "False":

@@ -135,10 +135,11 @@ def decide(policy: ScalingPolicy, situation: Situation, history: History, now: f
         return _without_reading(policy, reading, workers, history.unknown_for(now))
     wanted, formula = wanted_replicas(policy, reading, workers.replicas)
     bounded = min(max(wanted, policy.min_replicas), policy.max_replicas)
-    if situation.manual:
-        kept = _keep_manual_size(situation.manual, bounded, formula)
-        if kept:
-            return kept
+    kept = _kept_by_hand(situation.manual, bounded)
+    if kept != bounded:
+        if kept == workers.replicas:
+            return _manual(kept, bounded, situation.manual, formula)
+        bounded, formula = kept, f"{formula}, but {kept} was set by hand"
     if bounded > workers.replicas:
         return _grow(policy, workers, bounded, formula)
     if bounded == workers.replicas:
@@ -235,13 +236,17 @@ def _without_reading(policy: ScalingPolicy, unknown: Unknown, workers: Workers, 
     return ScalingDecision(held, held, Reason.QUEUE_UNKNOWN, f"queue unknown, {held} workers held: {unknown.message}")
 
 
-def _keep_manual_size(manual: ManualSize, bounded: int, formula: str) -> ScalingDecision | None:
-    """Keep what a person set, unless the queue asks for a change in the same direction."""
-    agrees = bounded >= manual.replicas if manual.raised else bounded <= manual.replicas
-    if agrees:
-        return None
-    text = f"kept at {manual.replicas} as scaled by hand, for {manual.kept_seconds:.0f} s; the queue asks: {formula}"
-    return ScalingDecision(manual.replicas, bounded, Reason.SCALED_MANUALLY, text)
+def _kept_by_hand(manual: ManualSize | None, bounded: int) -> int:
+    """What a person set, unless the queue asks for a change in the same direction."""
+    if manual is None:
+        return bounded
+    return max(manual.replicas, bounded) if manual.raised else min(manual.replicas, bounded)
+
+
+def _manual(kept: int, bounded: int, manual: ManualSize | None, formula: str) -> ScalingDecision:
+    seconds = manual.kept_seconds if manual else 0.0
+    text = f"kept at {kept} as scaled by hand, for {seconds:.0f} s; the queue asks: {formula}"
+    return ScalingDecision(kept, bounded, Reason.SCALED_MANUALLY, text)
 
 
 def _grow(policy: ScalingPolicy, workers: Workers, bounded: int, formula: str) -> ScalingDecision:

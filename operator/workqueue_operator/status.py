@@ -44,6 +44,8 @@ def next_status(old: Mapping[str, Any], seen: Pass, time: str) -> dict[str, Any]
         status["messagesReady"] = seen.reading.messages_ready
         status["consumers"] = seen.reading.consumers
         status.update(_known({"messagesUnacknowledged": seen.reading.messages_unacknowledged}))
+    elif seen.reading:  # no number is better than an old one; null takes it out of the stored status
+        status["messagesReady"] = status["consumers"] = None
     if seen.decision:
         status.update(_decided(old, seen.decision, seen.changed, time))
     return status

@@ -25,6 +25,8 @@ class Memory:
     history: History = field(default_factory=History)
     #: The replicas we last asked for; a Deployment that has others was scaled by somebody else. None: not yet known.
     asked_replicas: int | None = None
+    #: The Deployment's replicas after the last pass.
+    replicas: int | None = None
     #: A size that somebody else gave it, and until when (seconds of the clock) it is kept.
     manual: ManualSize | None = None
     manual_until: float = 0.0

@@ -151,6 +151,26 @@ async def test_an_unknown_queue_holds_the_workers_and_says_so(world: World) -> N
     assert [one.reason for one in world.cluster.events] == ["Backlog", "Unavailable"]
 
 
+async def test_counts_of_a_queue_that_cannot_be_read_are_taken_out_of_the_status(world: World) -> None:
+    tracked = world.add()
+    await world.after(1, tracked, Counts(30, 0))
+    await world.after(1, tracked, AWAY)
+    assert (world.status()["messagesReady"], world.status()["consumers"]) == (None, None)
+
+
+async def test_a_size_changed_while_paused_is_no_size_given_by_hand(world: World) -> None:
+    tracked = world.add(mode="Paused")
+    await world.after(70, tracked, Counts(0, 0))
+    world.store.see_target(world.cluster._change(DEPLOYMENT, 4))
+    await world.after(5, tracked, Counts(0, 4))
+    active = body()
+    active["metadata"]["generation"] = 2
+    world.store.see_workqueue(active)
+    await world.after(5, tracked, Counts(0, 4))
+    assert world.status()["lastDecision"]["reason"] != "ScaledManually"
+    await world.applier.wait()
+
+
 async def test_a_queue_that_is_read_again_is_told_once(world: World) -> None:
     tracked = world.add()
     await world.after(10, tracked, AWAY)

@@ -181,6 +181,17 @@ def test_a_size_raised_by_hand_is_kept_as_the_least() -> None:
     assert decided(ready(100), Workers(10, 10), manual=manual).replicas == 20
 
 
+def test_back_to_a_size_raised_by_hand_only_idle_workers_go() -> None:
+    """The queue had taken it further; the way back is a shrink like any other."""
+    manual = ManualSize(10, raised=True, kept_seconds=300)
+    asks = decided(ready(0), Workers(20, 20), manual=manual)
+    assert (asks.replicas, asks.ask_workers) == (20, True)
+    assert decided(ready(0), Workers(20, 20, removable=3), manual=manual).replicas == 17
+    assert decided(ready(0), Workers(20, 20, removable=20), manual=manual).replicas == 10
+    held = decided(ready(0), Workers(20, 20, removable=20), QUIET.remember(NOW - 5, 20, 60, known=True), manual=manual)
+    assert (held.replicas, held.reason) == (20, Reason.STABILIZED)
+
+
 def test_a_size_lowered_by_hand_is_kept_as_the_most() -> None:
     manual = ManualSize(1, raised=False, kept_seconds=300)
     assert decided(ready(100), Workers(1, 1), manual=manual).replicas == 1

@@ -34,7 +34,6 @@ def test_it_never_grows_past_max_replicas(policy: ScalingPolicy, situation: Situ
 def test_it_never_shrinks_by_more_than_the_idle_workers(
     policy: ScalingPolicy, situation: Situation, history: History
 ) -> None:
-    assume(situation.manual is None)
     gone = situation.workers.replicas - decide(policy, situation, history, NOW).replicas
     assert gone <= (situation.workers.removable or 0)
 
@@ -49,7 +48,6 @@ def test_it_never_shrinks_on_an_unknown_reading(policy: ScalingPolicy, situation
 def test_it_never_shrinks_below_the_windows_highest_wish(
     policy: ScalingPolicy, situation: Situation, history: History
 ) -> None:
-    assume(situation.manual is None)
     highest = history.highest_wish(NOW, policy.scale_down_stabilization_seconds)
     floor = min(situation.workers.replicas, highest)
     assert decide(policy, situation, history, NOW).replicas >= floor
@@ -59,7 +57,7 @@ def test_it_never_shrinks_below_the_windows_highest_wish(
 def test_it_never_shrinks_before_one_whole_window(
     policy: ScalingPolicy, situation: Situation, history: History
 ) -> None:
-    assume(situation.manual is None and history.watched_since is not None)
+    assume(history.watched_since is not None)
     fresh = replace(history, watched_since=NOW - policy.scale_down_stabilization_seconds + 0.5)
     assume(policy.scale_down_stabilization_seconds > 0)
     assert decide(policy, situation, fresh, NOW).replicas >= situation.workers.replicas
