@@ -37,10 +37,12 @@ class Run:
     measure: Callable[[], float]
 
 
-def take_turns(runs: Sequence[Run], rounds: int) -> Iterator[Rate]:
-    """Each round runs everything once, from another start; tells its progress."""
+def take_turns(runs: Sequence[Run], rounds: int, minutes: float) -> Iterator[Rate]:
+    """Each round runs everything once, from another start; tells its progress. No round starts after the minutes."""
     began = time.monotonic()
     for number in range(rounds):
+        if number and time.monotonic() - began > minutes * 60:
+            return
         first = number % len(runs)
         for done, run in enumerate([*runs[first:], *runs[:first]], number * len(runs) + 1):
             rate = Rate(run.shape, run.contender, number + 1, round(run.measure(), 1))

@@ -55,11 +55,15 @@ def main() -> None:
             server.start()
             rabbitmq = server.evaluate("rabbit_misc:version()").strip('"')
             runs = _runs(server, _contenders(options.messages, program, lines))
-            rates = list(take_turns(runs, options.rounds))
+            rates = list(take_turns(runs, options.rounds, options.minutes))
         finally:
             server.close()
     told = facts(f"python benchmarks/publisher/{shlex.join(['run.py', *sys.argv[1:]])}", rabbitmq)
-    told |= go_client.versions() | {"rounds": str(options.rounds), "window": str(WINDOW), "bytes": str(BODY_BYTES)}
+    told |= go_client.versions() | {
+        "rounds": str(max(rate.round for rate in rates)),
+        "window": str(WINDOW),
+        "bytes": str(BODY_BYTES),
+    }
     baselines = ["one at a time", "bare window"]
     write(options.output, f"rabbitmq-{options.rabbitmq}", told, rates, baselines)
 
@@ -68,6 +72,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="at least 1 (default: %(default)s)")
     parser.add_argument("--messages", type=int, default=20_000, help="in each run (default: %(default)s)")
+    parser.add_argument(
+        "--minutes", type=float, default=10.0, help="start no round after so many (default: %(default)g)"
+    )
     parser.add_argument("--rabbitmq", default="3.10", help="version (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=HERE / "results", help="folder to write to")
     return parser.parse_args()

@@ -31,7 +31,8 @@ from workqueue_producer import Publisher
 HERE = Path(__file__).parent
 #: Seconds for one contender's run; the slowest takes about ten.
 DEADLINE_SECONDS = 120.0
-LEAVE_SECONDS = 15.0
+#: After the last task; a contender may ack a little later.
+ACK_SECONDS = 15.0
 BASELINE = "bare loop"
 VHOST = "/"
 
@@ -59,12 +60,15 @@ def main() -> None:
         try:
             server.start()
             rabbitmq = server.evaluate("rabbit_misc:version()").strip('"')
-            rates = list(take_turns(_runs(server, Path(directory), programs, options), options.rounds))
+            runs = _runs(server, Path(directory), programs, options)
+            rates = list(take_turns(runs, options.rounds, options.minutes))
         finally:
             server.close()
     told = facts(f"python benchmarks/worker/{shlex.join(['run.py', *sys.argv[1:]])}", rabbitmq) | peers.versions()
     told |= {"rounds": str(options.rounds)}
-    write(options.output, f"rabbitmq-{options.rabbitmq}", told, rates, [BASELINE])
+    write(
+        options.output, "-".join(["rabbitmq", options.rabbitmq, *(options.queue_type or ())]), told, rates, [BASELINE]
+    )
 
 
 def _options() -> argparse.Namespace:
@@ -73,6 +77,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tasks", type=int, default=4000, help="no-op tasks in each run (default: %(default)s)")
     types = ("quorum", "classic")
     parser.add_argument("--queue-type", choices=types, action="append", help="may be given twice (default: both)")
+    parser.add_argument(
+        "--minutes", type=float, default=30.0, help="start no round after so many (default: %(default)g)"
+    )
     parser.add_argument("--rabbitmq", default="3.10", help="version (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=HERE / "results", help="folder to write to")
     return parser.parse_args()
@@ -132,7 +139,7 @@ class _Measurement:
 
             wait_until(ended, DEADLINE_SECONDS, f"{self.contender.name} does its {self.work.tasks} tasks")
             acked = lambda: self.server.counts(VHOST, QUEUE) == (0, 0)  # noqa: E731
-            wait_until(acked, LEAVE_SECONDS, f"{self.contender.name} has acked every task")
+            wait_until(acked, ACK_SECONDS, f"{self.contender.name} has acked every task")
         return float(result.read_text(encoding="utf-8"))
 
     def _environment(self, result: Path) -> dict[str, str]:
@@ -170,12 +177,9 @@ def _running(command: list[str], environment: dict[str, str], log: Path) -> Iter
         )
     try:
         yield process
-        process.send_signal(signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(LEAVE_SECONDS)
     finally:
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+            os.killpg(process.pid, signal.SIGKILL)  # all is acked or failed by now, and a leave in order takes seconds
         process.wait()
 
 
