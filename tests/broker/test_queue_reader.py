@@ -66,7 +66,9 @@ async def test_a_thousand_readings_with_half_of_the_queues_missing_keep_one_conn
     rabbitmq: RabbitMQServer, broker: BrokerAddress
 ) -> None:
     reader = AmqpQueueReader(broker, "test")
-    queues = [queue(f"q{number}", Declare.NEVER if number % 2 else Declare.CREATE, QueueType.CLASSIC) for number in range(50)]
+    queues = [
+        queue(f"q{number}", Declare.NEVER if number % 2 else Declare.CREATE, QueueType.CLASSIC) for number in range(50)
+    ]
     for _ in range(20):
         answers = await reader.read(queues)
         assert sum(isinstance(answer, QueueMissing) for answer in answers) == 25
