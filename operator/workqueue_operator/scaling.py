@@ -141,7 +141,7 @@ def decide(policy: ScalingPolicy, situation: Situation, history: History, now: f
             return _manual(kept, bounded, situation.manual, formula)
         bounded, formula = kept, f"{formula}, but {kept} was set by hand"
     if bounded > workers.replicas:
-        return _grow(policy, workers, bounded, formula)
+        return _grow(policy, workers, bounded, formula, needed=wanted >= bounded)
     if bounded == workers.replicas:
         return _stay(policy, wanted, bounded, formula)
     return _shrink(policy, situation, bounded, formula, history, now)
@@ -249,7 +249,7 @@ def _manual(kept: int, bounded: int, manual: ManualSize | None, formula: str) ->
     return ScalingDecision(kept, bounded, Reason.SCALED_MANUALLY, text)
 
 
-def _grow(policy: ScalingPolicy, workers: Workers, bounded: int, formula: str) -> ScalingDecision:
+def _grow(policy: ScalingPolicy, workers: Workers, bounded: int, formula: str, *, needed: bool) -> ScalingDecision:
     if workers.failing and bounded > policy.min_replicas:
         held = max(workers.replicas, policy.min_replicas)
         text = f"no more than {held} while the workers fail ({workers.failing}); the queue asks: {formula}"
@@ -259,6 +259,9 @@ def _grow(policy: ScalingPolicy, workers: Workers, bounded: int, formula: str) -
         replicas = max(workers.replicas + step, policy.min_replicas)
         text = f"{workers.replicas} -> {replicas}, at most {step} more in one step; the queue asks: {formula}"
         return ScalingDecision(replicas, bounded, Reason.STEP_LIMITED, text)
+    if not needed and bounded == policy.min_replicas:
+        text = f"{workers.replicas} -> {bounded}, minReplicas; asked: {formula}"
+        return ScalingDecision(bounded, bounded, Reason.AT_MIN_REPLICAS, text)
     text = f"{workers.replicas} -> {bounded}: {formula}{_bounds(policy, bounded)}"
     return ScalingDecision(bounded, bounded, Reason.BACKLOG, text)
 

@@ -84,6 +84,8 @@ def namespace(kube: Kube, rabbitmq: str) -> Iterator[str]:
     make_namespace(kube, name)
     copy_broker_secret(name, rabbitmq)
     yield name
+    # A worker in the middle of a long task would hold the namespace, and its share of the node, until it is done.
+    kube.kubectl("delete", "deployments,pods", "--all", "-n", name, "--grace-period=0", "--force", "--ignore-not-found")
     kube.kubectl("delete", "namespace", name, "--ignore-not-found", "--wait", "--timeout=180s")
 
 

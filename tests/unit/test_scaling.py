@@ -65,7 +65,8 @@ def test_max_replicas_bounds_the_size() -> None:
 
 def test_min_replicas_is_kept_without_any_message() -> None:
     policy = replace(POLICY, min_replicas=3)
-    assert decided(ready(0), Workers(0, 0), policy=policy).replicas == 3
+    lifted = decided(ready(0), Workers(0, 0), policy=policy)
+    assert (lifted.replicas, lifted.reason) == (3, Reason.AT_MIN_REPLICAS)
     assert decided(ready(0), Workers(3, 3), policy=policy).reason is Reason.AT_MIN_REPLICAS
 
 
