@@ -7,7 +7,7 @@ from collections.abc import Callable
 def full_jitter(
     attempt: int, *, base: float, cap: float, uniform: Callable[[float, float], float] = random.uniform
 ) -> float:
-    """Seconds to wait after failed attempt number `attempt` (1 is the first), between 0 and min(cap, base * 2^(attempt-1)).
+    """Seconds to wait after failed attempt number `attempt` (from 1), between 0 and min(cap, base * 2^(attempt-1)).
 
     Source: AWS Architecture Blog, "Exponential Backoff And Jitter".
     """

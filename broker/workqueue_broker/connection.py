@@ -103,7 +103,8 @@ def _closed_by_broker(error: amqp.AMQPError, address: BrokerAddress, text: str) 
         return QueueMissing(text)
     if code == 406 and "inequivalent" in text:
         return QueueMismatch(
-            f"{text}; the queue exists with other parameters: set the queue's type to what is there, or delete the queue"
+            f"{text}; the queue exists with other parameters: "
+            "set the queue's type to what is there, or delete the queue"
         )
     if code == 530:  # NOT_ALLOWED: the virtual host is not there, or not for this user
         return AccessRefused(f"{address} refuses it: {text}")

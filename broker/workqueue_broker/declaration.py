@@ -41,7 +41,7 @@ class QueueDeclaration:
         return {} if self.type is QueueType.CLASSIC else {"x-queue-type": "quorum"}
 
     def declare(self, channel: "BlockingChannel") -> QueueCounts:
-        """Create the queue, or confirm that it is as we declare it; raises pika's ChannelClosedByBroker (406) if not."""
+        """Create the queue, or confirm that it is as we declare it; else pika's ChannelClosedByBroker (406)."""
         return _counts(channel.queue_declare(self.name, durable=True, arguments=self.arguments))
 
 
