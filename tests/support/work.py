@@ -47,6 +47,7 @@ class Work:
             "broker.secretName": "rabbitmq",
             "queue.name": self.queue,
             "taskTimeoutSeconds": 120,
+            "resources.requests.cpu": "10m",  # many pods on a small node, and those that leave still count
             "scaling.maxReplicas": 6,
             "scaling.scaleDown.stabilizationWindowSeconds": 5,
             **{name.replace("__", "."): value for name, value in settings.items()},
