@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from management_api import ManagementApi
+from workqueue_operator.demand import Counts
 from workqueue_operator.history import History
 from workqueue_operator.rates import Estimate
 from workqueue_operator.resource import ScalingPolicy
-from workqueue_operator.scaling import Counts, ScalingDecision, Situation, Workers, decide
+from workqueue_operator.scaling import ScalingDecision, Situation, Workers, decide
 from world import WATCHING_FROM, Worker, World
 
 #: Seconds between two questions to the management API, and what one question takes (scheduler.MEASURE_SECONDS).

@@ -7,9 +7,10 @@ from workqueue_operator import conditions
 from workqueue_operator.clock import Clock
 from workqueue_operator.cluster import Cluster, NotFound, Target
 from workqueue_operator.conditions import Condition
+from workqueue_operator.demand import Counts
 from workqueue_operator.health import failing
 from workqueue_operator.resource import InvalidSpec, Mode, WorkQueue
-from workqueue_operator.scaling import Counts, ManualSize, Situation, Unknown, Workers
+from workqueue_operator.scaling import ManualSize, Situation, Unknown, Workers
 from workqueue_operator.store import Memory, Store, Tracked
 
 #: Seconds for which a size that somebody else gave the Deployment is kept.

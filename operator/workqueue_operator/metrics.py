@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from workqueue_operator.scaling import Counts, Reason
+from workqueue_operator.demand import Counts
+from workqueue_operator.scaling import Reason
 from workqueue_operator.store import Store, Tracked
 
 VERBS = ("scale", "status", "event", "mark")

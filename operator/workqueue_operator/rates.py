@@ -6,7 +6,7 @@ What is old fades. Work and acks fade together, so that their quotient, the serv
 import math
 from dataclasses import dataclass
 
-from workqueue_operator.scaling import Rates
+from workqueue_operator.demand import Rates
 
 #: Seconds after which a sample counts half: long against the broker's 5 s statistics, short against a shift.
 HALF_LIFE_SECONDS = 15.0

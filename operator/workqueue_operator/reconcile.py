@@ -10,10 +10,11 @@ from workqueue_broker.backoff import full_jitter
 from workqueue_operator.apply import Applier
 from workqueue_operator.clock import Clock
 from workqueue_operator.cluster import ClusterError
+from workqueue_operator.demand import Counts
 from workqueue_operator.gather import Gatherer, NothingToScale
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.report import Reporter
-from workqueue_operator.scaling import Counts, Unknown, decide, readable
+from workqueue_operator.scaling import Unknown, decide, readable
 from workqueue_operator.store import Tracked
 
 #: Bounds of the wait after a refused or unanswered request, seconds.

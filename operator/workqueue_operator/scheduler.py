@@ -15,13 +15,14 @@ from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailabl
 from workqueue_operator.addresses import Addresses
 from workqueue_operator.clock import Clock
 from workqueue_operator.cluster import Cluster, ClusterError, Notice
+from workqueue_operator.demand import Counts
 from workqueue_operator.management import ManagementReader, ManagementUnavailable
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.queue_reader import Answer, QueueReader, QueueReading
 from workqueue_operator.rates import Sample
 from workqueue_operator.reconcile import Reconciler
 from workqueue_operator.resource import WorkQueue
-from workqueue_operator.scaling import Counts, Unknown
+from workqueue_operator.scaling import Unknown
 from workqueue_operator.store import Store, Tracked
 
 #: Seconds between two readings of a queue while the broker's read budget allows.

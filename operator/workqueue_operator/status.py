@@ -10,7 +10,8 @@ from typing import Any
 
 from workqueue_operator import conditions
 from workqueue_operator.conditions import Condition
-from workqueue_operator.scaling import Counts, ScalingDecision, Unknown
+from workqueue_operator.demand import Counts
+from workqueue_operator.scaling import ScalingDecision, Unknown
 
 #: Seconds between two writes that only move counts.
 COUNTS_PERIOD_SECONDS = 5.0

@@ -12,10 +12,11 @@ from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import BrokerError
 
 from workqueue_operator.cluster import ClusterError, Notice, Target
+from workqueue_operator.demand import Counts
 from workqueue_operator.history import History
 from workqueue_operator.rates import Estimate
 from workqueue_operator.resource import InvalidSpec, Key, WorkQueue, parse
-from workqueue_operator.scaling import Counts, ManualSize, ScalingDecision, Unknown
+from workqueue_operator.scaling import ManualSize, ScalingDecision, Unknown
 
 
 @dataclass

@@ -1,9 +1,10 @@
 """Hypothesis strategies for what the decision looks at."""
 
 from hypothesis import strategies as st
+from workqueue_operator.demand import Counts, Rates
 from workqueue_operator.history import History
 from workqueue_operator.resource import Fallback, ScalingPolicy
-from workqueue_operator.scaling import Counts, ManualSize, Rates, Situation, Unknown, Workers
+from workqueue_operator.scaling import ManualSize, Situation, Unknown, Workers
 
 counts = st.builds(
     Counts,

@@ -8,12 +8,13 @@ from fakes import FakeCluster, ManualClock
 from prometheus_client import CollectorRegistry
 from workqueue_operator.apply import Applier
 from workqueue_operator.cluster import ClusterUnavailable
+from workqueue_operator.demand import Counts
 from workqueue_operator.gather import MANUAL_SECONDS, Gatherer
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.reconcile import Reconciler
 from workqueue_operator.report import Reporter
 from workqueue_operator.resource import Key
-from workqueue_operator.scaling import Counts, Unknown
+from workqueue_operator.scaling import Unknown
 from workqueue_operator.store import Store, Tracked
 
 WORKQUEUE = Key("team", "thumbnails")

@@ -3,9 +3,10 @@
 import math
 
 import pytest
+from workqueue_operator.demand import Counts, Rates
 from workqueue_operator.history import History
 from workqueue_operator.resource import ScalingPolicy
-from workqueue_operator.scaling import Counts, Rates, Reason, Situation, Workers, decide
+from workqueue_operator.scaling import Reason, Situation, Workers, decide
 
 HOUR = 3600.0
 NOW = 100_000.0

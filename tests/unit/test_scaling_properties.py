@@ -5,9 +5,10 @@ from dataclasses import replace
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from strategies import counts, histories, policies, situations
+from workqueue_operator.demand import Counts
 from workqueue_operator.history import History
 from workqueue_operator.resource import ScalingPolicy
-from workqueue_operator.scaling import Counts, Reason, Situation, Unknown, Workers, decide, readable
+from workqueue_operator.scaling import Reason, Situation, Unknown, Workers, decide, readable
 
 NOW = 1_000_000.0
 

@@ -1,0 +1,86 @@
+"""What a queue asks for: its counts, how it moves, and the number of workers that follows, before any bound. Pure."""
+
+import math
+from dataclasses import dataclass
+
+from workqueue_operator.resource import ScalingPolicy
+
+#: A difference up to this share of the workers there are is the rates' noise; the HorizontalPodAutoscaler's tolerance.
+TOLERANCE = 0.1
+#: More workers than any rates may ask for: keeps their products finite.
+MOST = 1e9
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How the queue moves, smoothed, from the management API."""
+
+    #: Messages published a second.
+    arrivals_per_second: float
+    #: Seconds one worker needs for one message: unacknowledged / ack rate (Little's law).
+    service_seconds: float
+
+
+@dataclass(frozen=True)
+class Counts:
+    """A queue as the broker just described it."""
+
+    messages_ready: int
+    consumers: int
+    #: None: not known, for the reason that `no_rates` gives.
+    rates: Rates | None = None
+    no_rates: str = "the broker's Secret has no management_uri"
+    #: None: not known, as only the management API tells.
+    messages_unacknowledged: int | None = None
+
+
+def wanted_replicas(policy: ScalingPolicy, counts: Counts, replicas: int) -> tuple[int, str]:
+    """What the queue asks for while there are `replicas`, before any bound, and the formula with its numbers."""
+    ready = counts.messages_ready
+    rates = _usable(counts.rates)
+    if policy.drain_seconds and rates:
+        wanted, formula = _wanted_to_drain(policy, policy.drain_seconds, rates, ready, replicas)
+        return _no_more_than_tasks(policy, counts, rates, wanted, formula)
+    wanted = -(-ready // policy.messages_per_replica)
+    note = f" (no rates known for drainSeconds: {counts.no_rates})" if policy.drain_seconds else ""
+    return wanted, f"{ready} ready / {policy.messages_per_replica} per replica = {wanted}{note}"
+
+
+def _wanted_to_drain(
+    policy: ScalingPolicy, drain_seconds: int, rates: Rates, ready: int, replicas: int
+) -> tuple[int, str]:
+    arrivals = rates.arrivals_per_second
+    seconds = min(rates.service_seconds, float(policy.task_timeout_seconds))
+    workers = min(seconds * (arrivals + ready / drain_seconds), MOST)
+    formula = f"{seconds:.3g} s a task x ({arrivals:.3g} new/s + {ready} ready / {drain_seconds} s)"
+    wanted = math.ceil(_rounded(workers))
+    if wanted != replicas and abs(workers - replicas) <= TOLERANCE * replicas:
+        return replicas, f"{formula} = {workers:.3g}, within a tenth of {replicas}"
+    return wanted, f"{formula} = {wanted}"
+
+
+def _no_more_than_tasks(
+    policy: ScalingPolicy, counts: Counts, rates: Rates, wanted: int, formula: str
+) -> tuple[int, str]:
+    """At most one worker for each task there is or will be before a worker without one would go."""
+    in_progress, window = counts.messages_unacknowledged, policy.scale_down_stabilization_seconds
+    if in_progress is None:
+        return wanted, formula
+    coming = math.floor(min(rates.arrivals_per_second * window, MOST))
+    tasks = counts.messages_ready + max(0, in_progress) + coming
+    if wanted <= tasks:
+        return wanted, formula
+    return tasks, f"{formula}, but {tasks} tasks ready, in progress or coming within {window} s"
+
+
+def _usable(rates: Rates | None) -> Rates | None:
+    if rates is None:
+        return None
+    numbers = (rates.arrivals_per_second, rates.service_seconds)
+    sound = all(math.isfinite(number) and number >= 0 for number in numbers) and rates.service_seconds > 0
+    return rates if sound else None
+
+
+def _rounded(replicas: float) -> float:
+    """Without the last bits of a float product, so that 3.0000000001 does not ask for a fourth worker."""
+    return round(replicas, 6)
