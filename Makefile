@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Versions that the broker tests run against.
+RABBITMQ ?= 3.10
 WITH_CLUSTER := $(BIN)/python dev/with_cluster.py --
 PYTEST := $(BIN)/python -m pytest
 
@@ -26,8 +28,8 @@ test-unit: setup ## Run the tests that need nothing but Python, in seconds
 	@$(PYTEST) -q tests/unit tests/architecture
 
 .PHONY: test-broker
-test-broker: setup ## Run the tests against a real RabbitMQ, which they install and start
-	@$(PYTEST) -q tests/broker
+test-broker: setup ## Run the tests against a real RabbitMQ, which they install and start; RABBITMQ=3.10,4.0 for both
+	@$(PYTEST) -q tests/broker --rabbitmq $(RABBITMQ)
 
 .PHONY: test-cluster
 test-cluster: setup ## Run the tests against a real Kubernetes, and those of the charts
@@ -49,6 +51,12 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 
 .PHONY: setup
 setup: $(VENV)/.installed
+
+.PHONY: cluster-up cluster-down
+cluster-up: ## Start the local one-node cluster
+	@$(PYTHON) dev/cluster up
+cluster-down: ## Stop it; what was built stays for the next time
+	@$(PYTHON) dev/cluster down
 
 .PHONY: lock
 lock: ## Write requirements.lock anew from pyproject.toml
