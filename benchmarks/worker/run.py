@@ -74,7 +74,9 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="at least 1 (default: %(default)s)")
-    parser.add_argument("--tasks", type=int, default=4000, help="no-op tasks in each run (default: %(default)s)")
+    parser.add_argument(
+        "--tasks", type=int, default=4000, help="no-op tasks in each run, at least 2 (default: %(default)s)"
+    )
     types = ("quorum", "classic")
     parser.add_argument("--queue-type", choices=types, action="append", help="may be given twice (default: both)")
     parser.add_argument(
@@ -90,8 +92,8 @@ def _runs(server: RabbitMQServer, directory: Path, programs: Path, options: argp
     runs = []
     for queue_type in options.queue_type or ("quorum", "classic"):
         for prefetch in (1, 16):
-            # Of tasks that wait, as many as fill about two seconds for a worker that does one at a time.
-            for work in (Work(queue_type, options.tasks, 0.0), Work(queue_type, max(2, options.tasks // 20), 0.010)):
+            # Tasks that wait: about two seconds' work for who does one at a time, a dozen turns for who does sixteen.
+            for work in (Work(queue_type, options.tasks, 0.0), Work(queue_type, 200 if prefetch == 1 else 400, 0.010)):
                 shape = f"{queue_type} queue, {work.name}, prefetch {prefetch}"
                 runs += [
                     Run(shape, contender.name, _Measurement(server, directory, contender, work))
