@@ -153,22 +153,28 @@ class Watch:
 
     def __init__(self, proxy: Proxy, name: str) -> None:
         path = f"/apis/apps/v1/namespaces/{SYSTEM}/deployments?watch=true&fieldSelector=metadata.name%3D{name}"
+        self._address = proxy.address + path
+        self._stopped = threading.Event()
         self.replicas = -1
         self.changed_at = 0.0
-        self._answer = urllib.request.urlopen(proxy.address + path, timeout=3600)
         threading.Thread(target=self._follow, daemon=True).start()
 
     def stop(self) -> None:
-        self._answer.close()
+        self._stopped.set()
 
     def _follow(self) -> None:
-        try:
-            for line in self._answer:
-                replicas = json.loads(line)["object"]["spec"]["replicas"]
-                if replicas != self.replicas:
-                    self.changed_at, self.replicas = time.monotonic(), replicas
-        except (OSError, ValueError, AttributeError):
-            return  # closed
+        """A watch ends now and then, with or without an error; the next one starts with what is there."""
+        while not self._stopped.is_set():
+            with urllib.request.urlopen(self._address, timeout=3600) as answer:
+                for line in answer:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        break
+                    self._see(event["object"]["spec"]["replicas"])
+
+    def _see(self, replicas: int) -> None:
+        if replicas != self.replicas:
+            self.changed_at, self.replicas = time.monotonic(), replicas
 
 
 def wait(fact: Any, what: str) -> None:
