@@ -18,7 +18,7 @@ from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailabl
 from workqueue_operator.resource import Declare, QueueSpec
 
 #: Seconds for one round of reading, and for each queue of it. A slower broker counts as one that does not answer.
-ROUND_SECONDS = 2.0
+ROUND_SECONDS = 5.0
 QUEUE_SECONDS = 0.01
 #: Seconds; shorter than a worker's, since a dead peer here means a stale reading.
 HEARTBEAT_SECONDS = 10
