@@ -104,8 +104,9 @@ def test_a_worker_that_dies_loses_no_task_for_another_gets_it(task_queue, start_
 def test_ctrl_c_on_a_worker_loses_no_task(task_queue, start_worker, send) -> None:
     """Once: the worker finishes what it has. Twice: another worker gets it."""
     patient = start_worker(task_queue).ready()
-    send(task_queue, "first..", "second")
-    wait_until(lambda: received(patient) == ["first.."], 30, "the first task is received")
+    first = "first" + 6 * "."  # long enough to be seen at work on a busy machine
+    send(task_queue, first, "second")
+    wait_until(lambda: received(patient) == [first], 30, "the first task is received")
     patient.process.send_signal(signal.SIGINT)
     assert patient.exit_code() == 0
     assert done([patient]) == 1
