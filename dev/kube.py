@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ class Proxy:
             with urllib.request.urlopen(self.address + path, timeout=5) as answer:
                 text: str = answer.read().decode()
                 return text
-        except (urllib.error.URLError, TimeoutError, ConnectionError):
+        except (urllib.error.URLError, TimeoutError, ConnectionError, HTTPException):
             return None
 
     def items(self, path: str) -> list[dict[str, Any]]:

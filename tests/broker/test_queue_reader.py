@@ -1,8 +1,6 @@
 """The QueueReader: the same contract for the one that speaks AMQP and for the fake of the other tests."""
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -144,13 +142,13 @@ async def test_a_broker_that_hangs_is_unavailable_in_time(own_rabbitmq: RabbitMQ
     """A stopped process accepts and answers nothing; the reading must not wait for it."""
     reader = AmqpQueueReader(own_rabbitmq.address(), "test")
     await reader.read([queue("a")])
-    os.kill(own_rabbitmq.pid, signal.SIGSTOP)
+    own_rabbitmq.freeze()
     try:
         for _ in range(2):
             (answer,) = await reader.read([queue("a")])
             assert isinstance(answer, BrokerUnavailable)
     finally:
-        os.kill(own_rabbitmq.pid, signal.SIGCONT)
+        own_rabbitmq.thaw()
     await asyncio.to_thread(wait_until, lambda: own_rabbitmq.counts("/", "a") == (0, 0), 30, "the broker answers again")
     for _ in range(100):
         (answer,) = await reader.read([queue("a")])

@@ -1,8 +1,6 @@
 """A queue that cannot be read holds the workers, says why, and is read again by itself: one test for each cause."""
 
 import asyncio
-import os
-import signal
 
 import pytest
 from operating import SECRET, operating, secret_of
@@ -132,12 +130,12 @@ async def test_answers_slower_than_the_poll_period(own_rabbitmq: RabbitMQServer)
         await operator.until(operator.observed, "the queue is read")
         send(own_rabbitmq.address(), 20)
         await operator.until(lambda: operator.replicas == 4, "four workers run")
-        os.kill(own_rabbitmq.pid, signal.SIGSTOP)
+        own_rabbitmq.freeze()
         try:
             assert await operator.until(operator.unknown_because, "the queue is unknown") == "Unavailable"
             assert operator.replicas == 4
         finally:
-            os.kill(own_rabbitmq.pid, signal.SIGCONT)
+            own_rabbitmq.thaw()
         await operator.until(operator.observed, "the queue is read again", seconds=60)
 
 

@@ -43,19 +43,17 @@ def test_fifty_shrinks_of_random_size_never_signal_a_busy_worker(work: Work, pro
     work.send(["Long task" + "." * 800] * BUSY)
     busy = wait_until(lambda: busy_pods(work, BUSY), 60, "four workers are busy")
     idle_before, busy_before = victims(proxy, "idle"), victims(proxy, "busy")
-    sizes, went = random.Random(8), 0
+    sizes = random.Random(8)
     for _ in range(SHRINKS):
         floor = sizes.randint(BUSY, WORKERS - 1)
         set_bounds(work, minReplicas=floor)
         wait_until(lambda floor=floor: work.replicas() == floor, 60, f"{floor} workers are wanted")
         assert busy <= staying_pods(work)
-        went += WORKERS - floor
         set_bounds(work, minReplicas=WORKERS)
         wait_until(lambda: work.replicas() == WORKERS, 60, "ten workers are wanted again")
         wait_until(lambda: len(work.tasks_in_progress()) >= WORKERS, 60, "ten workers answer again")
     assert busy <= staying_pods(work)
-    # A step up that follows at once may come before the ReplicaSet has looked at the step down: then nobody goes.
-    assert 0 < victims(proxy, "idle") - idle_before <= went
+    assert victims(proxy, "idle") > idle_before
     assert victims(proxy, "busy") == busy_before
 
 

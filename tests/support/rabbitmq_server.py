@@ -67,6 +67,18 @@ class RabbitMQServer:
         self.evaluate("[dets:sync(Table) || Table <- dets:all()]")
         self._end("broker", signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """Stop every thread of the broker: it accepts connections and answers nothing, until thaw()."""
+        os.kill(self.pid, signal.SIGSTOP)
+        wait_until(self._is_frozen, STOP_SECONDS, "every thread of the broker stands still")
+
+    def thaw(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def _is_frozen(self) -> bool:
+        threads = Path(f"/proc/{self.pid}/task").glob("*/stat")
+        return all(thread.read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
+
     def restart(self) -> None:
         self.stop()
         self.start()
