@@ -1,7 +1,8 @@
 """From a publish to the scaled Deployment, on a real cluster: `make bench-reaction`.
 
 Bursts of tasks go to an empty queue at random moments; a look every 10 ms tells when the Deployment's spec.replicas
-became 50. No worker pod is started (the namespace's quota is used up), so that the time is the operator's and the API server's, not the node's.
+became 50. No worker pod is started (the namespace's quota is used up), so that the time is the operator's and the API
+server's, not the node's.
 """
 
 import argparse
