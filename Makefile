@@ -33,7 +33,11 @@ test-broker: setup ## Run the tests against a real RabbitMQ, which they install 
 
 .PHONY: test-cluster
 test-cluster: setup ## Run the tests against a real Kubernetes, and those of the charts
-	@$(WITH_CLUSTER) $(PYTEST) -q tests/charts tests/cluster
+	@$(WITH_CLUSTER) $(PYTEST) -q tests/charts tests/cluster -m "not shrinks"
+
+.PHONY: test-shrinks
+test-shrinks: setup ## Run fifty shrinks beside busy workers on a real cluster, which takes minutes and an idle machine
+	@$(WITH_CLUSTER) $(PYTEST) -q tests/cluster -m shrinks
 
 .PHONY: check
 check: setup ## Lint, types and import contracts

@@ -29,7 +29,7 @@ def set_bounds(work: Work, **bounds: int) -> None:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.shrinks
 @pytest.mark.timeout(900)
 def test_fifty_shrinks_of_random_size_never_signal_a_busy_worker(work: Work, proxy: Proxy) -> None:
     """Ten workers, four of them in a long task: the floor moves up and down fifty times, and those four go on."""
