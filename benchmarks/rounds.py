@@ -46,8 +46,8 @@ def take_turns(runs: Sequence[Run], rounds: int, minutes: float) -> Iterator[Rat
         first = number % len(runs)
         for done, run in enumerate([*runs[first:], *runs[:first]], number * len(runs) + 1):
             rate = Rate(run.shape, run.contender, number + 1, round(run.measure(), 1))
-            minutes, seconds = divmod(int(time.monotonic() - began), 60)
-            where = f"{done}/{rounds * len(runs)}  {minutes}:{seconds:02}  round {rate.round}"
+            passed = int(time.monotonic() - began)
+            where = f"{done}/{rounds * len(runs)}  {passed // 60}:{passed % 60:02}  round {rate.round}"
             print(f"{where}  {rate.shape}: {rate.contender} {rate.per_second:,.0f}/s", file=sys.stderr, flush=True)
             yield rate
 

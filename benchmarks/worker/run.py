@@ -65,7 +65,7 @@ def main() -> None:
         finally:
             server.close()
     told = facts(f"python benchmarks/worker/{shlex.join(['run.py', *sys.argv[1:]])}", rabbitmq) | peers.versions()
-    told |= {"rounds": str(options.rounds)}
+    told |= {"rounds": str(max(rate.round for rate in rates))}
     write(
         options.output, "-".join(["rabbitmq", options.rabbitmq, *(options.queue_type or ())]), told, rates, [BASELINE]
     )
