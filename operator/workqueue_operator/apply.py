@@ -123,8 +123,8 @@ class Applier:
 
     async def _count_victims(self, seen: Seen, asked: Sequence[Asked], replicas: int) -> None:
         """Watch who goes and what they do as they go; a worker answers until its drain is over."""
-        awaited = len([one for one in asked if not one.pod.terminating]) - replicas
         idle = {one.pod.name: one.is_idle for one in asked if not one.pod.terminating}
+        awaited = len(idle) - replicas
         deadline = self._clock.monotonic() + VICTIMS_SECONDS
         gone: dict[str, bool] = {}
         while len(gone) < awaited and self._clock.monotonic() < deadline:

@@ -52,11 +52,11 @@ def of_decision(decision: ScalingDecision, unknown: Unknown | None, mode: Mode, 
     ]
 
 
-def of_missing_target(message: str, reason: str = "DeploymentNotFound") -> list[Condition]:
+def of_missing_target(message: str) -> list[Condition]:
     """The conditions when there is nothing to scale."""
     return [
-        Condition(TARGET_FOUND, False, reason, message),
-        Condition(SCALING_ACTIVE, False, reason, message),
+        Condition(TARGET_FOUND, False, "DeploymentNotFound", message),
+        Condition(SCALING_ACTIVE, False, "DeploymentNotFound", message),
     ]
 
 

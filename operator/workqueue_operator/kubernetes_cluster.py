@@ -11,6 +11,7 @@ import os
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -257,15 +258,8 @@ def _deletion_cost(annotations: Mapping[str, str]) -> int:
 
 
 def _scaled(target: Target, scale: Mapping[str, Any]) -> Target:
-    return Target(
-        key=target.key,
-        uid=target.uid,
-        replicas=(scale.get("spec") or {}).get("replicas", 0),
-        ready=target.ready,
-        rolling_out=target.rolling_out,
-        selector=target.selector,
-        resource_version=int(scale["metadata"]["resourceVersion"]),
-    )
+    replicas = (scale.get("spec") or {}).get("replicas", 0)
+    return replace(target, replicas=replicas, resource_version=int(scale["metadata"]["resourceVersion"]))
 
 
 def _event(key: Key, uid: str, notice: Notice, name: str, now: float) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from network_link import NetworkLink
 from rabbitmq_server import RabbitMQServer
 from task_queue import LedgerLine, TaskQueue, read_ledger
 from worker_process import Place, WorkerProcess
@@ -78,3 +79,13 @@ def start_worker(tmp_path: Path) -> Iterator[StartWorker]:
 def ledger(tmp_path: Path) -> Callable[[], list[LedgerLine]]:
     """What the handlers wrote."""
     return lambda: read_ledger(tmp_path / "ledger")
+
+
+@pytest.fixture
+def link() -> Iterator[NetworkLink]:
+    """A link between the host and a network namespace of its own, to be cut and mended."""
+    if not NetworkLink.can_be_made():
+        pytest.skip("a network namespace needs root and iproute2")
+    link = NetworkLink()
+    yield link
+    link.close()

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -166,15 +165,6 @@ def test_a_refusal_is_exit_code_3_at_once_with_the_remedy(task_queue, tmp_path) 
     assert "refuses this user, password" in run.err
     assert "hush" not in run.err
     assert len(unconfirmed(tmp_path)) == 3
-
-
-@pytest.fixture
-def link() -> Iterator[NetworkLink]:
-    if not NetworkLink.can_be_made():
-        pytest.skip("a network namespace needs root and iproute2")
-    link = NetworkLink()
-    yield link
-    link.close()
 
 
 @pytest.mark.slow

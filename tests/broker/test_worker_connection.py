@@ -1,6 +1,5 @@
 """What a worker does when its broker, its connection, its queue or its password goes away, and comes back."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -174,15 +173,6 @@ def test_a_task_longer_than_the_brokers_consumer_timeout_is_still_run_once_by_on
     assert worker.metric("tasks_acks_lost_total") == 1
     assert any("timed out" in str(record.get("message")) for record in worker.log)
     queue.wait_for_counts(0, 0)
-
-
-@pytest.fixture
-def link() -> Iterator[NetworkLink]:
-    if not NetworkLink.can_be_made():
-        pytest.skip("a network namespace needs root and iproute2")
-    link = NetworkLink()
-    yield link
-    link.close()
 
 
 @pytest.mark.slow
