@@ -5,9 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from rabbitmq_server import RabbitMQServer
 from rabbitmq_versions import NotInstallable, ensure
 from workqueue_broker.address import BrokerAddress
+
+# Properties are about values: how long an example took on a busy machine fails no test.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 TESTS = Path(__file__).parent
 MARKED_FOLDERS = ("broker", "cluster")
