@@ -5,6 +5,7 @@ else the broker's default is assumed.
 """
 
 import base64
+import http.client
 import json
 import urllib.request
 from collections.abc import Mapping
@@ -51,6 +52,12 @@ def read(address: BrokerAddress, queue: str) -> float | None:
     request.add_header("Authorization", "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode())
     try:
         with urllib.request.urlopen(request, timeout=REQUEST_TIMEOUT_SECONDS) as answer:  # noqa: S310
-            return of_queue(json.load(answer))
-    except (OSError, ValueError):
+            queue = json.load(answer)
+    except (
+        OSError,
+        ValueError,
+        RecursionError,
+        http.client.HTTPException,
+    ):  # whatever listens there may answer anything
         return None
+    return of_queue(queue) if isinstance(queue, Mapping) else None
