@@ -26,7 +26,7 @@ class Tls:
 def check(tls: Tls, names: Mapping[str, str]) -> None:
     """Raise InvalidAddress for a text that is no usable PEM; `names` says what a person calls each of the keys."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if tls.ca:
+    if tls.ca is not None:
         with _usable(names["ca.crt"], "certificates"):
             context.load_verify_locations(cadata=_ascii(tls.ca))
     with _usable(f"{names['tls.crt']}, {names['tls.key']}", "a certificate and its own key, unencrypted"):

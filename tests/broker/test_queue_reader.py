@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from fakes import FakeQueueReader
@@ -51,6 +52,44 @@ async def test_a_missing_queue_spoils_no_other_reading(reader: QueueReader) -> N
     assert [type(answer) for answer in answers] == [QueueReading, QueueMissing, QueueReading]
 
 
+async def test_a_queue_that_the_user_may_not_use_spoils_no_other_reading(
+    rabbitmq: RabbitMQServer, broker: BrokerAddress
+) -> None:
+    """Not in its own round and not in a later one: its refusal closes a channel, and the connection stays."""
+    user, vhost = f"one-queue-of-{broker.virtual_host}", broker.virtual_host
+    rabbitmq.management("PUT", f"/api/users/{user}", {"password": "secret", "tags": ""})
+    rabbitmq.management(
+        "PUT", f"/api/permissions/{vhost}/{user}", {"configure": "^[ac]$", "write": "^[ac]$", "read": "^[ac]$"}
+    )
+    reader = AmqpQueueReader(replace(broker, username=user, password="secret"), "test")
+    for _ in range(3):
+        answers = await reader.read([queue("a"), queue("b"), queue("c")])
+        assert [type(answer) for answer in answers] == [QueueReading, AccessRefused, QueueReading]
+        assert "'b'" in str(answers[1])
+    assert connections(rabbitmq, vhost) == 1
+    await reader.close()
+
+
+async def test_a_queue_that_is_exclusive_to_another_connection_spoils_no_other_reading(
+    rabbitmq: RabbitMQServer, broker: BrokerAddress
+) -> None:
+    other = connect(broker, ConnectionSettings("test"))
+    other.channel().queue_declare("b", exclusive=True)
+    reader = AmqpQueueReader(broker, "test")
+    for _ in range(3):
+        answers = await reader.read([queue("a"), queue("b"), queue("c")])
+        assert [type(answer) for answer in answers] == [QueueReading, QueueMismatch, QueueReading]
+        assert "exclusive" in str(answers[1])
+    assert connections(rabbitmq, broker.virtual_host) == 2
+    await reader.close()
+    other.close()
+
+
+def connections(rabbitmq: RabbitMQServer, vhost: str) -> int:
+    lines = rabbitmq.ctl("list_connections", "vhost", "name", "--silent").splitlines()
+    return len([line for line in lines if line.startswith(vhost)])
+
+
 async def test_the_counts_are_live(broker: BrokerAddress) -> None:
     """Right after the confirm, not a statistics interval later."""
     reader = AmqpQueueReader(broker, "test")
@@ -70,9 +109,7 @@ async def test_a_thousand_readings_with_half_of_the_queues_missing_keep_one_conn
     for _ in range(20):
         answers = await reader.read(queues)
         assert sum(isinstance(answer, QueueMissing) for answer in answers) == 25
-    vhost = broker.virtual_host
-    connections = rabbitmq.ctl("list_connections", "vhost", "name", "--silent").splitlines()
-    assert len([line for line in connections if line.startswith(vhost)]) == 1
+    assert connections(rabbitmq, broker.virtual_host) == 1
     await reader.close()
 
 

@@ -27,6 +27,9 @@ T = TypeVar("T")
 NAME = Key("team", "jobs")
 DEPLOYMENT = Key("team", "jobs-worker")
 SECRET = Key("team", "rabbitmq")
+NEIGHBOUR = Key("team", "neighbour")
+NEIGHBOURS_DEPLOYMENT = Key("team", "neighbour-worker")
+NEIGHBOURS_SECRET = Key("team", "rabbitmq-of-the-neighbour")
 
 
 @dataclass
@@ -40,16 +43,34 @@ class Operating:
     def add(self, secret: dict[str, str], replicas: int = 0, **spec: Any) -> None:
         self.cluster.secrets[SECRET] = secret
         self.store.see_target(self.cluster.add_deployment(DEPLOYMENT, replicas))
+        self._see(NAME, SECRET, DEPLOYMENT, spec)
+
+    def change_secret(self, secret: dict[str, str]) -> None:
+        """The WorkQueue names another Secret, as after an edit."""
+        other = Key("team", f"rabbitmq-{len(self.cluster.secrets)}")
+        self.cluster.secrets[other] = secret
+        self._see(NAME, other, DEPLOYMENT, {})
+
+    def add_neighbour(self, secret: dict[str, str]) -> None:
+        """A second WorkQueue on a Secret of its own: `neighbour`, which has no workers yet. Only let it grow."""
+        self.cluster.secrets[NEIGHBOURS_SECRET] = secret
+        self.store.see_target(self.cluster.add_deployment(NEIGHBOURS_DEPLOYMENT, 0))
+        self._see(NEIGHBOUR, NEIGHBOURS_SECRET, NEIGHBOURS_DEPLOYMENT, {})
+
+    def _see(self, key: Key, secret: Key, deployment: Key, spec: dict[str, Any]) -> None:
+        known = self.cluster.workqueues.get(key)
+        generation = known["metadata"]["generation"] + 1 if known else 1
         body = {
-            "metadata": {"namespace": "team", "name": "jobs", "uid": "1", "generation": 1},
+            "metadata": {"namespace": "team", "name": key.name, "uid": key.name, "generation": generation},
             "spec": {
-                "broker": {"secretName": SECRET.name},
-                "scaleTargetRef": {"name": DEPLOYMENT.name},
+                "broker": {"secretName": secret.name},
+                "scaleTargetRef": {"name": deployment.name},
                 "scaling": {"scaleDown": {"stabilizationWindowSeconds": 0}},
                 **spec,
             },
+            "status": known.get("status", {}) if known else {},
         }
-        self.cluster.workqueues[NAME] = body
+        self.cluster.workqueues[key] = body
         self.store.see_workqueue(body)
 
     @property
@@ -57,14 +78,25 @@ class Operating:
         return self.cluster.targets[DEPLOYMENT].replicas
 
     @property
+    def neighbours_replicas(self) -> int:
+        return self.cluster.targets[NEIGHBOURS_DEPLOYMENT].replicas
+
+    @property
     def status(self) -> dict[str, Any]:
-        return dict(self.cluster.workqueues[NAME].get("status", {}))
+        return self.status_of(NAME.name)
 
-    def condition(self, name: str) -> dict[str, Any]:
-        return next((one for one in self.status.get("conditions", []) if one["type"] == name), {})
+    def status_of(self, workqueue: str) -> dict[str, Any]:
+        return dict(self.cluster.workqueues[Key("team", workqueue)].get("status", {}))
 
-    def observed(self) -> bool:
-        return self.condition("QueueObserved").get("status") == "True"
+    def condition(self, name: str, workqueue: str = NAME.name) -> dict[str, Any]:
+        return next((one for one in self.status_of(workqueue).get("conditions", []) if one["type"] == name), {})
+
+    def observed(self, workqueue: str = NAME.name) -> bool:
+        return self.condition("QueueObserved", workqueue).get("status") == "True"
+
+    def decision(self) -> str:
+        """The last decision's message."""
+        return str(self.status.get("lastDecision", {}).get("message", ""))
 
     def unknown_because(self) -> str | None:
         """The reason of QueueObserved=False."""
