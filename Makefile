@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Versions that the broker tests run against.
-RABBITMQ ?= 3.10
+# Versions that the broker tests run against, side by side.
+RABBITMQ ?= 3.10 4.0
 WITH_CLUSTER := $(BIN)/python dev/with_cluster.py --
 PYTEST := $(BIN)/python -m pytest
 
@@ -17,10 +17,12 @@ demo: setup ## Run the main job: install everything, send 60 tasks, watch the wo
 	@$(WITH_CLUSTER) $(BIN)/python dev/demo.py
 
 .PHONY: clean-demo
-clean-demo: setup ## Remove what the demo made, and only that
-	@$(WITH_CLUSTER) $(BIN)/python dev/demo.py --clean
+clean-demo: ## Remove what the demo made, and only that; makes nothing first
+	@$(PYTHON) dev/with_cluster.py --existing -- $(PYTHON) dev/clean_demo.py
 
 .PHONY: test
+# All of it, or it says what is missing: nothing is skipped.
+test: export CI ?= 1
 test: setup test-unit test-broker test-cluster ## Run all tests: unit, real broker, real cluster
 
 .PHONY: test-unit
@@ -28,8 +30,8 @@ test-unit: setup ## Run the tests that need nothing but Python, in seconds
 	@$(PYTEST) -q tests/unit tests/architecture
 
 .PHONY: test-broker
-test-broker: setup ## Run the tests against a real RabbitMQ, which they install and start; RABBITMQ=3.10,4.0 for both
-	@$(PYTEST) -q tests/broker --rabbitmq $(RABBITMQ)
+test-broker: setup ## Run the tests against two real RabbitMQs, which they install and start; RABBITMQ=4.0 for one
+	@$(BIN)/python dev/broker_tests.py $(RABBITMQ)
 
 .PHONY: test-cluster
 test-cluster: setup ## Run the tests against a real Kubernetes, and those of the charts
@@ -45,12 +47,9 @@ check: setup ## Lint, types and import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo --no-cache
 
-# Rebuilt when the lock or the project's metadata change; quiet when it is already there.
+# Made anew when the lock or the project's metadata change; quiet when it is already there.
 $(VENV)/.installed: requirements.lock pyproject.toml
-	@echo "Installing the Python environment into $(VENV) (half a minute the first time) …"
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PYTHON) dev/environment.py $(VENV)
 	@touch $@
 
 .PHONY: setup

@@ -1,7 +1,8 @@
-"""`python3 dev/images.py [operator worker producer rabbitmq]`: images for the cluster that KUBE_CONTEXT names.
+"""`python3 dev/images.py [operator worker producer rabbitmq 01-own-handler]`: images for the cluster of KUBE_CONTEXT.
 
 Prints JSON: for each name its repository and tag. A tag is a hash of what the image is built from, so what is already
-there is neither built nor loaded again. Without KUBE_CONTEXT they go to the local cluster of dev/cluster.
+there is neither built nor loaded again. Without KUBE_CONTEXT they go to the local cluster of dev/cluster. Every folder
+of examples/ with a Dockerfile is an image too, FROM the worker's, as an application team builds its own.
 """
 
 import argparse
@@ -19,31 +20,50 @@ LOCAL_CLUSTER = [sys.executable, str(CHECKOUT / "dev" / "cluster")]
 LOCAL_CONTEXT = "workqueue-local"
 LOCAL_REPOSITORY = "localhost/workqueue"
 PARTS = ("operator", "worker", "producer")
+EXAMPLES = tuple(sorted(path.parent.name for path in CHECKOUT.glob("examples/*/Dockerfile")))
 SHARED_SOURCES = ("pyproject.toml", "requirements.lock", "README.md", ".dockerignore", "broker")
 OFFICIAL_RABBITMQ = "docker.io/library/rabbitmq:4-management"
 
 
+class NoDelivery(Exception):
+    """An image cannot get to the cluster's nodes; the message says what to set."""
+
+
 def main() -> int:
+    known = (*PARTS, "rabbitmq", *EXAMPLES)
     parser = argparse.ArgumentParser(prog="python3 dev/images.py", description=__doc__)
-    parser.add_argument("name", nargs="*", default=[*PARTS, "rabbitmq"], metavar="NAME")
+    parser.add_argument("name", nargs="*", default=known, metavar="NAME")
     names = parser.parse_args().name
-    if unknown := set(names) - {*PARTS, "rabbitmq"}:
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)} and rabbitmq")
+    if unknown := set(names) - set(known):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     context = os.environ.get("KUBE_CONTEXT") or LOCAL_CONTEXT
     try:
         made = local_images(names) if context == LOCAL_CONTEXT else docker_images(names, context)
+    except NoDelivery as problem:
+        sys.exit(f"Error: {problem}")
     except subprocess.CalledProcessError as error:
         return int(error.returncode)  # the program that failed has told why
-    print(json.dumps({name: dict(zip(("repository", "tag"), made[name].rsplit(":", 1), strict=True)) for name in made}))
+    asked = {name: image.rsplit(":", 1) for name, image in made.items() if name in names}
+    print(json.dumps({name: {"repository": repository, "tag": tag} for name, (repository, tag) in asked.items()}))
     return 0
 
 
+def parts_of(names: Sequence[str]) -> list[str]:
+    """The parts to build: also the worker, when an example is built on it."""
+    on_worker = any(name in EXAMPLES for name in names)
+    return [part for part in PARTS if part in names or (part == "worker" and on_worker)]
+
+
 def local_images(names: Sequence[str]) -> dict[str, str]:
-    parts = [name for name in names if name in PARTS]
+    parts = parts_of(names)
     base = run([*LOCAL_CLUSTER, "base", "python"]) if parts else ""
     made = {name: f"{LOCAL_REPOSITORY}/{name}:{sources_hash(name, base)}" for name in parts}
     if made:
         run([*LOCAL_CLUSTER, "build", *(f"{name}/Dockerfile={image}" for name, image in made.items())])
+    for name in (name for name in names if name in EXAMPLES):
+        made[name] = f"{LOCAL_REPOSITORY}/{name}:{example_hash(name, made['worker'])}"
+        from_worker = ["--context", f"examples/{name}", "--build-arg", f"WORKER_IMAGE={made['worker']}"]
+        run([*LOCAL_CLUSTER, "build", *from_worker, f"examples/{name}/Dockerfile={made[name]}"])
     if "rabbitmq" in names:
         series = os.environ.get("RABBITMQ_SERIES", "4")
         made["rabbitmq"] = run([*LOCAL_CLUSTER, "base", f"rabbitmq-{series}"]).strip()
@@ -52,23 +72,32 @@ def local_images(names: Sequence[str]) -> dict[str, str]:
 
 
 def docker_images(names: Sequence[str], context: str) -> dict[str, str]:
+    registry = os.environ.get("REGISTRY", "")
+    deliver = delivery(context, registry)
     if shutil.which("docker") is None:
-        sys.exit("Error: building images for this cluster needs docker on the PATH")
-    deliver = delivery(context)
-    repository = os.environ.get("REGISTRY") or LOCAL_REPOSITORY
-    made = {name: f"{repository}/{name}:{sources_hash(name)}" for name in names if name in PARTS}
+        raise NoDelivery("building images for this cluster needs docker on the PATH")
+    repository = registry or LOCAL_REPOSITORY
+    made = {name: f"{repository}/{name}:{sources_hash(name)}" for name in parts_of(names)}
     for name, image in made.items():
-        if not succeeds(["docker", "image", "inspect", image]):
-            run(["docker", "build", "--file", f"{name}/Dockerfile", "--tag", image, "."])
-        run([*deliver, image])
+        docker_image(image, deliver, "--file", f"{name}/Dockerfile", ".")
+    for name in (name for name in names if name in EXAMPLES):
+        made[name] = f"{repository}/{name}:{example_hash(name, made['worker'])}"
+        docker_image(made[name], deliver, "--build-arg", f"WORKER_IMAGE={made['worker']}", f"examples/{name}")
     if "rabbitmq" in names:
         made["rabbitmq"] = OFFICIAL_RABBITMQ  # the cluster pulls it itself
     return made
 
 
-def delivery(context: str) -> list[str]:
-    """The command that brings an image from docker to the cluster's nodes."""
-    if os.environ.get("REGISTRY"):
+def docker_image(image: str, deliver: Sequence[str], *options: str) -> None:
+    """Built if it is missing, and brought to the nodes."""
+    if not succeeds(["docker", "image", "inspect", image]):
+        run(["docker", "build", "--tag", image, *options])
+    run([*deliver, image])
+
+
+def delivery(context: str, registry: str) -> list[str]:
+    """The command that brings an image from docker to the cluster's nodes; `registry`: empty when there is none."""
+    if registry:
         return ["docker", "push"]
     if context.startswith("kind-"):
         return ["kind", "load", "docker-image", "--name", context.removeprefix("kind-")]
@@ -76,20 +105,29 @@ def delivery(context: str) -> list[str]:
         return ["k3d", "image", "import", "--cluster", context.removeprefix("k3d-")]
     if context == "minikube":
         return ["minikube", "image", "load"]
-    sys.exit(f"Error: the nodes of {context} cannot see this machine's images: set REGISTRY to one that both reach")
+    raise NoDelivery(f"the nodes of {context} cannot see this machine's images: set REGISTRY to one that both reach")
 
 
 def sources_hash(part: str, base: str = "") -> str:
     """`base`: what stands in for the base image that the Dockerfile names."""
+    return files_hash(base, (*SHARED_SOURCES, part))
+
+
+def example_hash(example: str, worker_image: str) -> str:
+    """`worker_image`: what it is built on, whose own name is a hash."""
+    return files_hash(worker_image, (f"examples/{example}",))
+
+
+def files_hash(base: str, sources: Sequence[str]) -> str:
     digest = hashlib.sha256(base.encode())
-    for path in source_files(part):
+    for path in source_files(sources):
         digest.update(f"{path.relative_to(CHECKOUT)}\0{path.stat().st_mode & 0o111}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:12]
 
 
-def source_files(part: str) -> Iterator[Path]:
-    for source in (*SHARED_SOURCES, part):
+def source_files(sources: Sequence[str]) -> Iterator[Path]:
+    for source in sources:
         path = CHECKOUT / source
         files = [path] if path.is_file() else sorted(path.rglob("*"))
         yield from (file for file in files if file.is_file() and "__pycache__" not in file.parts)

@@ -16,8 +16,11 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+CHECKOUT = Path(__file__).resolve().parents[1]
 #: Pod security that our own objects must satisfy.
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+#: The label of what the demo or the tests made and may remove again.
+MADE_BY = "workqueue.dev/made-by"
 
 
 class CommandFailed(Exception):
@@ -37,6 +40,43 @@ class Kube:
     def helm(self, *arguments: str) -> str:
         """Run helm; answers its standard output."""
         return _run(["helm", "--kube-context", self.context, *arguments], None)
+
+    def install(self, release: str, chart: str, namespace: str, *settings: str) -> None:
+        """helm upgrade --install of a chart of this checkout, also after one that was interrupted in the middle.
+
+        helm refuses a release that is pending for ever then; ours hold nothing that is worth a repair.
+        """
+        pending = self.helm("list", "-n", namespace, "--pending", "--short").split()
+        if release in pending:
+            sys.stderr.write(f"Removing the release {release}, whose installation was interrupted …\n")
+            self.helm("uninstall", release, "-n", namespace, "--wait", "--timeout", "120s")
+        self.helm("upgrade", "--install", release, str(CHECKOUT / "charts" / chart), "-n", namespace, *settings)
+
+    def make_namespace(self, name: str, made_by: str) -> None:
+        """Make it, or take one that the same maker left; raises CommandFailed when it is somebody else's."""
+        label = {MADE_BY: made_by}
+        if self.exists("namespace", name):
+            if self.maker(name) != made_by:
+                raise CommandFailed(
+                    f"namespace {name} was not made by the {made_by}: remove it, or use another cluster"
+                )
+            if self.get("namespace", name)["status"]["phase"] == "Terminating":
+                self.kubectl("wait", "--for=delete", f"namespace/{name}", "--timeout=180s")
+        metadata = {"name": name, "labels": {**label, **RESTRICTED}}
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+
+    def maker(self, namespace: str) -> str:
+        """Who made a namespace, by our label; empty: not we."""
+        return str(self.get("namespace", namespace)["metadata"].get("labels", {}).get(MADE_BY, ""))
+
+    def remove_namespace(self, name: str, made_by: str) -> bool:
+        """Whether it was there; raises CommandFailed when it is somebody else's."""
+        if not self.exists("namespace", name):
+            return False
+        if self.maker(name) != made_by:
+            raise CommandFailed(f"namespace {name} was not made by the {made_by}; it is left alone")
+        self.kubectl("delete", "namespace", name, "--wait", "--timeout=180s")
+        return True
 
     def apply(self, *objects: Mapping[str, Any]) -> None:
         """Create or change objects."""
@@ -82,10 +122,15 @@ class Proxy:
         except (urllib.error.URLError, TimeoutError, ConnectionError, HTTPException):
             return None
 
-    def items(self, path: str) -> list[dict[str, Any]]:
-        """The items of a list."""
+    def data(self, path: str) -> dict[str, Any] | None:
+        """An object; None when it could not be read, which says nothing about whether it is there."""
         text = self.text(path)
-        return json.loads(text)["items"] if text else []
+        return None if text is None else dict(json.loads(text))
+
+    def items(self, path: str) -> list[dict[str, Any]] | None:
+        """The items of a list; None when it could not be read, which is not the same as none."""
+        data = self.data(path)
+        return None if data is None else list(data["items"])
 
     def metrics(self, namespace: str, pod: str, port: int) -> dict[str, float] | None:
         """The samples of a pod's metrics page, by name and labels as they stand there."""

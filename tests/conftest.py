@@ -1,13 +1,14 @@
 """Fixtures with a real broker, and the markers: a test's folder says what it needs, nobody writes it by hand."""
 
-import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from network_link import NetworkLink
 from rabbitmq_server import RabbitMQServer
-from rabbitmq_versions import NotInstallable, ensure
+from rabbitmq_versions import NotInstallable, ensure, not_installable
 from workqueue_broker.address import BrokerAddress
 
 # Properties are about values: how long an example took on a busy machine fails no test.
@@ -42,12 +43,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Install what is missing before the first test, as no test's timeout covers that."""
     if session.config.option.collectonly:
         return
-    if any("rabbitmq_version" in getattr(item, "fixturenames", ()) for item in session.items):
-        for version in _versions(session.config):
-            try:
-                ensure(version)
-            except NotInstallable:
-                return  # each test says it by itself, as a skip or a failure
+    used = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    # What cannot be had, each test says by itself, as a skip or a failure.
+    with suppress(NotInstallable):
+        for version in _versions(session.config) if "rabbitmq_version" in used else ():
+            ensure(version)
+        if "link" in used:
+            NetworkLink.install()
 
 
 @pytest.fixture(scope="session")
@@ -56,9 +58,22 @@ def rabbitmq(rabbitmq_version: str, tmp_path_factory: pytest.TempPathFactory) ->
     yield from _running(tmp_path_factory.mktemp("rabbitmq"), rabbitmq_version)
 
 
+@pytest.fixture(scope="session")
+def _stoppable_rabbitmq(rabbitmq_version: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQServer]:
+    """One for all tests that stop a broker, as a start costs seconds."""
+    yield from _running(tmp_path_factory.mktemp("stoppable"), rabbitmq_version)
+
+
 @pytest.fixture
-def own_rabbitmq(rabbitmq_version: str, tmp_path: Path) -> Iterator[RabbitMQServer]:
-    """A broker for this test alone, to be stopped, killed and alarmed."""
+def own_rabbitmq(_stoppable_rabbitmq: RabbitMQServer) -> RabbitMQServer:
+    """A broker for this test alone, to be stopped, killed and alarmed; its default virtual host is empty."""
+    _stoppable_rabbitmq.renew()
+    return _stoppable_rabbitmq
+
+
+@pytest.fixture
+def fresh_rabbitmq(rabbitmq_version: str, tmp_path: Path) -> Iterator[RabbitMQServer]:
+    """A broker whose settings the test may change."""
     yield from _running(tmp_path / "rabbitmq", rabbitmq_version)
 
 
@@ -72,9 +87,7 @@ def _running(directory: Path, version: str) -> Iterator[RabbitMQServer]:
     try:
         server = RabbitMQServer(directory, version)
     except NotInstallable as problem:
-        if os.environ.get("CI"):
-            pytest.fail(str(problem))
-        pytest.skip(str(problem))
+        not_installable(problem)
     try:
         yield server.start()
     finally:

@@ -8,9 +8,8 @@ import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from base_images import DEBIAN_IMAGES, ensure_debian_image, ensure_pause_image
 from console import ClusterError, say, step
@@ -65,10 +64,12 @@ def base(here: Places, names: list[str]) -> None:
         print(ensure_debian_image(here, DEBIAN_IMAGES[name]))
 
 
-def build_and_load(here: Places, dockerfiles: Mapping[str, Path]) -> None:
-    missing = {reference: path for reference, path in dockerfiles.items() if reference not in images(here)}
-    for reference, path in missing.items():
-        build(here, path, reference)
+def build_and_load(here: Places, chosen: argparse.Namespace) -> None:
+    pairs = [pair.partition("=") for pair in chosen.pair]
+    there = images(here)
+    missing = {reference: CHECKOUT / dockerfile for dockerfile, _, reference in pairs if reference not in there}
+    for reference, dockerfile in missing.items():
+        build(here, dockerfile, reference, CHECKOUT / chosen.context, chosen.build_arg)
     load(here, list(missing))
 
 
@@ -101,6 +102,8 @@ def arguments() -> argparse.Namespace:
     bases.add_argument("name", nargs="+", choices=sorted(DEBIAN_IMAGES))
     building = commands.add_parser("build", help="build Dockerfiles if needed and load the images into the cluster")
     building.add_argument("pair", nargs="+", metavar="DOCKERFILE=IMAGE")
+    building.add_argument("--context", default=".", help="the folder that the Dockerfiles copy from; default: all")
+    building.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE")
     loading = commands.add_parser("load", help="load images from buildah's store into the cluster")
     loading.add_argument("reference", nargs="+")
     return parser.parse_args()
@@ -134,8 +137,7 @@ def perform(here: Places, chosen: argparse.Namespace) -> None:
         case "base":
             base(here, chosen.name)
         case "build":
-            pairs = [pair.partition("=") for pair in chosen.pair]
-            build_and_load(here, {reference: CHECKOUT / dockerfile for dockerfile, _, reference in pairs})
+            build_and_load(here, chosen)
         case "load":
             load(here, chosen.reference)
 

@@ -6,19 +6,23 @@ image. Dockerfiles stay as they are for docker.
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from base_images import PYTHON, buildah, ensure_debian_image, exists
 from console import step
-from places import CHECKOUT, Places
+from places import Places
 from programs import run, run_long, succeeds
 
 KEPT = 3  # builds of each part, with their layers
 LENT = (Path("/etc/ssl/certs"), Path("/etc/pip.conf"))
 
 
-def build(places: Places, dockerfile: Path, reference: str) -> None:
-    """Build what is not there yet; the reference is a content hash, so a known one is up to date."""
+def build(places: Places, dockerfile: Path, reference: str, context: Path, arguments: Sequence[str]) -> None:
+    """Build what is not there yet; the reference is a content hash, so a known one is up to date.
+
+    `arguments`: NAME=VALUE each, beside the base image.
+    """
     if exists(places, reference):
         return
     base = ensure_debian_image(places, PYTHON)
@@ -26,14 +30,15 @@ def build(places: Places, dockerfile: Path, reference: str) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_bytes(b"")
     with step(f"Building {reference}") as progress:
-        command = build_command(places, dockerfile, reference, base)
-        run_long(command, log=log, progress=progress, cwd=CHECKOUT, detail=lambda: last_instruction(log))
+        command = build_command(places, dockerfile, reference, (f"BASE_IMAGE={base}", *arguments))
+        run_long(command, log=log, progress=progress, cwd=context, detail=lambda: last_instruction(log))
     remove_old_builds(places)
 
 
-def build_command(places: Places, dockerfile: Path, reference: str, base: str) -> list[str | Path]:
+def build_command(places: Places, dockerfile: Path, reference: str, arguments: Sequence[str]) -> list[str | Path]:
     lent = [f"--volume={path}:{path}:ro" for path in LENT if path.exists()]
-    options = ["--isolation=chroot", "--layers", "--pull-never", f"--build-arg=BASE_IMAGE={base}", *lent]
+    given = [f"--build-arg={argument}" for argument in arguments]
+    options = ["--isolation=chroot", "--layers", "--pull-never", *given, *lent]
     return buildah(places, "build", *options, "--file", dockerfile, "--tag", reference, ".")
 
 

@@ -6,18 +6,20 @@ home, our interfaces. `down` and every fresh `up` call it.
 
 import shutil
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 
 from image_store import close_store
 from network import remove_network
 from places import Places
 from pods import end_pods
-from processes import end, saved
+from processes import Started, boot_id, end, saved
 from programs import run, succeeds
 
 
 def remove_leftovers(places: Places) -> None:
     running = {process.name: process for process in saved(places)}
+    rules_are_ours = started_since_boot("kube-proxy", running.values(), boot_id())
     containerd = running.pop("containerd", None)
     for process in running.values():
         end(process)  # by force: nothing that they hold is used again
@@ -26,10 +28,15 @@ def remove_leftovers(places: Places) -> None:
         close_store(places)
         end(containerd, signal.SIGTERM)
     unmount_below(places.home)
-    remove_network()
+    remove_network(with_rules=rules_are_ours)
     for folder in places.home.glob("start-*"):
         shutil.rmtree(folder)
     places.current.unlink(missing_ok=True)
+
+
+def started_since_boot(name: str, saved_processes: Iterable[Started], boot: str) -> bool:
+    """Whether what such a program made in the kernel is ours: we started it, and the kernel is still the same."""
+    return any(process.name == name and process.boot == boot for process in saved_processes)
 
 
 def unmount_below(folder: Path) -> None:

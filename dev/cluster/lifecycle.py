@@ -22,7 +22,7 @@ from image_loading import load
 from image_store import answers as containerd_answers
 from image_store import open_store
 from leftovers import remove_leftovers
-from network import API_URL, create_bridge, write_pod_network
+from network import API_URL, create_bridge, rule_families, write_pod_network
 from node_program import bin_folder
 from places import NAME, Places
 from processes import Started, check_alive, saved, start
@@ -60,6 +60,8 @@ def is_up(places: Places) -> bool:
 def start_cluster(places: Places, programs: Path, progress: Step) -> None:
     progress.tell("clearing what is left of an earlier one")
     remove_leftovers(places)
+    if rule_families():
+        raise ClusterError("another kube-proxy has its rules on this machine: set KUBE_CONTEXT to the cluster it is of")
     folder = places.home / f"start-{int(time.time())}"
     folder.mkdir(parents=True)
     places.current.symlink_to(folder.name)

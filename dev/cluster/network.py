@@ -1,6 +1,7 @@
 """The addresses of the cluster, and the node's own bridge.
 
-Rule: all names of interfaces and networks are ours alone, so that removing them can hit nobody else's.
+Rule: all names of interfaces and networks are ours alone, so that removing them can hit nobody else's. The one name
+that is not ours to choose is that of kube-proxy's tables: they are ours only when we started a kube-proxy since boot.
 """
 
 import json
@@ -14,6 +15,7 @@ NODE_IP = "10.245.0.1"
 SERVICE_RANGE = "10.96.0.0/16"
 KUBERNETES_SERVICE_IP = "10.96.0.1"
 POD_RANGE = "10.244.0.0/22"
+RULES = "kube-proxy"
 CLUSTER_DOMAIN = "cluster.local"
 API_PORT = 16443
 API_URL = f"https://{NODE_IP}:{API_PORT}"
@@ -28,13 +30,17 @@ def create_bridge() -> None:
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1\n")
 
 
-def remove_network() -> None:
-    """Remove the bridge and kube-proxy's rules; pods' interfaces went with their namespaces."""
+def remove_network(*, with_rules: bool) -> None:
+    """Remove the bridge, and kube-proxy's rules if they are ours; pods' interfaces went with their namespaces."""
     if succeeds(["ip", "link", "show", BRIDGE]):
         run(["ip", "link", "delete", BRIDGE])
-    for family in ("ip", "ip6"):
-        if succeeds(["nft", "list", "table", family, "kube-proxy"]):
-            run(["nft", "delete", "table", family, "kube-proxy"])
+    for family in rule_families() if with_rules else ():
+        run(["nft", "delete", "table", family, RULES])
+
+
+def rule_families() -> list[str]:
+    """The address families for which a kube-proxy has its rules on this machine."""
+    return [family for family in ("ip", "ip6") if succeeds(["nft", "list", "table", family, RULES])]
 
 
 def write_pod_network(folder: Path, addresses: Path) -> None:

@@ -1,6 +1,7 @@
 """`python3 dev/rabbitmq install NAMESPACE` and `… secret NAMESPACE FROM`: a RabbitMQ for tests and the demo.
 
-Uses kubectl from the PATH, on the context that KUBE_CONTEXT names. The password is made here and shown nowhere.
+Rule: only on the context that KUBE_CONTEXT names, never on kubectl's current one. The password is made here and shown
+nowhere.
 """
 
 import argparse
@@ -12,6 +13,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from clusters import LOCAL_CONTEXT, local_environment
+
 MANIFEST = Path(__file__).parent / "rabbitmq.yaml"
 DEFAULT_IMAGE = "docker.io/library/rabbitmq:4-management"
 USERNAME = "workqueue"
@@ -20,6 +24,12 @@ READY_SECONDS = 300
 
 def main() -> int:
     chosen = arguments()
+    context = os.environ.get("KUBE_CONTEXT")
+    if not context:
+        sys.stderr.write(f"Error: set KUBE_CONTEXT to the cluster's context; the local cluster's is {LOCAL_CONTEXT}\n")
+        return 2
+    if context == LOCAL_CONTEXT:
+        os.environ.update(local_environment())
     try:
         if chosen.command == "install":
             install(chosen.namespace, chosen.image)
@@ -82,8 +92,7 @@ def apply(namespace: str, document: str) -> None:
 
 
 def kubectl(*words: str, stdin: str | None = None) -> str:
-    context = os.environ.get("KUBE_CONTEXT")
-    command = ["kubectl", *(["--context", context] if context else []), *words]
+    command = ["kubectl", "--context", os.environ["KUBE_CONTEXT"], *words]
     return subprocess.run(command, input=stdin, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 

@@ -3,7 +3,7 @@
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from workqueue_broker.address import BrokerAddress
@@ -30,6 +30,7 @@ class Sending:
         total = self._source.total()
         self._progress = Progress(total, sys.stderr) if total != 1 else None
         self._confirmed = 0
+        self._first_publish: float | None = None
 
     def run(self, address: BrokerAddress) -> Summary:
         """Send until the source ends, the patience does, or a signal comes; raises InvalidAddress."""
@@ -46,6 +47,7 @@ class Sending:
             confirmed=self._confirmed,
             unconfirmed=unconfirmed,
             seconds=seconds,
+            first_publish=self._first_publish,
             error=failure.reason if failure else None,
             refused=isinstance(cause, BrokerError) and not isinstance(cause, BrokerUnavailable),
             signal=self._interruption.signal,
@@ -56,13 +58,20 @@ class Sending:
         options = self._options
         try:
             with Publisher(address, options.queue, options.publisher) as publisher:
-                publisher.publish_many(self._source, timeout=options.timeout, progress=self._on_progress)
+                publisher.publish_many(self._noted(), timeout=options.timeout, progress=self._on_progress)
         except NotConfirmed as failure:
             return failure
         finally:
             if self._progress is not None:
                 self._progress.end()
         return None
+
+    def _noted(self) -> Iterator[Task]:
+        """The source, with the time of its first task."""
+        for task in self._source:
+            if self._first_publish is None:
+                self._first_publish = time.time()
+            yield task
 
     def _on_progress(self, confirmed: int) -> bool:
         self._confirmed = confirmed

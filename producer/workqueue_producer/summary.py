@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 #: Exit codes; also in `new-task --help` and docs/producer.md.
@@ -20,6 +21,8 @@ class Summary:
     #: Tasks that are in the unconfirmed file now.
     unconfirmed: int
     seconds: float
+    #: When the first task was given to the publisher, in seconds since 1970; None: there was no task.
+    first_publish: float | None = None
     #: Why not all are confirmed.
     error: str | None = None
     #: The broker said no; trying again does not help.
@@ -37,7 +40,10 @@ class Summary:
         return NOT_CONFIRMED if self.error or self.unconfirmed else CONFIRMED
 
     def as_json(self) -> str:
-        values = asdict(self) | {
+        values = asdict(self)
+        first = values.pop("first_publish")
+        values |= {
+            "first_publish_time": None if first is None else _timestamp(first),
             "seconds": round(self.seconds, 3),
             "unconfirmed_file": str(self.unconfirmed_file) if self.unconfirmed_file else None,
             "exit_code": self.exit_code,
@@ -56,3 +62,8 @@ class Summary:
             f"send them with: new-task --queue {self.queue} --queue-type {self.queue_type} "
             f"--resend {self.unconfirmed_file}"
         )
+
+
+def _timestamp(seconds_since_1970: float) -> str:
+    """As in the operator's log: UTC, to the millisecond."""
+    return datetime.fromtimestamp(seconds_since_1970, UTC).isoformat(timespec="milliseconds")

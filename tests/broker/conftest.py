@@ -8,6 +8,7 @@ from typing import Protocol
 import pytest
 from network_link import NetworkLink
 from rabbitmq_server import RabbitMQServer
+from rabbitmq_versions import NotInstallable, not_installable
 from task_queue import LedgerLine, TaskQueue, read_ledger
 from worker_process import Place, WorkerProcess
 from workqueue_broker.declaration import QueueType
@@ -39,13 +40,13 @@ def quorum_queue(rabbitmq: RabbitMQServer) -> TaskQueue:
 @pytest.fixture
 def own_task_queue(own_rabbitmq: RabbitMQServer, queue_type: QueueType) -> TaskQueue:
     """On a broker that the test may stop."""
-    return TaskQueue(own_rabbitmq, "/", queue_type).declare()
+    return TaskQueue(own_rabbitmq, own_rabbitmq.default_vhost, queue_type).declare()
 
 
 @pytest.fixture
 def own_quorum_queue(own_rabbitmq: RabbitMQServer) -> TaskQueue:
     """The same, where the type makes no difference."""
-    return TaskQueue(own_rabbitmq, "/", QueueType.QUORUM).declare()
+    return TaskQueue(own_rabbitmq, own_rabbitmq.default_vhost, QueueType.QUORUM).declare()
 
 
 @pytest.fixture
@@ -84,8 +85,10 @@ def ledger(tmp_path: Path) -> Callable[[], list[LedgerLine]]:
 @pytest.fixture
 def link() -> Iterator[NetworkLink]:
     """A link between the host and a network namespace of its own, to be cut and mended."""
-    if not NetworkLink.can_be_made():
-        pytest.skip("a network namespace needs root and iproute2")
+    try:
+        NetworkLink.install()
+    except NotInstallable as problem:
+        not_installable(problem)
     link = NetworkLink()
     yield link
     link.close()

@@ -10,7 +10,7 @@ import termios
 from pathlib import Path
 
 import pytest
-from network_link import HERE, NetworkLink
+from network_link import NetworkLink
 from new_task import new_task, start_new_task
 from rabbitmq_server import RabbitMQServer
 from task_queue import TaskQueue
@@ -171,7 +171,7 @@ def test_a_refusal_is_exit_code_3_at_once_with_the_remedy(task_queue, tmp_path) 
 def test_a_partition_is_noticed_by_the_heartbeat_and_healed(
     link: NetworkLink, rabbitmq_version: str, tmp_path: Path
 ) -> None:
-    server = RabbitMQServer(tmp_path / "rabbitmq", rabbitmq_version, listen=HERE).start()
+    server = RabbitMQServer(tmp_path / "rabbitmq", rabbitmq_version, listen=link.here).start()
     try:
         queue = TaskQueue(server, "/", QueueType.QUORUM).declare()
         arguments = ("x", "--repeat", "300", "--rate", "50", "--timeout", "90")

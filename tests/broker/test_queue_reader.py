@@ -186,7 +186,12 @@ async def test_a_broker_that_hangs_is_unavailable_in_time(own_rabbitmq: RabbitMQ
             assert isinstance(answer, BrokerUnavailable)
     finally:
         own_rabbitmq.thaw()
-    await asyncio.to_thread(wait_until, lambda: own_rabbitmq.counts("/", "a") == (0, 0), 30, "the broker answers again")
+    await asyncio.to_thread(
+        wait_until,
+        lambda: own_rabbitmq.counts(own_rabbitmq.default_vhost, "a") == (0, 0),
+        30,
+        "the broker answers again",
+    )
     for _ in range(100):
         (answer,) = await reader.read([queue("a")])
         if isinstance(answer, QueueReading):

@@ -38,8 +38,8 @@ def test_data_survive_a_crash_and_a_restart_and_alarms_can_be_raised(own_rabbitm
     own_rabbitmq.kill()
     assert not own_rabbitmq.is_running
     own_rabbitmq.start()
-    wait_until(lambda: own_rabbitmq.counts("/", "q") == (1, 0), 30, "the message is there")
+    wait_until(lambda: own_rabbitmq.counts(own_rabbitmq.default_vhost, "q") == (1, 0), 30, "the message is there")
     own_rabbitmq.restart()
-    wait_until(lambda: own_rabbitmq.counts("/", "q") == (1, 0), 30, "the message is there")
+    wait_until(lambda: own_rabbitmq.counts(own_rabbitmq.default_vhost, "q") == (1, 0), 30, "the message is there")
     own_rabbitmq.set_memory_alarm(True)
     own_rabbitmq.set_memory_alarm(False)

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -116,9 +117,9 @@ def test_ctrl_c_on_a_worker_loses_no_task(task_queue, start_worker, send) -> Non
     hurried = start_worker(task_queue).ready()
     send(task_queue, "third" + 30 * ".")
     wait_until(lambda: received(hurried), 30, "the third task is received")
-    for _ in range(2):
-        hurried.process.send_signal(signal.SIGINT)
-        wait_until(lambda: hurried.get("/readyz")[0] == 503, 30, "the worker leaves")
+    hurried.process.send_signal(signal.SIGINT)
+    wait_until(lambda: hurried.get("/readyz")[0] == 503, 30, "the worker leaves")  # so it has heard the first
+    hurried.process.send_signal(signal.SIGINT)
     hurried.exit_code()
     assert done([hurried]) == 0
     task_queue.wait_for_counts(ready=1, unacknowledged=0)
@@ -174,19 +175,105 @@ def test_a_busy_worker_gets_no_task_that_an_idle_one_could_do(task_queue, start_
     assert other[:2] == ["light 2", "heavy 3...."]  # it does not wait for its turn, which a heavy one follows
 
 
-def test_more_workers_empty_a_queue_that_fills_up_sooner(task_queue, start_worker, send) -> None:
-    tasks = [f"task {number}." for number in range(12)]
-    alone = start_worker(task_queue).ready()
-    task_queue.send(*tasks)
-    wait_until(lambda: received(alone), 30, "the only worker is busy")
-    assert task_queue.counts()[1] == 1  # one task at a time, and eleven wait
-    helpers = [start_worker(task_queue).ready() for _ in range(2)]
-    wait_until(lambda: task_queue.counts()[1] == 3, 30, "three tasks at a time")
-    wait_until(lambda: done([alone, *helpers]) == 12, 60, "all are done")
-    shares = [received(worker) for worker in (alone, *helpers)]
-    assert sorted(task for share in shares for task in share) == sorted(tasks)
-    assert all(share for share in shares)
-    assert len(shares[0]) < 12
+def test_more_workers_empty_a_queue_that_fills_up_sooner(quorum_queue, start_worker) -> None:
+    """New tasks come twice as fast as one worker works; three are faster than that."""
+    alone = start_worker(quorum_queue).ready()
+    with Filling(quorum_queue, per_second=2.0) as filling:
+        wait_until(lambda: quorum_queue.counts()[0] >= 5, 60, "the queue fills up beside its only worker")
+        helpers = [start_worker(quorum_queue).ready() for _ in range(2)]
+        sent = filling.sent
+        wait_until(lambda: quorum_queue.counts()[0] == 0, 60, "the queue is empty while new tasks come")
+        assert filling.sent > sent
+    workers = [alone, *helpers]
+    wait_until(lambda: done(workers) == filling.sent, 60, "all are done")
+    shares = [received(worker) for worker in workers]
+    assert sorted(task for share in shares for task in share) == sorted(f"task {n}." for n in range(filling.sent))
+    assert all(shares)
+
+
+class Filling:
+    """Sends tasks of a second, steadily, until the block ends; `sent` counts up."""
+
+    def __init__(self, queue: TaskQueue, per_second: float) -> None:
+        self.sent = 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._fill, args=(queue, 1 / per_second), daemon=True)
+
+    def __enter__(self) -> "Filling":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _fill(self, queue: TaskQueue, pause: float) -> None:
+        while not self._ended.wait(pause):
+            queue.send(f"task {self.sent}.")
+            self.sent += 1
+
+
+def test_a_task_whose_ack_is_forgotten_stays_unacknowledged_until_its_client_exits(task_queue) -> None:
+    """No message times out: only the end of the client's connection gives its tasks to others."""
+    task_queue.send("forgotten")
+    with task_queue.channel() as channel:
+        wait_until(lambda: channel.basic_get(task_queue.name)[0], 30, "the task is taken")
+        assert task_queue.counts() == (0, 1)
+        with task_queue.channel() as other:
+            assert other.basic_get(task_queue.name) == (None, None, None)
+        assert task_queue.counts() == (0, 1)
+    task_queue.wait_for_counts(ready=1, unacknowledged=0)
+    with task_queue.channel() as channel:
+        method, _, body = channel.basic_get(task_queue.name)
+        assert (method.redelivered, body) == (True, b"forgotten")
+
+
+def test_without_acks_a_worker_that_dies_loses_its_tasks(task_queue) -> None:
+    """The contrast (no_ack): a task is gone as soon as it is sent to the worker, also those that it had not begun."""
+    task_queue.send("first", "second")
+    with task_queue.channel() as channel:
+        taken = channel.consume(task_queue.name, auto_ack=True)
+        assert next(taken)[2] == b"first"
+        task_queue.wait_for_counts(ready=0, unacknowledged=0)
+    assert task_queue.take_all() == []
+
+
+def test_without_a_prefetch_limit_dispatch_is_blind(task_queue) -> None:
+    """The contrast: every second message goes to each, whatever it has in hand; none waits for an idle worker."""
+    taken: dict[str, list[bytes]] = {"one": [], "two": []}
+    with task_queue.channel() as one, task_queue.channel() as two:
+        for name, channel in (("one", one), ("two", two)):
+            channel.basic_consume(task_queue.name, lambda *delivery, name=name: taken[name].append(delivery[3]))
+        task_queue.send(*(f"task {number}" for number in range(6)))
+        task_queue.wait_for_counts(ready=0, unacknowledged=6)  # neither has acked one
+        for channel in (one, two):
+            channel.connection.process_data_events(1.0)
+    assert sorted(len(share) for share in taken.values()) == [3, 3]
+    with task_queue.channel() as busy:
+        busy.basic_consume(task_queue.name, lambda *_: None)
+        task_queue.wait_for_counts(ready=0, unacknowledged=6)  # all of them, with nothing done
+
+
+def test_without_durability_a_restart_of_the_broker_loses_the_tasks(own_rabbitmq) -> None:
+    """The contrast: it takes both, a durable queue and a persistent message; each task here lacks one.
+
+    Classic queues, as a quorum queue is always durable and its messages always persistent.
+    """
+    forgotten = TaskQueue(own_rabbitmq, own_rabbitmq.default_vhost, QueueType.CLASSIC, "queue_not_durable")
+    emptied = TaskQueue(own_rabbitmq, own_rabbitmq.default_vhost, QueueType.CLASSIC, "message_transient")
+    with forgotten.channel() as channel:
+        channel.confirm_delivery()
+        for queue, durable, delivery_mode in ((forgotten, False, 2), (emptied, True, 1)):
+            channel.queue_declare(queue.name, durable=durable)
+            properties = pika.BasicProperties(delivery_mode=delivery_mode)
+            channel.basic_publish("", queue.name, b"lost", properties, mandatory=True)
+            assert queue.counts() == (1, 0)
+    own_rabbitmq.restart()
+    with emptied.channel() as channel:
+        channel.queue_declare(emptied.name, passive=True)
+        assert emptied.counts() == (0, 0)
+        with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="NOT_FOUND"):
+            channel.queue_declare(forgotten.name, passive=True)
 
 
 ARGUMENTS = {QueueType.CLASSIC: {}, QueueType.QUORUM: {"x-queue-type": "quorum"}}

@@ -4,7 +4,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from network_link import HERE, NetworkLink
+from network_link import NetworkLink
 from rabbitmq_server import RabbitMQServer
 from task_queue import TaskQueue
 from waiting import wait_until
@@ -41,7 +41,7 @@ def close_connections(server: RabbitMQServer, vhost: str) -> None:
 def test_a_broker_restart_in_the_middle_of_a_task_costs_an_ack_and_no_second_run(
     own_rabbitmq, start_worker, ledger, how: str, type_: QueueType
 ) -> None:
-    queue = TaskQueue(own_rabbitmq, "/", type_).declare()
+    queue = TaskQueue(own_rabbitmq, own_rabbitmq.default_vhost, type_).declare()
     worker = start_worker(queue, "until_released").ready()
     queue.send("a", "b")
     started(ledger)
@@ -161,10 +161,10 @@ def test_the_first_host_that_answers_is_taken(quorum_queue, start_worker) -> Non
 
 
 def test_a_task_longer_than_the_brokers_consumer_timeout_is_still_run_once_by_one_worker(
-    own_quorum_queue, start_worker, ledger
+    fresh_rabbitmq, start_worker, ledger
 ) -> None:
-    """The ack of the run is always lost; that of the copy which then comes is lost too when its own time is just over."""
-    queue = own_quorum_queue
+    """The ack of the run is always lost; that of the copy which then comes is lost too if its own time is just over."""
+    queue = TaskQueue(fresh_rabbitmq, "/", QueueType.QUORUM).declare()
     queue.server.evaluate("application:set_env(rabbit, consumer_timeout, 1500)")
     queue.server.evaluate("application:set_env(rabbit, channel_tick_interval, 500)")
     worker = start_worker(queue, "started_and_done").ready()
@@ -180,7 +180,7 @@ def test_a_task_longer_than_the_brokers_consumer_timeout_is_still_run_once_by_on
 def test_a_partition_is_noticed_by_the_heartbeat_and_healed_without_a_second_run(
     link: NetworkLink, rabbitmq_version: str, tmp_path: Path, start_worker, ledger
 ) -> None:
-    server = RabbitMQServer(tmp_path / "rabbitmq", rabbitmq_version, listen=HERE).start()
+    server = RabbitMQServer(tmp_path / "rabbitmq", rabbitmq_version, listen=link.here).start()
     try:
         queue = TaskQueue(server, "/", QueueType.QUORUM).declare()
         worker = start_worker(queue, "until_released", AMQP_URL=f"{queue.uri}?heartbeat=2", place=link.place).ready()

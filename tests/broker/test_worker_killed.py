@@ -33,7 +33,7 @@ def test_every_confirmed_task_is_finished_or_parked_though_workers_and_broker_ar
     print(f"seed {seed}")
     chance = random.Random(seed)
     body = bodies(chance)
-    queue = TaskQueue(own_rabbitmq, "/", type_).declare()
+    queue = TaskQueue(own_rabbitmq, own_rabbitmq.default_vhost, type_).declare()
     confirmed: dict[str, str] = {}
 
     def send(count: int) -> None:

@@ -35,10 +35,20 @@ def test_only_its_own_code_and_the_brokers_gets_in(part, steps):
 
 
 def test_packages_come_from_the_lock(part, steps):
-    (install,) = [step for step in steps if "uv pip install" in step]
-    assert "--constraint requirements.lock" in install
-    assert "--build-constraint requirements.lock" in install
-    assert install.endswith(f"'.[{part}]'")
+    packages, project = [step for step in steps if "uv pip install" in step]
+    assert "--constraint requirements.lock" in packages
+    assert "--build-constraint requirements.lock" in packages
+    assert packages.endswith(f"--requirement pyproject.toml --extra {part}")
+    assert "--no-deps" in project
+    assert "--build-constraint requirements.lock" in project
+    assert project.split(" && ")[0].endswith(" .")
+
+
+def test_a_change_of_code_installs_no_package_again(part, steps):
+    """What the packages' layer stands on changes only with the versions."""
+    packages = next(number for number, step in enumerate(steps) if "uv pip install" in step)
+    before = {word for step in steps[:packages] if step.startswith("COPY") for word in step.split()[1:-1]}
+    assert before == {"pyproject.toml", "requirements.lock"}
 
 
 def test_the_lock_pins_what_each_image_needs():

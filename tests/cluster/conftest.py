@@ -1,4 +1,7 @@
-"""Fixtures on a real cluster: our operator, a real RabbitMQ in a pod, and a fresh namespace for each test."""
+"""Fixtures on a real cluster: our operator, a real RabbitMQ in a pod, and an empty namespace for each test.
+
+The operator serves one namespace, and no other operator serves it: nobody else's WorkQueue on the cluster is touched.
+"""
 
 import os
 import secrets
@@ -6,8 +9,9 @@ import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
-from kube import Kube, Proxy, copy_broker_secret, install_broker
-from work import BROKER, SYSTEM, Work, install_operator, make_namespace
+from kube import CommandFailed, Kube, Proxy, copy_broker_secret, install_broker
+from operators import operators, refuse_second_operator, remove_definition
+from work import BROKER, SERVED, SYSTEM, UNSERVED, Work, empty_namespace, install_operator, make_namespace
 
 #: A program with its arguments; `stdin` is what it reads, `check=False` gives a failure back.
 Program = Callable[..., subprocess.CompletedProcess[str]]
@@ -59,13 +63,18 @@ def proxy(kube: Kube) -> Iterator[Proxy]:
 
 
 @pytest.fixture(scope="session")
-def operator(kube: Kube) -> Iterator[str]:
-    """The namespace in which the operator runs, installed by its chart, for the whole cluster."""
+def operator(kube: Kube, test_namespaces: None) -> Iterator[str]:
+    """The namespace in which the operator runs, installed by its chart, for one namespace of tests."""
+    try:
+        refuse_second_operator(operators(kube), SYSTEM, SERVED)
+    except CommandFailed as problem:
+        pytest.exit(str(problem), returncode=1)  # every test would fail, and touch what is not ours
     make_namespace(kube, SYSTEM)
-    install_operator(kube, SYSTEM)
+    install_operator(kube)
     yield SYSTEM
     kube.helm("uninstall", "operator", "-n", SYSTEM, "--ignore-not-found", "--wait")
-    kube.kubectl("delete", "namespace", SYSTEM, "--ignore-not-found", "--wait")
+    kube.remove_namespace(SYSTEM, "tests")
+    remove_definition(kube)
 
 
 @pytest.fixture(scope="session")
@@ -74,22 +83,36 @@ def rabbitmq(kube: Kube) -> Iterator[str]:
     make_namespace(kube, BROKER)
     install_broker(BROKER)
     yield BROKER
-    kube.kubectl("delete", "namespace", BROKER, "--ignore-not-found", "--wait")
+    kube.remove_namespace(BROKER, "tests")
+
+
+@pytest.fixture(scope="session")
+def test_namespaces(kube: Kube) -> Iterator[None]:
+    """Made once, as the operator's rights lie in the one that it serves; what a killed run left there goes first."""
+    for name in (SERVED, UNSERVED):
+        make_namespace(kube, name)
+        empty_namespace(kube, name)
+    yield
+    for name in (SERVED, UNSERVED):
+        kube.remove_namespace(name, "tests")
 
 
 @pytest.fixture
-def namespace(kube: Kube, rabbitmq: str) -> Iterator[str]:
-    """A fresh namespace with the broker's Secret, gone after the test."""
-    name = f"workqueue-test-{secrets.token_hex(3)}"
-    make_namespace(kube, name)
-    copy_broker_secret(name, rabbitmq)
-    yield name
-    # A worker in the middle of a long task would hold the namespace, and its share of the node, until it is done.
-    kube.kubectl("delete", "deployments,pods", "--all", "-n", name, "--grace-period=0", "--force", "--ignore-not-found")
-    kube.kubectl("delete", "namespace", name, "--ignore-not-found", "--wait", "--timeout=180s")
+def namespace(kube: Kube, test_namespaces: None, rabbitmq: str) -> Iterator[str]:
+    """Empty but for the broker's Secret, and served by the operator, if one runs."""
+    copy_broker_secret(SERVED, rabbitmq)
+    yield SERVED
+    empty_namespace(kube, SERVED)
+
+
+@pytest.fixture
+def unserved_namespace(kube: Kube, test_namespaces: None) -> Iterator[str]:
+    """Empty, and no operator looks at it."""
+    yield UNSERVED
+    empty_namespace(kube, UNSERVED)
 
 
 @pytest.fixture
 def work(kube: Kube, proxy: Proxy, operator: str, namespace: str) -> Work:
-    """A WorkQueue with its workers can be installed here."""
-    return Work(kube, proxy, namespace)
+    """A WorkQueue with its workers can be installed here, under a name that no other test uses."""
+    return Work(kube, proxy, namespace, f"jobs-{secrets.token_hex(3)}")

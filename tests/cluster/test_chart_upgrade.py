@@ -13,10 +13,10 @@ Program = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(params=["server-side", "client-side"])
-def upgrade(request, helm: Program, namespace: str) -> Program:
+def upgrade(request, helm: Program, unserved_namespace: str) -> Program:
     """Install a release that no operator touches (Paused) and whose image is nowhere; returns its upgrade."""
     server_side = f"--server-side={'true' if request.param == 'server-side' else 'false'}"
-    settings = (CHART, "-n", namespace, server_side, "--set", "broker.secretName=none,mode=Paused")
+    settings = (CHART, "-n", unserved_namespace, server_side, "--set", "broker.secretName=none,mode=Paused")
     helm("install", "tasks", *settings, "--set", "image.tag=nowhere")
 
     def run(values: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -26,17 +26,19 @@ def upgrade(request, helm: Program, namespace: str) -> Program:
 
 
 @pytest.fixture
-def deployment(kubectl: Program, namespace: str) -> Callable[[str], str]:
+def deployment(kubectl: Program, unserved_namespace: str) -> Callable[[str], str]:
     """A field of the workers' Deployment."""
 
     def read(path: str) -> str:
-        return kubectl("get", "deployment", "tasks-worker", "-n", namespace, "-o", f"jsonpath={{{path}}}").stdout
+        return kubectl(
+            "get", "deployment", "tasks-worker", "-n", unserved_namespace, "-o", f"jsonpath={{{path}}}"
+        ).stdout
 
     return read
 
 
-def test_it_keeps_the_number_of_workers(kubectl, namespace, upgrade, deployment):
-    kubectl("scale", "deployment", "tasks-worker", "-n", namespace, "--replicas=3")
+def test_it_keeps_the_number_of_workers(kubectl, unserved_namespace, upgrade, deployment):
+    kubectl("scale", "deployment", "tasks-worker", "-n", unserved_namespace, "--replicas=3")
     upgrade("image.tag=elsewhere,scaling.minReplicas=2")
     assert deployment(".spec.template.spec.containers[0].image").endswith(":elsewhere")
     assert deployment(".spec.replicas") == "3"

@@ -1,6 +1,6 @@
 """The custom resource on a real API server: defaults, refusals that name the remedy, pruning, columns, status.
 
-Needs the definition, from the operator's chart; an operator that runs beside it does not disturb.
+Needs the definition, from the operator's chart; the operator looks at another namespace.
 """
 
 import json
@@ -27,22 +27,22 @@ def workqueue(**spec: Any) -> str:
 
 
 @pytest.fixture
-def stored(kubectl: Kubectl, namespace: str) -> Callable[..., dict[str, Any]]:
+def stored(kubectl: Kubectl, unserved_namespace: str) -> Callable[..., dict[str, Any]]:
     """Create a WorkQueue and tell how the API server keeps it."""
 
     def create(**spec: Any) -> dict[str, Any]:
-        answer = kubectl("create", "-n", namespace, "-o", "json", "-f", "-", stdin=workqueue(**spec))
+        answer = kubectl("create", "-n", unserved_namespace, "-o", "json", "-f", "-", stdin=workqueue(**spec))
         return json.loads(answer.stdout)
 
     return create
 
 
 @pytest.fixture
-def refused(kubectl: Kubectl, namespace: str) -> Callable[..., str]:
+def refused(kubectl: Kubectl, unserved_namespace: str) -> Callable[..., str]:
     """The API server's words about a spec that it does not take."""
 
     def create(**spec: Any) -> str:
-        arguments = ("create", "-n", namespace, "--dry-run=server", "-f", "-")
+        arguments = ("create", "-n", unserved_namespace, "--dry-run=server", "-f", "-")
         answer = kubectl(*arguments, stdin=workqueue(**spec), check=False)
         assert answer.returncode != 0, f"accepted: {spec}"
         return answer.stderr
@@ -51,11 +51,11 @@ def refused(kubectl: Kubectl, namespace: str) -> Callable[..., str]:
 
 
 @pytest.fixture
-def change(kubectl: Kubectl, namespace: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+def change(kubectl: Kubectl, unserved_namespace: str) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Try to change the spec of the stored WorkQueue."""
 
     def patch(spec: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-        arguments = ("patch", "wq", "tasks", "-n", namespace, "--type=merge", "--dry-run=server")
+        arguments = ("patch", "wq", "tasks", "-n", unserved_namespace, "--type=merge", "--dry-run=server")
         return kubectl(*arguments, "-p", json.dumps({"spec": spec}), check=False)
 
     return patch
@@ -122,8 +122,8 @@ def test_a_misspelt_field_is_an_error_that_names_it(refused):
     assert 'unknown field "spec.scaling.maxReplica"' in refused(scaling={"maxReplica": 3})
 
 
-def test_a_misspelt_field_is_not_kept_where_the_client_does_not_ask_for_strictness(kubectl, namespace):
-    arguments = ("create", "-n", namespace, "--validate=ignore", "-o", "json", "-f", "-")
+def test_a_misspelt_field_is_not_kept_where_the_client_does_not_ask_for_strictness(kubectl, unserved_namespace):
+    arguments = ("create", "-n", unserved_namespace, "--validate=ignore", "-o", "json", "-f", "-")
     answer = kubectl(*arguments, stdin=workqueue(scaling={"maxReplica": 3}))
     assert "maxReplica" not in json.loads(answer.stdout)["spec"]["scaling"]
 
@@ -168,20 +168,20 @@ def test_a_name_given_once_cannot_be_taken_away(stored, change):
     assert "spec.queue.name cannot change" in change({"queue": {"name": None}}).stderr
 
 
-def test_status_is_written_through_its_own_door_only(kubectl, namespace, stored):
+def test_status_is_written_through_its_own_door_only(kubectl, unserved_namespace, stored):
     body = json.loads(workqueue())
     body["status"] = {"messagesReady": 4711}
-    created = kubectl("create", "-n", namespace, "-o", "json", "-f", "-", stdin=json.dumps(body))
+    created = kubectl("create", "-n", unserved_namespace, "-o", "json", "-f", "-", stdin=json.dumps(body))
     assert "messagesReady" not in json.loads(created.stdout).get("status", {})
     patch = json.dumps({"spec": {"mode": "Paused"}, "status": {"messagesReady": 4711}})
-    arguments = ("patch", "wq", "tasks", "-n", namespace, "--type=merge", "-o", "json", "-p", patch)
+    arguments = ("patch", "wq", "tasks", "-n", unserved_namespace, "--type=merge", "-o", "json", "-p", patch)
     assert "messagesReady" not in json.loads(kubectl(*arguments).stdout).get("status", {})
     after = json.loads(kubectl(*arguments, "--subresource=status").stdout)
     assert after["status"]["messagesReady"] == 4711
     assert after["metadata"]["generation"] == 2, "the spec's change counted, the status' did not"
 
 
-def test_columns_tell_how_many_wait_how_many_work_and_why(kubectl, namespace, stored):
+def test_columns_tell_how_many_wait_how_many_work_and_why(kubectl, unserved_namespace, stored):
     stored(queue={"name": "task_queue"})
     time = "2026-01-02T03:04:05Z"
     decision = {"time": time, "replicas": 8, "reason": "Backlog", "message": "40 ready / 5 = 8 workers"}
@@ -194,26 +194,26 @@ def test_columns_tell_how_many_wait_how_many_work_and_why(kubectl, namespace, st
         "recentDecisions": [decision] * 10,
         "conditions": [ready],
     }
-    arguments = ("patch", "wq", "tasks", "-n", namespace, "--type=merge", "--subresource=status")
+    arguments = ("patch", "wq", "tasks", "-n", unserved_namespace, "--type=merge", "--subresource=status")
     kubectl(*arguments, "-p", json.dumps({"status": status}))
-    names, values = kubectl("get", "wq", "-n", namespace).stdout.splitlines()
+    names, values = kubectl("get", "wq", "-n", unserved_namespace).stdout.splitlines()
     assert names.split() == ["NAME", "READY", "QUEUE", "WAITING", "REPLICAS", "DESIRED", "REASON", "AGE"]
     assert values.split()[:-1] == ["tasks", "False", "task_queue", "40", "3", "8", "Backlog"]
-    names, values = kubectl("get", "workqueues", "-n", namespace, "-o", "wide").stdout.splitlines()
+    names, values = kubectl("get", "workqueues", "-n", unserved_namespace, "-o", "wide").stdout.splitlines()
     assert names.split()[-3:] == ["MESSAGE", "MIN", "MAX"]
     assert "40 ready / 5 = 8 workers" in values
     assert values.split()[-2:] == ["0", "50"]
 
 
-def test_an_eleventh_recent_decision_is_refused(kubectl, namespace, stored):
+def test_an_eleventh_recent_decision_is_refused(kubectl, unserved_namespace, stored):
     stored()
     decision = {"time": "2026-01-02T03:04:05Z", "replicas": 8, "reason": "Backlog", "message": ""}
     patch = json.dumps({"status": {"recentDecisions": [decision] * 11}})
-    arguments = ("patch", "wq", "tasks", "-n", namespace, "--type=merge", "--subresource=status", "-p", patch)
+    arguments = ("patch", "wq", "tasks", "-n", unserved_namespace, "--type=merge", "--subresource=status", "-p", patch)
     assert "must have at most 10 items" in kubectl(*arguments, check=False).stderr
 
 
-def test_one_condition_of_a_type(kubectl, namespace, stored):
+def test_one_condition_of_a_type(kubectl, unserved_namespace, stored):
     stored()
     ready = {
         "type": "Ready",
@@ -223,7 +223,7 @@ def test_one_condition_of_a_type(kubectl, namespace, stored):
         "lastTransitionTime": "2026-01-02T03:04:05Z",
     }
     patch = json.dumps({"status": {"conditions": [ready, ready]}})
-    arguments = ("patch", "wq", "tasks", "-n", namespace, "--type=merge", "--subresource=status", "-p", patch)
+    arguments = ("patch", "wq", "tasks", "-n", unserved_namespace, "--type=merge", "--subresource=status", "-p", patch)
     assert "Duplicate value" in kubectl(*arguments, check=False).stderr
 
 

@@ -14,7 +14,7 @@ BUSY, WORKERS, SHRINKS = 4, 10, 50
 
 def operator_metrics(proxy: Proxy) -> dict[str, float]:
     pods = proxy.items(f"/api/v1/namespaces/{SYSTEM}/pods?labelSelector=app.kubernetes.io%2Fname%3Dworkqueue-operator")
-    pages = [proxy.metrics(SYSTEM, pod["metadata"]["name"], 8080) for pod in pods]
+    pages = [proxy.metrics(SYSTEM, pod["metadata"]["name"], 8080) for pod in pods or ()]
     return next(page for page in pages if page)
 
 

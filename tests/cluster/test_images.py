@@ -1,39 +1,64 @@
-"""What is in the images, asked from inside them."""
+"""What is in the images, asked from inside the pods that the charts make of them."""
+
+import json
+from typing import Any
 
 import pytest
 from kube import Kube, images
 from waiting import wait_until
-from work import producer_pod
+from work import SYSTEM, Work, producer_pod
 
+#: Prints the libraries that are there, who runs, and how a write to the image ends. As root of a writable image the
+#: write would work, and as another user it would be refused with EACCES; only a read-only root gives EROFS.
 LOOK = """
-import importlib.util, os, sys
-found = [name for name in ("kopf", "kubernetes", "aiohttp", "pip") if importlib.util.find_spec(name)]
+import errno, importlib.util, json, os
+found = [name for name in ("kopf", "kubernetes", "aiohttp", "pika", "pip", "uv") if importlib.util.find_spec(name)]
 try:
     open("/etc/written", "w")
-    found.append("a writable root")
-except OSError:
-    pass
-if os.getuid() == 0:
-    found.append("root")
-print(found)
-sys.exit(bool(found))
+    write = "done"
+except OSError as error:
+    write = errno.errorcode[error.errno]
+print(json.dumps({"libraries": found, "user": os.getuid(), "write": write}))
 """
+NOBODY = 65532
 
 
-@pytest.mark.parametrize("part", ["worker", "producer"])
-def test_it_holds_nothing_of_the_operator_and_runs_as_nobody(kube: Kube, namespace: str, part: str) -> None:
-    pod = producer_pod(namespace)
-    image = images()[part]
-    pod["spec"]["restartPolicy"] = "Never"
-    pod["spec"]["containers"][0] |= {
-        "image": f"{image['repository']}:{image['tag']}",
-        "command": ["python", "-c", LOOK],
-    }
-    kube.apply(pod)
-    ended = ("Succeeded", "Failed")
-    phase = wait_until(
-        lambda: (found := kube.get("pod", "producer", "-n", namespace)["status"].get("phase")) in ended and found,
-        60,
-        "the pod has looked",
-    )
-    assert phase == "Succeeded", kube.kubectl("logs", "producer", "-n", namespace)
+def look(kube: Kube, namespace: str, pod: str) -> dict[str, Any]:
+    return dict(json.loads(kube.kubectl("exec", "-n", namespace, pod, "--", "python3", "-c", LOOK)))
+
+
+def test_a_worker_holds_nothing_of_the_operator_and_can_write_nothing(work: Work) -> None:
+    work.install(scaling__minReplicas=1)
+    (worker,) = wait_until(work.tasks_in_progress, 60, "a worker answers")
+    assert look(work.kube, work.namespace, worker) == {"libraries": ["pika"], "user": NOBODY, "write": "EROFS"}
+
+
+def test_the_producer_holds_nothing_of_the_operator_and_can_write_nothing(kube: Kube, namespace: str) -> None:
+    kube.apply(producer_pod(namespace))
+    kube.kubectl("wait", "-n", namespace, "pod/producer", "--for=condition=Ready", "--timeout=120s")
+    assert look(kube, namespace, "producer") == {"libraries": ["pika"], "user": NOBODY, "write": "EROFS"}
+
+
+def test_the_operator_can_write_nothing(kube: Kube, operator: str) -> None:
+    seen = look(kube, SYSTEM, f"deployment/{kube.get('deployments', '-n', SYSTEM)['items'][0]['metadata']['name']}")
+    assert (seen["user"], seen["write"]) == (NOBODY, "EROFS")
+    assert not {"pip", "uv"} & set(seen["libraries"])
+
+
+ORDER = '{"order": "A1", "lines": [{"price": 3, "count": 2}]}'
+
+
+@pytest.mark.timeout(300)
+def test_a_teams_own_image_works_as_its_readme_says(work: Work) -> None:
+    """examples/01-own-handler, built FROM the worker's image and installed by the chart: an order is added up, and what
+    is none is parked."""
+    assert images()["01-own-handler"]["repository"].endswith("/01-own-handler")
+    work.queue_name = work.name
+    work.install_chart("01-own-handler", "--set", "broker.secretName=rabbitmq")
+    work.wait_until_ready()
+    work.send([ORDER, "not JSON"])
+    wait_until(lambda: work.count("workqueue_tasks_dead_lettered_total") == 1, 60, "what is no order is parked")
+    wait_until(lambda: work.counts() == (0, 0), 30, "the queue is empty")
+    said = "".join(work.kube.kubectl("logs", "-n", work.namespace, worker) for worker in work.running())
+    assert "order A1: 6 (attempt 1)" in said.splitlines()
+    assert work.dead_lettered() == 1

@@ -3,17 +3,17 @@
 import json
 import threading
 
+import pytest
 from kube import Kube
 from waiting import wait_until
-from work import SYSTEM, Work, install_operator, rabbitmqctl
+from work import SYSTEM, Work, install_operator, make_namespace, rabbitmqctl
 
 
 class Watch:
-    """Every size that the Deployment had, and what each worker last told of its acks, also those that have gone."""
+    """Every size that the Deployment had."""
 
     def __init__(self, work: Work) -> None:
         self.sizes: list[int] = []
-        self._acks: dict[str, int] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look, args=(work,), daemon=True)
 
@@ -33,40 +33,62 @@ class Watch:
                 size = json.loads(text)["spec"]["replicas"]
                 if self.sizes[-1:] != [size]:
                     self.sizes.append(size)
-            for pod in work.running():
-                self._acks[pod] = work.metric(pod, "workqueue_tasks_acked_total") or self._acks.get(pod, 0)
-
-    @property
-    def acked(self) -> int:
-        return sum(self._acks.values())
 
 
 def test_from_nothing_to_the_wanted_size_in_one_step_and_back_to_nothing(work: Work) -> None:
     work.install()
     work.settle()
+    before = work.acked_by_broker()
     with Watch(work) as watch:
         wait_until(lambda: watch.sizes == [0], 30, "the watch sees no worker")
-        work.send([f"Task {number}.." for number in range(30)])
-        wait_until(lambda: work.replicas() == 6, 30, "six workers are asked for")
-        listed = wait_until(
-            lambda: [
-                line for line in work.kube.kubectl("get", "wq", "-n", work.namespace).splitlines() if " 6 " in line
-            ],
-            30,
-            "kubectl get wq tells six",
-        )
-        assert "True" in listed[0]
+        send_unseen(work, [f"Task {number}....." for number in range(30)])
+        row = wait_until(lambda: row_if(work, REPLICAS="6"), 30, "kubectl get wq tells six")
         wait_until(lambda: work.replicas() == 0, 180, "no worker is wanted any more")
         wait_until(lambda: not work.pods(), 60, "no worker is left")
+    assert (row["NAME"], row["READY"], row["QUEUE"], row["DESIRED"]) == (work.name, "True", work.queue, "6")
+    assert 0 < int(row["WAITING"]) <= 30
+    assert row["REASON"] in ("Backlog", "Steady")
     assert watch.sizes[:2] == [0, 6]
     assert watch.sizes[1:] == sorted(watch.sizes[1:], reverse=True)  # down as the workers become idle, never up again
     assert watch.sizes[-1] == 0
-    assert watch.acked == 30
+    assert work.acked_by_broker() - before == 30
     assert work.counts() == (0, 0)
-    assert not dead_lettered(work)
-    reasons = [one["reason"] for one in work.status()["recentDecisions"]]
-    assert reasons[0] == "BacklogDrained"
-    assert "Backlog" in reasons
+    assert not work.dead_lettered()
+    decisions = work.status()["recentDecisions"]
+    assert decisions[0]["reason"] == "BacklogDrained"
+    (grew,) = [one for one in decisions if one["reason"] == "Backlog"]
+    assert grew["message"].startswith("0 -> 6: 30 ready")
+
+
+def send_unseen(work: Work, tasks: list[str]) -> None:
+    """All of them before the first reading that counts: a reading in the middle would ask for fewer workers."""
+    work.change({"mode": "Paused"})
+    wait_until(lambda: work.status()["lastDecision"]["reason"] == "Paused", 30, "it is paused")
+    work.send(tasks)
+    wait_until(lambda: work.counts() == (len(tasks), 0), 30, "all tasks wait")
+    work.change({"mode": "Active"})
+
+
+def row_if(work: Work, **wanted: str) -> dict[str, str] | None:
+    """What kubectl shows of the WorkQueue, by column, once these columns are so."""
+    names, values = work.kube.kubectl("get", "wq", work.name, "-n", work.namespace).splitlines()
+    row = dict(zip(names.split(), values.split(), strict=True))
+    return row if wanted.items() <= row.items() else None
+
+
+def test_it_is_installed_with_a_secret_and_an_image_and_nothing_else(work: Work) -> None:
+    """As in the README; and nothing of ours is on the live objects that could hold up whoever deletes them."""
+    work.queue_name = work.name
+    work.install_chart("worker", "--set", "broker.secretName=rabbitmq")
+    work.wait_until_ready()
+    work.send(["Hello World!"])
+    wait_until(lambda: work.count("workqueue_tasks_acked_total") == 1, 60, "the task is acked")
+    assert work.counts() == (0, 0)
+    for kind, name in (("wq", work.name), ("deployment", f"{work.name}-worker")):
+        metadata = work.kube.get(kind, name, "-n", work.namespace)["metadata"]
+        assert "finalizers" not in metadata
+        ours = [key for key in metadata.get("annotations", {}) if "helm.sh/" not in key and "kubernetes.io/" not in key]
+        assert not ours
 
 
 def test_never_above_max_replicas(work: Work) -> None:
@@ -85,92 +107,103 @@ def test_never_above_max_replicas(work: Work) -> None:
 
 
 def test_a_worker_killed_in_the_middle_of_a_task_loses_nothing(work: Work) -> None:
-    """SIGKILL: the broker hands the task to another worker, which counts it as redelivered."""
+    """SIGKILL: the broker hands the task to the other worker, which counts it as redelivered and acks it."""
     work.install(scaling__minReplicas=2, scaling__maxReplicas=2)
     share_process_namespace(work)
     work.send(["Long task" + "." * 15])
     busy = wait_until(lambda: busy_pod(work), 60, "a worker has the task")
+    (other,) = set(work.running()) - {busy}
     kill_worker(work, busy)
-    wait_until(lambda: work.count("workqueue_tasks_redelivered_total") >= 1, 60, "the task is redelivered")
-    wait_until(lambda: work.count("workqueue_tasks_acked_total") == 1, 90, "the task is acked")
+    wait_until(lambda: work.metric(other, "workqueue_tasks_redelivered_total") == 1, 60, "the other worker has it")
+    wait_until(lambda: work.metric(other, "workqueue_tasks_acked_total") == 1, 90, "the other worker acks it")
     wait_until(lambda: work.counts() == (0, 0), 30, "the queue is empty")
+    assert work.count("workqueue_tasks_acked_total") == 1
+    assert not work.dead_lettered()
 
 
 def test_a_worker_deleted_in_the_middle_of_a_task_finishes_it(work: Work) -> None:
     """A normal delete: the task is acked by the one that had it, and nobody gets it again."""
     work.install(scaling__minReplicas=2, scaling__maxReplicas=2)
-    wait_until(lambda: len(work.running()) == 2, 120, "two workers run")
+    wait_until(lambda: len(work.tasks_in_progress()) == 2, 120, "two workers answer")
     work.send(["Long task" + "." * 10])
     busy = wait_until(lambda: busy_pod(work), 60, "a worker has the task")
-    work.kube.kubectl("delete", "pod", busy, "-n", work.namespace, "--wait=false")
-    acked = wait_until(
-        lambda: work.metric(busy, "workqueue_tasks_acked_total") or gone(work, busy),
-        60,
-        "the task is acked, or the pod gone",
-    )
-    assert acked
-    wait_until(lambda: work.counts() == (0, 0), 60, "the queue is empty")
-    wait_until(lambda: gone(work, busy), 60, "the pod has gone")
+    with work.following(busy) as outcomes:
+        work.kube.kubectl("delete", "pod", busy, "-n", work.namespace, "--timeout=60s")
+        done = outcomes()
+    assert [one["outcome"] for one in done] == ["done"]
+    assert busy not in [pod["metadata"]["name"] for pod in work.pods()]
+    wait_until(lambda: work.counts() == (0, 0), 30, "the queue is empty")
+    wait_until(lambda: len(work.tasks_in_progress()) == 2, 120, "two workers answer again")
     assert work.count("workqueue_tasks_redelivered_total") == 0
     assert work.count("workqueue_tasks_received_total") == 0
+    assert not work.dead_lettered()
 
 
 def test_a_broker_that_stops_for_twenty_seconds_under_load_costs_nothing(work: Work) -> None:
-    """The operator holds, the workers come back, nothing is lost, the scaling goes on."""
-    work.install(scaling__maxReplicas=4)
-    work.settle()
+    """The operator holds, the workers come back, every task is done, and new work makes the workers more again."""
+    work.install(scaling__minReplicas=4, scaling__maxReplicas=8)
+    wait_until(lambda: len(work.tasks_in_progress()) == 4, 120, "four workers answer")
+    tasks = [f"Task {number}...." for number in range(20)]
     with Watch(work) as watch:
-        work.send([f"Task {number}..." for number in range(40)])
-        wait_until(lambda: len(work.running()) == 4, 60, "four workers run")
-        outage(work)
+        work.send(tasks)
+        wait_until(lambda: sum(work.tasks_in_progress().values()) == 4, 30, "four tasks are in progress")
+        outage(work, watch)
         wait_until(lambda: condition_is(work, "QueueObserved", "True"), 60, "the queue is read again")
-        wait_until(lambda: work.replicas() == 0, 240, "no worker is wanted any more")
-    assert watch.acked >= 40  # more when a task was done and its ack lost with the connection
-    wait_until(lambda: work.counts() == (0, 0), 30, "the queue is empty")
-    assert not dead_lettered(work)
+        wait_until(lambda: work.counts() == (0, 0), 120, "the queue is empty")
+    workers = work.running()
+    assert len(workers) == 4
+    done = [one["id"] for worker in workers for one in work.outcomes(worker) if one["outcome"].startswith("done")]
+    assert len(set(done)) == len(tasks)  # a task whose ack was lost with the connection is done twice
+    assert all((work.metric(worker, "workqueue_broker_reconnects_total") or 0) >= 1 for worker in workers)
+    assert not work.dead_lettered()
+    work.send([f"New task {number}...." for number in range(40)])
+    wait_until(lambda: work.replicas() == 8, 60, "the workers grow again")
 
 
-def outage(work: Work) -> None:
+def outage(work: Work, watch: Watch) -> None:
     """Twenty seconds without a broker, in which the operator holds and says so."""
     rabbitmqctl(work.kube, "stop_app")
     try:
         observed = wait_until(lambda: condition_is(work, "QueueObserved", "False"), 20, "the queue is unknown")
         assert observed["reason"] in ("Unavailable", "QueueMissing", "AccessRefused")
+        before = list(watch.sizes)
         threading.Event().wait(20)
-        assert work.replicas() == 4
+        assert watch.sizes == before == [4]
         assert condition_is(work, "QueueObserved", "False")
+        assert work.status()["lastDecision"]["reason"] == "QueueUnknown"
     finally:
         rabbitmqctl(work.kube, "start_app")
 
 
-def test_uninstalling_in_any_order_never_hangs(kube: Kube, work: Work) -> None:
-    """The operator first, then the WorkQueue, then the namespace: no finalizer waits for anybody."""
+@pytest.mark.parametrize(
+    "order",
+    [("operator", "queue", "namespace"), ("queue", "operator", "namespace"), ("namespace", "operator")],
+    ids=" ".join,
+)
+def test_uninstalling_in_any_order_never_hangs(kube: Kube, work: Work, order: tuple[str, ...]) -> None:
+    """Nothing waits for anybody: no finalizer is left behind, whoever goes first."""
     work.install()
-    kube.helm("uninstall", "operator", "-n", SYSTEM, "--wait", "--timeout", "60s")
+    soon = ("--wait", "--timeout", "60s")
+    steps = {
+        "operator": lambda: kube.helm("uninstall", "operator", "-n", SYSTEM, *soon),
+        "queue": lambda: kube.helm("uninstall", work.name, "-n", work.namespace, *soon),
+        "namespace": lambda: kube.kubectl("delete", "namespace", work.namespace, "--wait", "--timeout=60s"),
+    }
     try:
-        kube.kubectl("delete", "wq", work.name, "-n", work.namespace, "--wait", "--timeout=10s")
-        kube.kubectl("delete", "namespace", work.namespace, "--wait", "--timeout=120s")
+        for step in order:
+            steps[step]()
     finally:
-        install_operator(kube, SYSTEM)
+        make_namespace(kube, work.namespace)
+        install_operator(kube)
 
 
 def busy_pod(work: Work) -> str | None:
     return next((pod for pod, tasks in work.tasks_in_progress().items() if tasks), None)
 
 
-def gone(work: Work, pod: str) -> bool:
-    return pod not in [one["metadata"]["name"] for one in work.pods()]
-
-
 def condition_is(work: Work, name: str, status: str) -> dict[str, str] | None:
     found = work.condition(name)
     return found if found and found["status"] == status else None
-
-
-def dead_lettered(work: Work) -> int:
-    """Messages in the dead-letter queue, which is made when the first one comes."""
-    listed = json.loads(rabbitmqctl(work.kube, "list_queues", "name", "messages", "--formatter=json"))
-    return sum(item["messages"] for item in listed if item["name"] == f"{work.queue}.dead")
 
 
 def share_process_namespace(work: Work) -> None:

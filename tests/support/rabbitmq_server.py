@@ -41,6 +41,9 @@ class RabbitMQServer:
         self.directory = directory.resolve()
         self.version_number = version
         self.listen = listen
+        #: Where address() and uri() lead when nobody names a virtual host.
+        self.default_vhost = "/"
+        self._alarmed = False
         self._installation = ensure(version)
         self.amqp_port, self.management_port, self._epmd_port, self._distribution_port = _free_ports(listen, 4)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -50,6 +53,7 @@ class RabbitMQServer:
         if "epmd" not in self._processes:
             self._run("epmd", ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"])
             wait_until(lambda: self._accepts("127.0.0.1", self._epmd_port), START_SECONDS, "epmd answers")
+        self._alarmed = False
         self._run("broker", [str(SCRIPTS / "rabbitmq-server")])
         wait_until(self._is_up, START_SECONDS, f"RabbitMQ {self.version_number} accepts connections, {self.output}")
         return self
@@ -79,6 +83,14 @@ class RabbitMQServer:
         threads = Path(f"/proc/{self.pid}/task").glob("*/stat")
         return all(thread.read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
 
+    def renew(self) -> None:
+        """As good as a new one, for the next test: it runs, has no alarm, and its default virtual host is empty."""
+        if not self.is_running:
+            self.start()
+        if self._alarmed:
+            self.set_memory_alarm(False)
+        self.default_vhost = self.new_vhost()
+
     def restart(self) -> None:
         self.stop()
         self.start()
@@ -100,13 +112,15 @@ class RabbitMQServer:
         """What the broker printed."""
         return self.directory / "broker.out"
 
-    def address(self, vhost: str = "/") -> BrokerAddress:
+    def address(self, vhost: str | None = None) -> BrokerAddress:
         return BrokerAddress(
-            hosts=((self.listen, self.amqp_port),), virtual_host=vhost, management_uri=self.management_uri
+            hosts=((self.listen, self.amqp_port),),
+            virtual_host=vhost or self.default_vhost,
+            management_uri=self.management_uri,
         )
 
-    def uri(self, vhost: str = "/") -> str:
-        return f"amqp://guest:guest@{self.listen}:{self.amqp_port}/{quote(vhost, safe='')}"
+    def uri(self, vhost: str | None = None) -> str:
+        return f"amqp://guest:guest@{self.listen}:{self.amqp_port}/{quote(vhost or self.default_vhost, safe='')}"
 
     @property
     def management_uri(self) -> str:
@@ -155,7 +169,9 @@ class RabbitMQServer:
 
     def set_memory_alarm(self, on: bool) -> None:
         """Raise or clear the alarm that blocks every publisher, and wait until it is so."""
-        self.ctl("set_vm_memory_high_watermark", "0" if on else "0.8")
+        self._alarmed = on
+        # What rabbitmqctl calls, without the second that it takes to start.
+        self.evaluate(f"vm_memory_monitor:set_vm_memory_high_watermark({'0' if on else '0.8'})")
         alarms = "rabbit_alarm:get_alarms()"
         wait_until(lambda: ("memory" in self.evaluate(alarms)) is on, 30, f"memory alarm {'on' if on else 'off'}")
 
@@ -193,9 +209,10 @@ class RabbitMQServer:
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.directory / "enabled_plugins"),
             "RABBITMQ_MNESIA_BASE": str(self.directory / "data"),
             "RABBITMQ_LOG_BASE": str(self.directory / "logs"),
-            # Several brokers share the cores: no scheduler is bound to one.
+            # Several brokers share the cores: no scheduler is bound to one, or turns there waiting for work.
             "RABBITMQ_SCHEDULER_BIND_TYPE": "u",
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} "
+            "+sbwt none +sbwtdcpu none +sbwtdio none "
             "-rabbit quorum_tick_interval 1000",  # milliseconds between a quorum queue's statistics
             "detached": "1",  # the start script becomes the broker, so that our child's pid is the broker's
         }

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 #: The Debian release that has each version as its package.
 SUITES = {"3.10": "bookworm", "4.0": "trixie"}
@@ -68,6 +69,15 @@ def ensure(version: str) -> Installation:
     return installation(version)
 
 
+def not_installable(problem: NotInstallable) -> NoReturn:
+    """For a fixture: a failure where everything has to be tested (CI is set), else a skip."""
+    import pytest  # here, as the benchmarks and the installation run without it
+
+    if os.environ.get("CI"):
+        pytest.fail(str(problem))
+    pytest.skip(str(problem))
+
+
 def _has(root: Path, version: str) -> bool:
     return any((root / "usr/lib/rabbitmq/lib").glob(f"rabbitmq_server-{version}.*"))
 
@@ -79,18 +89,14 @@ def _folder(version: str) -> Path:
 
 def _build_folder(version: str) -> None:
     if shutil.which("mmdebstrap") is None:
-        _say("Installing Debian's mmdebstrap …")
-        install = ["apt-get", "install", "--yes", "--no-install-recommends", "mmdebstrap"]
-        if subprocess.run(install, capture_output=True, check=False).returncode != 0:
-            _run(["apt-get", "update"], version)  # the lists are missing or old
-            _run(install, version)
+        install_package("mmdebstrap", f"RabbitMQ {version}")
     folder = _folder(version)
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
     _say(f"Building a Debian folder with RabbitMQ {version} in {folder} (a minute or two, once) …")
     try:
         packages = "--include=rabbitmq-server,ca-certificates"
-        _run(["mmdebstrap", "--variant=minbase", packages, SUITES[version], str(part)], version)
+        _run(["mmdebstrap", "--variant=minbase", packages, SUITES[version], str(part)], f"RabbitMQ {version}")
         (part / "etc/hosts").write_text("127.0.0.1 localhost\n", encoding="utf-8")
         part.rename(folder)  # whole or not at all; a run beside us may have been first
     except OSError:
@@ -100,12 +106,23 @@ def _build_folder(version: str) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _run(command: list[str], version: str) -> None:
+def install_package(package: str, wanted_for: str) -> None:
+    """Debian's; raises NotInstallable when that needs root or Debian."""
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise NotInstallable(f"{wanted_for} needs {package}: install it")
+    _say(f"Installing Debian's {package} …")
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", package]
+    if subprocess.run(install, capture_output=True, check=False).returncode != 0:
+        _run(["apt-get", "update"], wanted_for)  # the lists are missing or old
+        _run(install, wanted_for)
+
+
+def _run(command: list[str], wanted_for: str) -> None:
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode != 0:
         last = "\n".join(done.stderr.splitlines()[-5:])
-        raise NotInstallable(f"RabbitMQ {version}: {' '.join(command)} failed:\n{last}")
+        raise NotInstallable(f"{wanted_for}: {' '.join(command)} failed:\n{last}")
 
 
 def _say(line: str) -> None:

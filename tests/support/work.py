@@ -1,30 +1,47 @@
 """A WorkQueue with its workers on a real cluster, as the cluster tests use it: install, send, look."""
 
 import json
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kube import RESTRICTED, Kube, Proxy, image_settings, images, total
+from kube import Kube, Proxy, image_settings, images, total
+from operators import TESTS_NAMESPACE as SYSTEM
+from operators import definition_settings
 from waiting import wait_until
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-SYSTEM = "workqueue-test-system"
 BROKER = "workqueue-test-broker"
+#: The one namespace that the tests' operator serves, and one that nobody serves.
+SERVED = "workqueue-test"
+UNSERVED = "workqueue-test-unserved"
 METRICS_PORT = 8000
+#: What a test may leave behind in its namespace, in the order in which it goes: first what makes other objects.
+LEFT_BEHIND = "workqueues.workqueue.dev,horizontalpodautoscalers,jobs,deployments,replicasets,pods,secrets"
 
 
 def make_namespace(kube: Kube, name: str) -> None:
-    metadata = {"name": name, "labels": {**RESTRICTED, "workqueue.dev/made-by": "tests"}}
-    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    kube.make_namespace(name, "tests")
 
 
-def install_operator(kube: Kube, namespace: str, *settings: str) -> None:
-    chart = str(CHECKOUT / "charts" / "workqueue-operator")
-    kube.helm(
-        *("upgrade", "--install", "operator", chart, "-n", namespace, *image_settings("operator")),
-        *("--wait", "--timeout", "180s", *settings),
-    )
+def empty_namespace(kube: Kube, name: str) -> None:
+    """Remove what a test left, at once: a worker in the middle of a long task would hold its share of the node."""
+    kinds = LEFT_BEHIND if kube.exists("crd", "workqueues.workqueue.dev") else LEFT_BEHIND.partition(",")[2]
+    kube.kubectl("delete", kinds, "--all", "-n", name, "--grace-period=0", "--force", "--wait", "--timeout=120s")
+
+
+def install_operator(kube: Kube, *settings: str) -> None:
+    """For the one namespace of the tests; an upgrade when it is there."""
+    chosen = (*image_settings("operator"), *definition_settings(kube, "operator", SYSTEM), *settings)
+    only_here = ("--set", f"watchNamespaces={{{SERVED}}}", "--wait", "--timeout", "180s")
+    kube.install("operator", "workqueue-operator", SYSTEM, *chosen, *only_here)
+
+
+class Unread(Exception):
+    """There was no answer, so nothing is known; wait_until asks again."""
 
 
 @dataclass
@@ -34,12 +51,14 @@ class Work:
     kube: Kube
     proxy: Proxy
     namespace: str
-    name: str = "jobs"
+    #: Of the release and the WorkQueue; no other test's has it.
+    name: str
+    #: The queue's name, where it is not the WorkQueue's.
+    queue_name: str | None = None
 
     @property
     def queue(self) -> str:
-        """No other test's queue has this name."""
-        return f"{self.name}-{self.namespace}"
+        return self.queue_name or f"{self.name}-queue"
 
     def install(self, *, wait: bool = True, **settings: Any) -> None:
         """helm install, with values given as a path with __ for dots; waits until the WorkQueue is Ready."""
@@ -53,11 +72,23 @@ class Work:
             **{name.replace("__", "."): value for name, value in settings.items()},
         }
         flags = [flag for name, value in values.items() for flag in ("--set", f"{name}={value}")]
-        chart = str(CHECKOUT / "charts" / "workqueue")
-        self.kube.helm("install", self.name, chart, "-n", self.namespace, *image_settings("worker"), *flags)
+        self.install_chart("worker", *flags)
         if wait:
-            ready = ("--for=condition=Ready", "--timeout=120s")
-            self.kube.kubectl("wait", "-n", self.namespace, f"wq/{self.name}", *ready)
+            self.wait_until_ready()
+
+    def install_chart(self, image: str, *flags: str) -> None:
+        """helm install with one of our images and these flags, and nothing else."""
+        chart = str(CHECKOUT / "charts" / "workqueue")
+        self.kube.helm("install", self.name, chart, "-n", self.namespace, *image_settings(image), *flags)
+
+    def wait_until_ready(self) -> None:
+        ready = ("--for=condition=Ready", "--timeout=120s")
+        self.kube.kubectl("wait", "-n", self.namespace, f"wq/{self.name}", *ready)
+
+    def change(self, spec: dict[str, Any]) -> None:
+        """Change the WorkQueue's spec."""
+        patch = ("--type=merge", "--patch", json.dumps({"spec": spec}))
+        self.kube.kubectl("patch", "wq", self.name, "-n", self.namespace, *patch)
 
     def settle(self) -> None:
         """Wait until the worker that a new Deployment starts with has gone again."""
@@ -89,8 +120,12 @@ class Work:
         return int(deployment["spec"]["replicas"])
 
     def pods(self) -> list[dict[str, Any]]:
+        """Raises Unread when they could not be read, which is not the same as none."""
         path = f"/api/v1/namespaces/{self.namespace}/pods?labelSelector=app.kubernetes.io%2Finstance%3D{self.name}"
-        return self.proxy.items(path)
+        found = self.proxy.items(path)
+        if found is None:
+            raise Unread(f"the pods of {self.name}")
+        return found
 
     def running(self) -> list[str]:
         return [pod["metadata"]["name"] for pod in self.pods() if pod["status"]["phase"] == "Running"]
@@ -105,8 +140,18 @@ class Work:
         return {pod: tasks for pod, tasks in told.items() if tasks is not None}
 
     def count(self, name: str) -> int:
-        """A counter over the workers that run now."""
-        return sum(self.metric(pod, name) or 0 for pod in self.running())
+        """A counter over the workers that run now; raises Unread when one of them does not answer."""
+        told = {pod: self.metric(pod, name) for pod in self.running()}
+        if silent := [pod for pod, value in told.items() if value is None]:
+            raise Unread(f"{name} of {', '.join(silent)}")
+        return sum(value for value in told.values() if value is not None)
+
+    def acked_by_broker(self) -> int:
+        """Messages acked since the broker's start; unlike a worker's own count it stays when the worker goes."""
+        page = self.proxy.metrics(BROKER, "rabbitmq-0", 15692)
+        if page is None:
+            raise Unread("the broker's metrics")
+        return int(total(page, "rabbitmq_global_messages_acknowledged_total"))
 
     def counts(self, queue: str | None = None) -> tuple[int, int]:
         """(messages_ready, messages_unacknowledged), as rabbitmqctl tells."""
@@ -115,6 +160,30 @@ class Work:
         )
         found = next(item for item in json.loads(listed) if item["name"] == (queue or self.queue))
         return found["messages_ready"], found["messages_unacknowledged"]
+
+    def outcomes(self, pod: str) -> list[dict[str, Any]]:
+        """The worker's log records about tasks; each has at least `id` and `outcome`."""
+        return task_records(self.kube.kubectl("logs", "-n", self.namespace, pod))
+
+    @contextmanager
+    def following(self, pod: str) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+        """The same of a pod that goes meanwhile: call it once the pod has gone."""
+        command = ["kubectl", "--context", self.kube.context, "logs", "--follow", "-n", self.namespace, pod]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                yield lambda: task_records(process.communicate(timeout=60)[0])
+            finally:
+                process.terminate()
+
+    def dead_lettered(self) -> int:
+        """Messages in the dead-letter queue, which is made when the first one comes."""
+        listed = json.loads(rabbitmqctl(self.kube, "list_queues", "name", "messages", "--formatter=json"))
+        return sum(item["messages"] for item in listed if item["name"] == f"{self.queue}.dead")
+
+
+def task_records(log: str) -> list[dict[str, Any]]:
+    records = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    return [record for record in records if record.get("message") == "task"]
 
 
 def rabbitmqctl(kube: Kube, *arguments: str) -> str:

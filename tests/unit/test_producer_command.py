@@ -99,3 +99,9 @@ def test_a_problem_names_the_command_that_mends_it() -> None:
         "2 not confirmed, in left.jsonl; "
         "send them with: new-task --queue q --queue-type Classic --resend left.jsonl"
     )
+
+
+def test_the_summary_tells_when_the_first_task_was_published() -> None:
+    sent = json.loads(Summary("q", "Classic", 1, 0, 1.0, first_publish=1_767_323_045.6).as_json())
+    assert sent["first_publish_time"] == "2026-01-02T03:04:05.600+00:00"
+    assert json.loads(Summary("q", "Classic", 0, 0, 1.0).as_json())["first_publish_time"] is None

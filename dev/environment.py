@@ -1,0 +1,75 @@
+"""`python3 dev/environment.py FOLDER`: the Python environment in which the tests and the demo run, from the lock.
+
+Run by make when the lock or the project's metadata changed. On Debian the venv module needs a package of its own, which
+is installed where that can be done (root, apt); else the error names it.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(CHECKOUT / "dev" / "cluster"))
+from console import ClusterError, step  # noqa: E402 - dev/ is no package
+from programs import run_long  # noqa: E402
+
+QUIET = ("--disable-pip-version-check", "--progress-bar=off", "--root-user-action=ignore")
+
+
+def main() -> int:
+    folder = Path(sys.argv[1])
+    log = folder.with_name(f"{folder.name}-install.log")
+    log.write_bytes(b"")
+    try:
+        make(folder, log)
+        install(folder, log)
+    except ClusterError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    log.unlink()
+    return 0
+
+
+def make(folder: Path, log: Path) -> None:
+    command = [sys.executable, "-m", "venv", folder]
+    with step(f"Making the Python environment {folder}") as progress:
+        try:
+            run_long(command, log=log, progress=progress)
+        except ClusterError as error:
+            # A folder that a failed attempt left would be taken for whole by the next one.
+            shutil.rmtree(folder, ignore_errors=True)
+            if os.geteuid() != 0 or shutil.which("apt-get") is None:
+                raise ClusterError(f"{error}\nOn Debian, install python3-venv first.") from error
+            install_venv_module(log)
+            run_long(command, log=log, progress=progress)
+
+
+def install_venv_module(log: Path) -> None:
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    with step("Installing Debian's python3-venv") as progress:
+        packages = ["apt-get", "install", "--yes", "--no-install-recommends", "python3-venv"]
+        try:
+            run_long(packages, log=log, progress=progress, env=quiet)
+        except ClusterError:  # most often the package lists are missing or old
+            run_long(["apt-get", "update"], log=log, progress=progress, env=quiet)
+            run_long(packages, log=log, progress=progress, env=quiet)
+
+
+def install(folder: Path, log: Path) -> None:
+    pip = [folder / "bin" / "pip", "install", *QUIET]
+    with step("Installing the locked packages (half a minute the first time)") as progress:
+        locked = ["--requirement", CHECKOUT / "requirements.lock"]
+        run_long([*pip, *locked], log=log, progress=progress, detail=lambda: last_line(log))
+    with step("Installing the project itself, editable") as progress:
+        project = ["--no-deps", "--no-build-isolation", "--editable", CHECKOUT]
+        run_long([*pip, *project], log=log, progress=progress, detail=lambda: last_line(log))
+
+
+def last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()
+    return lines[-1].strip()[:60] if lines else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
