@@ -30,6 +30,7 @@ class Sending:
         total = self._source.total()
         self._progress = Progress(total, sys.stderr) if total != 1 else None
         self._confirmed = 0
+        self._last_confirmed_at: float | None = None
 
     def run(self, address: BrokerAddress) -> Summary:
         """Send until the source ends, the patience does, or a signal comes; raises InvalidAddress."""
@@ -39,6 +40,7 @@ class Sending:
         failure = self._publish(address)
         seconds = time.monotonic() - started
         unconfirmed = self._keep(chain(failure.tasks if failure else (), self._source.rest()))
+        clock = time.time() - time.monotonic()  # one for both times, so that a clock that was set changes no difference
         cause = failure.__cause__ if failure else None
         return Summary(
             queue=self._options.queue.name,
@@ -46,6 +48,8 @@ class Sending:
             confirmed=self._confirmed,
             unconfirmed=unconfirmed,
             seconds=seconds,
+            first_publish_time=_unix_time(self._source.first_taken_at, clock),
+            last_confirm_time=_unix_time(self._last_confirmed_at, clock),
             error=failure.reason if failure else None,
             refused=isinstance(cause, BrokerError) and not isinstance(cause, BrokerUnavailable),
             signal=self._interruption.signal,
@@ -56,7 +60,10 @@ class Sending:
         options = self._options
         try:
             with Publisher(address, options.queue, options.publisher) as publisher:
-                publisher.publish_many(self._source, timeout=options.timeout, progress=self._on_progress)
+                try:
+                    publisher.publish_many(self._source, timeout=options.timeout, progress=self._on_progress)
+                finally:
+                    self._last_confirmed_at = publisher.last_confirmed_at
         except NotConfirmed as failure:
             return failure
         finally:
@@ -81,3 +88,8 @@ class Sending:
             for task in remaining:
                 sys.stderr.write(as_line(task).decode())
             return len(remaining)
+
+
+def _unix_time(moment: float | None, clock: float) -> float | None:
+    """The Unix time of a moment on the monotonic clock, which starts at the Unix time `clock`."""
+    return None if moment is None else clock + moment

@@ -59,6 +59,8 @@ class Source:
         # Read whole, now: the file is written anew at the end, and a bad line must stop us before the first task.
         self._resend = list(read_unconfirmed(options.resend)) if options.resend else None
         self._tasks = self._all_tasks()
+        #: When the first task was taken (seconds, monotonic); None: none was.
+        self.first_taken_at: float | None = None
 
     def __iter__(self) -> Iterator[Task]:
         pace = _pace(self._options.rate)
@@ -71,6 +73,8 @@ class Source:
                 return
             if task is None:
                 return
+            if self.first_taken_at is None:
+                self.first_taken_at = time.monotonic()
             yield task
 
     def rest(self) -> Iterator[Task]:

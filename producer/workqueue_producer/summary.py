@@ -20,6 +20,10 @@ class Summary:
     #: Tasks that are in the unconfirmed file now.
     unconfirmed: int
     seconds: float
+    #: Unix time in seconds at which the first task was given to the publisher; None: there was none.
+    first_publish_time: float | None = None
+    #: Unix time in seconds at which the last confirm came; None: none came.
+    last_confirm_time: float | None = None
     #: Why not all are confirmed.
     error: str | None = None
     #: The broker said no; trying again does not help.
@@ -39,6 +43,8 @@ class Summary:
     def as_json(self) -> str:
         values = asdict(self) | {
             "seconds": round(self.seconds, 3),
+            "first_publish_time": _milliseconds(self.first_publish_time),
+            "last_confirm_time": _milliseconds(self.last_confirm_time),
             "unconfirmed_file": str(self.unconfirmed_file) if self.unconfirmed_file else None,
             "exit_code": self.exit_code,
         }
@@ -56,3 +62,8 @@ class Summary:
             f"send them with: new-task --queue {self.queue} --queue-type {self.queue_type} "
             f"--resend {self.unconfirmed_file}"
         )
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    """Without digits that mean nothing."""
+    return None if seconds is None else round(seconds, 3)

@@ -67,6 +67,10 @@ class Link:
         """Why nothing is confirmed now, in words; None: no reason is known."""
         return self._sender.trouble
 
+    @property
+    def last_confirmed_at(self) -> float | None:
+        return self._sender.last_confirmed_at
+
     def on_ready(self, session: Session) -> None:
         logger.info("connected to %s", self._settings.address)
         self._metrics.connected.set(1)

@@ -49,6 +49,8 @@ class Sender:
         #: Whether a message was ever confirmed, and since the last connection.
         self.ever_confirmed = False
         self.confirmed_since_ready = False
+        #: When the last confirm came (seconds, monotonic); None: none came.
+        self.last_confirmed_at: float | None = None
 
     def ready(self, session: Session) -> None:
         self._session = session
@@ -124,8 +126,9 @@ class Sender:
     def _settle(self, messages: list[Message]) -> None:
         for message in messages:
             message.receipt.settle(message, None)
+        self.last_confirmed_at = now = monotonic()
         self._metrics.confirmed.inc(len(messages))
-        self._metrics.confirm_seconds.observe(monotonic() - messages[0].published_at)
+        self._metrics.confirm_seconds.observe(now - messages[0].published_at)
         self._free(messages)
         self.ever_confirmed = self.confirmed_since_ready = True
 
