@@ -1,6 +1,5 @@
 """One run of new-task: send what the source has, keep what was not confirmed, say how it went."""
 
-import signal
 import sys
 import time
 from collections.abc import Iterable
@@ -9,11 +8,12 @@ from itertools import chain
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import BrokerError, BrokerUnavailable
 
-from workqueue_producer.errors import NotConfirmed
+from workqueue_producer.errors import NotConfirmed, PublisherClosed
+from workqueue_producer.interruption import Interruption
 from workqueue_producer.options import Options
 from workqueue_producer.progress import Progress
 from workqueue_producer.publisher import Publisher
-from workqueue_producer.source import Interruption, Source
+from workqueue_producer.source import Source
 from workqueue_producer.summary import Summary
 from workqueue_producer.task import Task
 from workqueue_producer.task_file import add_unconfirmed, as_line, replace_unconfirmed
@@ -23,9 +23,10 @@ class Sending:
     """One run; `confirmed` counts up."""
 
     def __init__(self, options: Options) -> None:
-        """Raises OSError or BadTaskFile when the input cannot be read."""
+        """From here on signals are heard; raises OSError or BadTaskFile when the input cannot be read."""
         self._options = options
         self._interruption = Interruption()
+        self._interruption.listen()
         self._source = Source(options, self._interruption)
         total = self._source.total()
         self._progress = Progress(total, sys.stderr) if total != 1 else None
@@ -34,8 +35,6 @@ class Sending:
 
     def run(self, address: BrokerAddress) -> Summary:
         """Send until the source ends, the patience does, or a signal comes; raises InvalidAddress."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._interruption.on_signal)
         started = time.monotonic()
         failure = self._publish(address)
         seconds = time.monotonic() - started
@@ -50,7 +49,8 @@ class Sending:
             seconds=seconds,
             first_publish_time=_unix_time(self._source.first_taken_at, clock),
             last_confirm_time=_unix_time(self._last_confirmed_at, clock),
-            error=failure.reason if failure else None,
+            error="; ".join(filter(None, (failure.reason if failure else None, self._source.error))) or None,
+            rest_unread=self._source.is_unread,
             refused=isinstance(cause, BrokerError) and not isinstance(cause, BrokerUnavailable),
             signal=self._interruption.signal,
             unconfirmed_file=self._options.unconfirmed_file if unconfirmed else None,
@@ -66,6 +66,8 @@ class Sending:
                     self._last_confirmed_at = publisher.last_confirmed_at
         except NotConfirmed as failure:
             return failure
+        except PublisherClosed as error:  # its thread failed before the first task
+            return NotConfirmed(str(error), ())
         finally:
             if self._progress is not None:
                 self._progress.end()

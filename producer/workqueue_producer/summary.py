@@ -26,6 +26,8 @@ class Summary:
     last_confirm_time: float | None = None
     #: Why not all are confirmed.
     error: str | None = None
+    #: The input may have more than was read.
+    rest_unread: bool = False
     #: The broker said no; trying again does not help.
     refused: bool = False
     #: The signal's number.
@@ -54,14 +56,16 @@ class Summary:
         """What a person must know when it went wrong."""
         if self.exit_code == CONFIRMED:
             return None
-        reason = self.error or "interrupted"
-        if not self.unconfirmed:
-            return f"new-task: {reason}"
-        return (
-            f"new-task: {reason}\n{self.unconfirmed} not confirmed, in {self.unconfirmed_file}; "
-            f"send them with: new-task --queue {self.queue} --queue-type {self.queue_type} "
-            f"--resend {self.unconfirmed_file}"
-        )
+        lines = [f"new-task: {self.error or 'interrupted'}"]
+        if self.unconfirmed:
+            lines.append(
+                f"{self.unconfirmed} not confirmed, in {self.unconfirmed_file}; "
+                f"send them with: new-task --queue {self.queue} --queue-type {self.queue_type} "
+                f"--resend {self.unconfirmed_file}"
+            )
+        if self.rest_unread:
+            lines.append("the rest of the input was not read")
+        return "\n".join(lines)
 
 
 def _milliseconds(seconds: float | None) -> float | None:
