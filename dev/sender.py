@@ -6,7 +6,7 @@ Rule: what was sent is what new-task had confirmed, and nothing else.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from kube import CommandFailed, Kube
@@ -27,7 +27,7 @@ class Sent:
 def parse_summary(printed: str) -> Sent:
     """The JSON object that new-task prints at its end."""
     found = json.loads(printed.strip().splitlines()[-1])
-    return Sent(found["confirmed"], datetime.fromisoformat(found["first_publish_time"]))
+    return Sent(found["confirmed"], datetime.fromtimestamp(found["first_publish_time"], UTC))
 
 
 def start(kube: Kube, namespace: str, image: str, tasks: Iterable[str]) -> None:

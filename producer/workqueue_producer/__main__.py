@@ -19,12 +19,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments, os.environ)
     logging.basicConfig(level=logging.CRITICAL)  # what matters is said at the end, in words
     try:
-        summary = Sending(options).run(BrokerAddress.from_environment(os.environ))
+        address = BrokerAddress.from_environment(os.environ)
+        sending = Sending(options)
     except (InvalidAddress, BadTaskFile, OSError) as error:
-        print(f"new-task: {error}", file=sys.stderr)
-        return WRONG
+        return wrong(error)
+    try:
+        summary = sending.run(address)
+    except InvalidAddress as error:  # a certificate is tried only when it is used
+        return wrong(error)
     report(options, summary)
     return summary.exit_code
+
+
+def wrong(error: Exception) -> int:
+    """Nothing was sent; say why."""
+    print(f"new-task: {error}", file=sys.stderr)
+    return WRONG
 
 
 def report(options: Options, summary: Summary) -> None:

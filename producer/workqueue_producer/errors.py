@@ -21,7 +21,7 @@ class NotConfirmed(ProducerError):
     """Tasks that are not known to be in the queue; one may be there all the same, so resend it under its id."""
 
     def __init__(self, reason: str, tasks: Sequence[Task]) -> None:
-        ids = ", ".join(str(task.message_id) for task in tasks[:NAMED])
+        ids = ", ".join(task.message_id or "(none)" for task in tasks[:NAMED])
         more = f" and {len(tasks) - NAMED} more" if len(tasks) > NAMED else ""
         plural = "message" if len(tasks) == 1 else "messages"
         super().__init__(f"{len(tasks)} {plural} not confirmed: {reason}; ids: {ids}{more}")

@@ -12,6 +12,10 @@ from workqueue_producer.publisher import TIMEOUT, PublisherSettings
 #: The tutorial's task, when no words are given.
 DEFAULT_TASK = "Hello World!"
 UNCONFIRMED_FILE = "unconfirmed-tasks.jsonl"
+#: A short string of AMQP 0-9-1, which names are.
+NAME_BYTES = 255
+#: All headers of a message must fit into one frame, of 128 KiB by default.
+HEADER_BYTES = 65536
 
 _EPILOG = """\
 The broker's address: AMQP_URL, or AMQP_HOST, AMQP_PORT, AMQP_USERNAME, AMQP_PASSWORD (or AMQP_PASSWORD_FILE) and
@@ -19,10 +23,10 @@ AMQP_VHOST, or AMQP_SECRET_DIR. QUEUE_NAME, QUEUE_TYPE and QUEUE_DECLARE are the
 
 exit codes:
   0  every task is confirmed
-  1  some are not; they are in the unconfirmed file, send them with --resend
-  2  the command line or the broker's address is wrong; nothing was sent
+  1  some are not, or the input could not be read to its end; what was read is in the unconfirmed file: --resend
+  2  the command line, the input or the broker's address is wrong; nothing was sent
   3  the broker refuses: user, password, permission, or a queue with other parameters
-  130, 143  interrupted (Ctrl+C, SIGTERM); what was not sent is in the unconfirmed file
+  130, 143, 129  interrupted (Ctrl+C, SIGTERM, SIGHUP); what was read and not confirmed is in the unconfirmed file
 """
 
 
@@ -106,7 +110,13 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
 
 def _add_queue(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
     add = parser.add_argument
-    add("--queue", default=environment.get("QUEUE_NAME") or "task_queue", help="(default: %(default)s)")
+    add(
+        "--queue",
+        type=_queue_name,
+        default=environment.get("QUEUE_NAME") or "task_queue",
+        metavar="NAME",
+        help="(default: %(default)s)",
+    )
     add(
         "--queue-type",
         type=_queue_type,
@@ -138,17 +148,37 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("must be a whole number") from None
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number
 
 
 def _positive(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError("must be a number above 0")
     return number
+
+
+def _queue_name(text: str) -> str:
+    if not 0 < _size(text) <= NAME_BYTES:
+        raise argparse.ArgumentTypeError(f"must have 1 to {NAME_BYTES} bytes")
+    return text
+
+
+def _size(text: str) -> int:
+    """In bytes."""
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:  # the command line may hold any bytes
+        raise argparse.ArgumentTypeError("must be UTF-8") from None
 
 
 def _queue_type(text: str) -> QueueType:
@@ -168,4 +198,6 @@ def _header(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not name or not equals:
         raise argparse.ArgumentTypeError("must be NAME=VALUE")
+    if _size(name) > NAME_BYTES or _size(value) > HEADER_BYTES:
+        raise argparse.ArgumentTypeError(f"NAME may have {NAME_BYTES} bytes, and VALUE {HEADER_BYTES}")
     return name, value

@@ -117,6 +117,11 @@ class Publisher:
         self._outbox.drain(timeout)
         self._link.stop()
 
+    @property
+    def last_confirmed_at(self) -> float | None:
+        """When the last confirm came (seconds, on the monotonic clock); None: none came."""
+        return self._link.last_confirmed_at
+
     def __enter__(self) -> Self:
         return self
 

@@ -1,19 +1,19 @@
 """One run of new-task: send what the source has, keep what was not confirmed, say how it went."""
 
-import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import chain
 
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import BrokerError, BrokerUnavailable
 
-from workqueue_producer.errors import NotConfirmed
+from workqueue_producer.errors import NotConfirmed, PublisherClosed
+from workqueue_producer.interruption import Interruption
 from workqueue_producer.options import Options
 from workqueue_producer.progress import Progress
 from workqueue_producer.publisher import Publisher
-from workqueue_producer.source import Interruption, Source
+from workqueue_producer.source import Source
 from workqueue_producer.summary import Summary
 from workqueue_producer.task import Task
 from workqueue_producer.task_file import add_unconfirmed, as_line, replace_unconfirmed
@@ -23,23 +23,23 @@ class Sending:
     """One run; `confirmed` counts up."""
 
     def __init__(self, options: Options) -> None:
-        """Raises OSError or BadTaskFile when the input cannot be read."""
+        """From here on signals are heard; raises OSError or BadTaskFile when the input cannot be read."""
         self._options = options
         self._interruption = Interruption()
+        self._interruption.listen()
         self._source = Source(options, self._interruption)
         total = self._source.total()
         self._progress = Progress(total, sys.stderr) if total != 1 else None
         self._confirmed = 0
-        self._first_publish: float | None = None
+        self._last_confirmed_at: float | None = None
 
     def run(self, address: BrokerAddress) -> Summary:
         """Send until the source ends, the patience does, or a signal comes; raises InvalidAddress."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._interruption.on_signal)
         started = time.monotonic()
         failure = self._publish(address)
         seconds = time.monotonic() - started
         unconfirmed = self._keep(chain(failure.tasks if failure else (), self._source.rest()))
+        clock = time.time() - time.monotonic()  # one for both times, so that a clock that was set changes no difference
         cause = failure.__cause__ if failure else None
         return Summary(
             queue=self._options.queue.name,
@@ -47,8 +47,10 @@ class Sending:
             confirmed=self._confirmed,
             unconfirmed=unconfirmed,
             seconds=seconds,
-            first_publish=self._first_publish,
-            error=failure.reason if failure else None,
+            first_publish_time=_unix_time(self._source.first_taken_at, clock),
+            last_confirm_time=_unix_time(self._last_confirmed_at, clock),
+            error="; ".join(filter(None, (failure.reason if failure else None, self._source.error))) or None,
+            rest_unread=self._source.is_unread,
             refused=isinstance(cause, BrokerError) and not isinstance(cause, BrokerUnavailable),
             signal=self._interruption.signal,
             unconfirmed_file=self._options.unconfirmed_file if unconfirmed else None,
@@ -58,20 +60,18 @@ class Sending:
         options = self._options
         try:
             with Publisher(address, options.queue, options.publisher) as publisher:
-                publisher.publish_many(self._noted(), timeout=options.timeout, progress=self._on_progress)
+                try:
+                    publisher.publish_many(self._source, timeout=options.timeout, progress=self._on_progress)
+                finally:
+                    self._last_confirmed_at = publisher.last_confirmed_at
         except NotConfirmed as failure:
             return failure
+        except PublisherClosed as error:  # its thread failed before the first task
+            return NotConfirmed(str(error), ())
         finally:
             if self._progress is not None:
                 self._progress.end()
         return None
-
-    def _noted(self) -> Iterator[Task]:
-        """The source, with the time of its first task."""
-        for task in self._source:
-            if self._first_publish is None:
-                self._first_publish = time.time()
-            yield task
 
     def _on_progress(self, confirmed: int) -> bool:
         self._confirmed = confirmed
@@ -90,3 +90,8 @@ class Sending:
             for task in remaining:
                 sys.stderr.write(as_line(task).decode())
             return len(remaining)
+
+
+def _unix_time(moment: float | None, clock: float) -> float | None:
+    """The Unix time of a moment on the monotonic clock, which starts at the Unix time `clock`."""
+    return None if moment is None else clock + moment

@@ -1,100 +1,84 @@
-"""Where new-task's tasks come from, at what pace, and what is left when it stops early."""
+"""Where new-task's tasks come from, at what pace, and what is left when it stops early.
 
+Rule: a task that was taken from the input is either given out or among the rest, whenever a signal or an error comes.
+"""
+
+import errno
 import os
+import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from workqueue_producer.interruption import Interruption
+from workqueue_producer.line_stream import LineStream
 from workqueue_producer.options import Options
+from workqueue_producer.pace import Pace
 from workqueue_producer.task import Task
-from workqueue_producer.task_file import read_lines, read_unconfirmed
-
-_HINT = b"new-task: interrupted; waiting for the confirms of what was sent (once more: do not wait)\n"
-
-
-class Interrupted(BaseException):
-    """A signal, while the source waits for input or for its pace; not an Exception, as nobody but us may catch it."""
-
-
-@dataclass
-class Interruption:
-    """What the signal handler and the source know of each other; both run in the main thread."""
-
-    #: The signal's number; None: none came.
-    signal: int | None = None
-    #: A second one came: do not wait for confirms.
-    hurry: bool = False
-    #: The source waits, so the signal must end that wait.
-    waiting: bool = False
-
-    def on_signal(self, number: int, _: object) -> None:
-        self.hurry = self.signal is not None
-        self.signal = number
-        if not self.hurry:
-            os.write(2, _HINT)  # not through sys.stderr, which may be in the middle of a write
-        if self.waiting:
-            raise Interrupted
-
-    @contextmanager
-    def may_interrupt(self) -> Iterator[None]:
-        self.waiting = True
-        try:
-            if self.signal is not None:
-                raise Interrupted
-            yield
-        finally:
-            self.waiting = False
+from workqueue_producer.task_file import BadTaskFile, read_lines, read_unconfirmed
 
 
 class Source:
-    """Iterates over the tasks, paced; `rest` are those that were not taken."""
+    """Iterates over the tasks, paced, until the input ends or a signal comes; `rest` are those that were not taken."""
 
     def __init__(self, options: Options, interruption: Interruption) -> None:
         """Raises OSError or BadTaskFile when there is nothing to read."""
         self._options = options
         self._interruption = interruption
         # Read whole, now: the file is written anew at the end, and a bad line must stop us before the first task.
-        self._resend = list(read_unconfirmed(options.resend)) if options.resend else None
+        self._resend = _tasks_to_resend(options.resend) if options.resend else None
+        self._stream = _stream_of(options, interruption)
         self._tasks = self._all_tasks()
+        #: When the first task was taken (seconds, monotonic); None: none was.
+        self.first_taken_at: float | None = None
+        #: Why the input could not be read further, in words.
+        self.error: str | None = None
 
     def __iter__(self) -> Iterator[Task]:
-        pace = _pace(self._options.rate)
-        while True:
-            try:
-                with self._interruption.may_interrupt():
-                    pace()
-                    task = next(self._tasks, None)
-            except Interrupted:
+        pace = Pace(self._options.rate)
+        while self._interruption.signal is None:
+            delay = pace.delay()
+            if delay and not self._interruption.wait(delay):
                 return
+            task = next(self._tasks, None)
             if task is None:
                 return
+            if self.first_taken_at is None:
+                self.first_taken_at = time.monotonic()
             yield task
 
     def rest(self) -> Iterator[Task]:
-        """What was not taken; after an interruption without the standard input, as a person may sit there."""
-        if self._options.file == "-" and self._interruption.signal is not None:
-            return iter(())
+        """What was not taken; of a stream only what was read, as it may never end or a person may sit there."""
+        if self._stream is not None:
+            self._stream.leave()
         return self._tasks
 
+    @property
+    def is_unread(self) -> bool:
+        """Whether the input may have more than was read."""
+        return self.error is not None or (self._stream is not None and not self._stream.ended)
+
     def total(self) -> int | None:
-        """How many tasks there are; None for the standard input."""
+        """How many tasks there are; None for a stream, which can be read only once."""
         if self._options.task is not None:
             return self._options.repeat
-        if self._options.file == "-":
-            return None
         if self._resend is not None:
             return len(self._resend)
+        if self._stream is not None:
+            return None
         with Path(str(self._options.file)).open("rb") as stream:
             return self._options.repeat * sum(1 for _ in stream)
 
     def _all_tasks(self) -> Iterator[Task]:
         headers = self._options.headers
-        for _ in range(self._options.repeat):
-            for task in self._once():
-                yield replace(task, headers={**task.headers, **headers}) if headers else task
+        try:
+            for _ in range(self._options.repeat):
+                for task in self._once():
+                    yield replace(task, headers={**task.headers, **headers}) if headers else task
+        except OSError as error:
+            self.error = f"cannot read {self._name()}: {error.strerror}"
 
     def _once(self) -> Iterator[Task]:
         options = self._options
@@ -102,24 +86,36 @@ class Source:
             yield Task(options.task)
         elif self._resend is not None:
             yield from self._resend
-        elif options.file == "-":
-            yield from map(Task, read_lines(sys.stdin.buffer))
+        elif self._stream is not None:
+            yield from map(Task, self._stream)
         else:
             with Path(str(options.file)).open("rb") as stream:
                 yield from map(Task, read_lines(stream))
 
+    def _name(self) -> str:
+        return "the standard input" if self._options.file == "-" else str(self._options.file)
 
-def _pace(rate: float | None) -> Callable[[], None]:
-    """Waits before each task so that there are `rate` a second; time that was lost is not caught up in a burst."""
-    if rate is None:
-        return lambda: None
-    due = time.monotonic()
 
-    def wait() -> None:
-        nonlocal due
-        now = time.monotonic()
-        if due > now:
-            time.sleep(due - now)
-        due = max(due, now - 1.0) + 1.0 / rate
+def _tasks_to_resend(path: Path) -> list[Task]:
+    if stat.S_ISREG(path.stat().st_mode):
+        return list(read_unconfirmed(path))
+    raise BadTaskFile(f"--resend: {path} is not a file; what is confirmed could not be taken out of it")
 
-    return wait
+
+def _stream_of(options: Options, interruption: Interruption) -> LineStream | None:
+    """The standard input, a named pipe, a terminal; None: the input can be read again. Raises OSError, BadTaskFile."""
+    if options.file is None:
+        return None
+    if options.file == "-":
+        if sys.stdin is None:
+            raise BadTaskFile("the standard input is closed")
+        return LineStream(sys.stdin.fileno(), interruption)
+    mode = os.stat(options.file).st_mode
+    if stat.S_ISREG(mode):
+        return None
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), options.file)
+    if options.repeat > 1:
+        raise BadTaskFile(f"--repeat: {options.file} is a pipe or a device, which can be read only once")
+    # Else opening a named pipe would wait for its writer, where no signal could end it.
+    return LineStream(os.open(options.file, os.O_RDONLY | os.O_NONBLOCK), interruption)

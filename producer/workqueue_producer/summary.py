@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 #: Exit codes; also in `new-task --help` and docs/producer.md.
@@ -21,10 +20,14 @@ class Summary:
     #: Tasks that are in the unconfirmed file now.
     unconfirmed: int
     seconds: float
-    #: When the first task was given to the publisher, in seconds since 1970; None: there was no task.
-    first_publish: float | None = None
+    #: Unix time in seconds at which the first task was given to the publisher; None: there was none.
+    first_publish_time: float | None = None
+    #: Unix time in seconds at which the last confirm came; None: none came.
+    last_confirm_time: float | None = None
     #: Why not all are confirmed.
     error: str | None = None
+    #: The input may have more than was read.
+    rest_unread: bool = False
     #: The broker said no; trying again does not help.
     refused: bool = False
     #: The signal's number.
@@ -40,11 +43,10 @@ class Summary:
         return NOT_CONFIRMED if self.error or self.unconfirmed else CONFIRMED
 
     def as_json(self) -> str:
-        values = asdict(self)
-        first = values.pop("first_publish")
-        values |= {
-            "first_publish_time": None if first is None else _timestamp(first),
+        values = asdict(self) | {
             "seconds": round(self.seconds, 3),
+            "first_publish_time": _milliseconds(self.first_publish_time),
+            "last_confirm_time": _milliseconds(self.last_confirm_time),
             "unconfirmed_file": str(self.unconfirmed_file) if self.unconfirmed_file else None,
             "exit_code": self.exit_code,
         }
@@ -54,16 +56,18 @@ class Summary:
         """What a person must know when it went wrong."""
         if self.exit_code == CONFIRMED:
             return None
-        reason = self.error or "interrupted"
-        if not self.unconfirmed:
-            return f"new-task: {reason}"
-        return (
-            f"new-task: {reason}\n{self.unconfirmed} not confirmed, in {self.unconfirmed_file}; "
-            f"send them with: new-task --queue {self.queue} --queue-type {self.queue_type} "
-            f"--resend {self.unconfirmed_file}"
-        )
+        lines = [f"new-task: {self.error or 'interrupted'}"]
+        if self.unconfirmed:
+            lines.append(
+                f"{self.unconfirmed} not confirmed, in {self.unconfirmed_file}; "
+                f"send them with: new-task --queue {self.queue} --queue-type {self.queue_type} "
+                f"--resend {self.unconfirmed_file}"
+            )
+        if self.rest_unread:
+            lines.append("the rest of the input was not read")
+        return "\n".join(lines)
 
 
-def _timestamp(seconds_since_1970: float) -> str:
-    """As in the operator's log: UTC, to the millisecond."""
-    return datetime.fromtimestamp(seconds_since_1970, UTC).isoformat(timespec="milliseconds")
+def _milliseconds(seconds: float | None) -> float | None:
+    """Without digits that mean nothing."""
+    return None if seconds is None else round(seconds, 3)

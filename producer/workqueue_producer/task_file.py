@@ -11,13 +11,17 @@ from workqueue_producer.task import Task
 
 
 class BadTaskFile(ValueError):
-    """A line is not what a resend file holds; the message names the line."""
+    """The input cannot be used; the message names the file, and the line if it is one."""
 
 
 def read_lines(stream: BinaryIO) -> Iterator[bytes]:
     """Each line without its end; an empty line is an empty task."""
     for line in stream:
-        yield line.removesuffix(b"\n").removesuffix(b"\r")
+        yield without_end(line)
+
+
+def without_end(line: bytes) -> bytes:
+    return line.removesuffix(b"\n").removesuffix(b"\r")
 
 
 def read_unconfirmed(path: Path) -> Iterator[Task]:
@@ -67,6 +71,9 @@ def _parse(line: bytes, where: str) -> Task:
         entry = json.loads(line)
         encoded = entry.get("body_base64")
         body = entry["body"].encode() if encoded is None else base64.b64decode(encoded, validate=True)
-        return Task(body, entry.get("message_id"), entry.get("headers") or {})
+        message_id, headers = entry.get("message_id"), entry.get("headers") or {}
+        if not isinstance(message_id, str | None) or not isinstance(headers, dict):
+            raise TypeError("message_id is no text, or headers are no object")
+        return Task(body, message_id, headers)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise BadTaskFile(f"{where}: not a task; give a file that new-task wrote, or --file for plain lines") from error

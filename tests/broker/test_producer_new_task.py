@@ -83,6 +83,10 @@ def test_the_json_summary_is_one_object_on_stdout(quorum_queue, tmp_path) -> Non
     run = new_task(quorum_queue.uri, tmp_path, "x", "--repeat", "3", "--json")
     summary = json.loads(run.out)
     assert summary.pop("seconds") > 0
+    first, last = summary.pop("first_publish_time"), summary.pop("last_confirm_time")
+    published = [properties.headers["x-workqueue-published-ms"] / 1000 for properties, _ in quorum_queue.take_all()]
+    assert first <= published[0] + 0.001  # both are cut or rounded to milliseconds
+    assert published[-1] <= last + 0.001
     assert summary == {
         "queue": "task_queue",
         "queue_type": "Quorum",

@@ -26,13 +26,20 @@ def new_task(uri: str, directory: Path, *arguments: str, given: bytes = b"", **v
 
 
 def start_new_task(
-    uri: str, directory: Path, *arguments: str, place: Place | None = None, **variables: str
+    uri: str,
+    directory: Path,
+    *arguments: str,
+    place: Place | None = None,
+    stdin: int = subprocess.PIPE,
+    pass_fds: tuple[int, ...] = (),
+    **variables: str,
 ) -> "subprocess.Popen[bytes]":
     before = place.command if place else ()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AMQP_", "QUEUE_"))}
     return subprocess.Popen(
         [*before, sys.executable, "-m", "workqueue_producer", *arguments],
-        stdin=subprocess.PIPE,
+        stdin=stdin,
+        pass_fds=pass_fds,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment | {"AMQP_URL": uri} | variables,

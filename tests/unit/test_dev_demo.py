@@ -9,7 +9,7 @@ from demo_view import ACKED, View
 from kube import CommandFailed
 from reaction import first_growth, in_words
 
-SENT = '{"queue": "q", "confirmed": 58, "first_publish_time": "2026-01-02T03:04:05.600+00:00", "exit_code": 0}\n'
+SENT = '{"queue": "q", "confirmed": 58, "first_publish_time": 1767323045.6, "exit_code": 0}\n'
 PUBLISHED = datetime(2026, 1, 2, 3, 4, 5, 600_000, tzinfo=UTC)
 
 

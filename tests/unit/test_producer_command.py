@@ -1,6 +1,7 @@
 """The pure parts of new-task: its flags, its task files, its summary."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,39 @@ def test_flags_come_before_the_environment_and_that_before_the_defaults() -> Non
     assert parse(["--queue", "other", "--queue-type", "Quorum"], environment).queue == QueueDeclaration("other")
 
 
+@pytest.mark.parametrize(
+    ("flag", "value", "words"),
+    [
+        ("--repeat", "0", "must be at least 1"),
+        ("--repeat", "-1", "must be at least 1"),
+        ("--repeat", "1.5", "must be a whole number"),
+        ("--repeat", "many", "must be a whole number"),
+        ("--window", "0", "must be at least 1"),
+        *(("--rate", value, "must be a number above 0") for value in ("0", "-1", "inf", "nan", "fast")),
+        ("--timeout", "0", "must be a number above 0"),
+        ("--queue", "", "must have 1 to 255 bytes"),
+        ("--queue", "é" * 128, "must have 1 to 255 bytes"),
+        ("--queue", "\udcff", "must be UTF-8"),
+        ("--header", "none", "must be NAME=VALUE"),
+        ("--header", "n" * 256 + "=", "NAME may have 255 bytes"),
+        ("--header", "name=\udcff", "must be UTF-8"),
+    ],
+)
+def test_a_value_out_of_bounds_is_named_with_its_flag(
+    flag: str, value: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        parse([f"{flag}={value}"], {})
+    assert raised.value.code == 2
+    assert re.search(rf"argument {flag}: .*{words}", capsys.readouterr().err)
+
+
+def test_the_bounds_themselves_are_taken() -> None:
+    options = parse(["--repeat", "1", "--rate", "1e-9", "--window", "1", "--queue", "q" * 255], {})
+    assert (options.repeat, options.rate, options.publisher.window, len(options.queue.name)) == (1, 1e-9, 1, 255)
+    assert parse(["--repeat", str(10**12), "--rate", "1e9"], {}).repeat == 10**12
+
+
 @given(tasks=st.lists(TASKS, max_size=5))
 def test_an_unconfirmed_file_gives_back_what_went_in(
     tmp_path_factory: pytest.TempPathFactory, tasks: list[Task]
@@ -68,7 +102,18 @@ def test_an_unconfirmed_file_can_be_read_by_a_person() -> None:
     assert as_line(Task("é".encode(), "id")) == '{"message_id": "id", "body": "é"}\n'.encode()
 
 
-@pytest.mark.parametrize("line", ["no JSON", "[]", "{}", '{"body": 1}', '{"body_base64": "?"}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "no JSON",
+        "[]",
+        "{}",
+        '{"body": 1}',
+        '{"body_base64": "?"}',
+        '{"body": "", "message_id": 7}',
+        '{"body": "", "headers": [7]}',
+    ],
+)
 def test_a_line_that_is_no_task_is_named(tmp_path: Path, line: str) -> None:
     file = tmp_path / "file"
     file.write_text(f'{{"body": "good"}}\n{line}\n', encoding="utf-8")
@@ -84,6 +129,7 @@ def test_a_line_that_is_no_task_is_named(tmp_path: Path, line: str) -> None:
         (Summary("q", "Classic", 0, 1, 1.0, error="no", refused=True), 3),
         (Summary("q", "Classic", 1, 2, 1.0, signal=2), 130),
         (Summary("q", "Classic", 1, 0, 1.0, signal=15), 143),
+        (Summary("q", "Classic", 1, 0, 1.0, error="cannot read", rest_unread=True), 1),
     ],
 )
 def test_the_exit_code_follows_from_how_it_went(summary: Summary, code: int) -> None:
@@ -101,7 +147,6 @@ def test_a_problem_names_the_command_that_mends_it() -> None:
     )
 
 
-def test_the_summary_tells_when_the_first_task_was_published() -> None:
-    sent = json.loads(Summary("q", "Classic", 1, 0, 1.0, first_publish=1_767_323_045.6).as_json())
-    assert sent["first_publish_time"] == "2026-01-02T03:04:05.600+00:00"
-    assert json.loads(Summary("q", "Classic", 0, 0, 1.0).as_json())["first_publish_time"] is None
+def test_a_problem_says_that_the_rest_of_the_input_was_not_read() -> None:
+    summary = Summary("q", "Classic", 3, 0, 1.0, error="cannot read x: gone", rest_unread=True)
+    assert summary.problem() == "new-task: cannot read x: gone\nthe rest of the input was not read"

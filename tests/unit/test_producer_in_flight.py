@@ -42,6 +42,6 @@ def test_a_returned_message_is_found_by_its_id_and_only_while_it_is_in_flight() 
     in_flight = InFlight()
     sent = message(1)
     in_flight.add(sent)
-    assert in_flight.find("id-1") is sent
+    assert in_flight.find("id-1") == [sent]
     in_flight.answered(1, multiple=False)
-    assert in_flight.find("id-1") is None
+    assert in_flight.find("id-1") == []

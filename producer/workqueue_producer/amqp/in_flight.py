@@ -35,9 +35,9 @@ class InFlight:
         self._close_front()
         return messages
 
-    def find(self, message_id: str) -> Message | None:
-        """The first of this id; the broker returns a message just before it confirms it, so it is near the start."""
-        return next((message for message in self._messages if message and message.message_id == message_id), None)
+    def find(self, message_id: str) -> list[Message]:
+        """All of this id: a caller may have given it twice, and a returned message is known by its id alone."""
+        return [message for message in self._messages if message and message.message_id == message_id]
 
     def all(self) -> list[Message]:
         """Everything, in the order it was sent."""

@@ -67,6 +67,10 @@ class Link:
         """Why nothing is confirmed now, in words; None: no reason is known."""
         return self._sender.trouble
 
+    @property
+    def last_confirmed_at(self) -> float | None:
+        return self._sender.last_confirmed_at
+
     def on_ready(self, session: Session) -> None:
         logger.info("connected to %s", self._settings.address)
         self._metrics.connected.set(1)
@@ -85,12 +89,12 @@ class Link:
         logger.warning("the broker blocks publishers: %s", reason) if reason else logger.info("unblocked")
         self._sender.blocked(reason)
 
-    def on_lost(self, error: BrokerError, channel_only: bool) -> None:
+    def on_lost(self, error: BrokerError, by_message: bool) -> None:
         self._metrics.connected.set(0)
         if self._stopping:
             return
         logger.warning("%s", error)
-        self._sender.lost(error, channel_only)
+        self._sender.lost(error, by_message)
         if not isinstance(error, BrokerUnavailable) and not self._sender.ever_confirmed:
             self._sender.fail_all(error)
 

@@ -49,6 +49,8 @@ class Sender:
         #: Whether a message was ever confirmed, and since the last connection.
         self.ever_confirmed = False
         self.confirmed_since_ready = False
+        #: When the last confirm came (seconds, monotonic); None: none came.
+        self.last_confirmed_at: float | None = None
 
     def ready(self, session: Session) -> None:
         self._session = session
@@ -86,9 +88,11 @@ class Sender:
         self._hold_back(self._in_flight.answered(tag, multiple), ResendCause.REJECTED)
 
     def returned(self, message_id: str) -> None:
-        """The broker found no queue; its confirm follows, which then is none."""
-        message = self._in_flight.find(message_id)
-        if message is not None:
+        """The broker found no queue; its confirm follows, which then is none.
+
+        Of two with one id it may be either: both go again, as a task that came twice is better than one that is lost.
+        """
+        for message in self._in_flight.find(message_id):
             message.returned = True
 
     def blocked(self, reason: str | None) -> None:
@@ -98,8 +102,11 @@ class Sender:
         self.trouble = f"the broker blocks publishers: {reason}" if reason is not None else None
         self.pump()
 
-    def lost(self, error: BrokerError, channel_only: bool) -> None:
-        """The session is over; what was in flight goes again, first."""
+    def lost(self, error: BrokerError, by_message: bool) -> None:
+        """The session is over; what was in flight goes again, first.
+
+        `by_message`: the broker ended it for what a message is. One that was alone on its way is the one.
+        """
         self._session = None
         self._blocked = False
         self._metrics.blocked.set(0)
@@ -107,7 +114,7 @@ class Sender:
         self._limit = 1
         unsettled = self._in_flight.all()
         self._in_flight = InFlight()
-        if channel_only and len(unsettled) == 1:
+        if by_message and len(unsettled) == 1:
             self._fail(unsettled, error)
         else:
             self._hold(unsettled, ResendCause.CONNECTION)
@@ -124,8 +131,9 @@ class Sender:
     def _settle(self, messages: list[Message]) -> None:
         for message in messages:
             message.receipt.settle(message, None)
+        self.last_confirmed_at = now = monotonic()
         self._metrics.confirmed.inc(len(messages))
-        self._metrics.confirm_seconds.observe(monotonic() - messages[0].published_at)
+        self._metrics.confirm_seconds.observe(now - messages[0].published_at)
         self._free(messages)
         self.ever_confirmed = self.confirmed_since_ready = True
 

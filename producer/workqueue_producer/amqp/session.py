@@ -12,9 +12,9 @@ import pika
 from pika.adapters.select_connection import IOLoop
 from pika.adapters.utils import connection_workflow as workflow
 from workqueue_broker.address import BrokerAddress
-from workqueue_broker.connection import ConnectionSettings, connection_parameters, translate
+from workqueue_broker.connection import BLOCKED_TIMEOUT_SECONDS, ConnectionSettings, connection_parameters, translate
 from workqueue_broker.declaration import QueueDeclaration
-from workqueue_broker.errors import BrokerError, BrokerUnavailable
+from workqueue_broker.errors import BrokerError, BrokerUnavailable, QueueMismatch
 
 from workqueue_producer.amqp.joined import JoinedConnection
 from workqueue_producer.task import Message
@@ -30,6 +30,13 @@ class LinkSettings:
     create: bool
     #: Shown in the management UI.
     name: str
+    #: Seconds that an alarm may block the connection before a new one is tried.
+    blocked_timeout: float = BLOCKED_TIMEOUT_SECONDS
+
+
+#: Codes with which a broker closes the channel for what a message is: nobody may send it, it has nowhere to go, it is
+#: too large or malformed (AMQP 0-9-1, 1.2). Every other code says nothing about the message.
+_REFUSALS = (403, 404, 406)
 
 
 class Listener(Protocol):
@@ -40,7 +47,7 @@ class Listener(Protocol):
     def on_reject(self, tag: int, multiple: bool) -> None: ...
     def on_return(self, message_id: str) -> None: ...
     def on_blocked(self, reason: str | None) -> None: ...
-    def on_lost(self, error: BrokerError, channel_only: bool) -> None: ...
+    def on_lost(self, error: BrokerError, by_message: bool) -> None: ...
     def on_gone(self) -> None: ...
 
 
@@ -110,13 +117,14 @@ class Session:
 
     def _on_channel_closed(self, _: object, reason: Exception) -> None:
         if isinstance(reason, pika.exceptions.ChannelClosedByBroker):
-            self._lose(reason, channel_only=True)
+            self._lose(reason)
             self.close()
 
-    def _lose(self, reason: Exception, channel_only: bool = False) -> None:
+    def _lose(self, reason: Exception) -> None:
         if not self._lost:
             self._lost = True
-            self._listener.on_lost(translate(reason, self._settings.address), channel_only)
+            error = translate(reason, self._settings.address)
+            self._listener.on_lost(error, refuses_a_message(reason, error))
 
     def _end(self, reason: Exception) -> None:
         self._lose(reason)
@@ -126,7 +134,14 @@ class Session:
 
 def session_parameters(settings: LinkSettings) -> list[pika.ConnectionParameters]:
     """The parameters for each node, in random order; raises InvalidAddress."""
-    return connection_parameters(settings.address, ConnectionSettings(name=settings.name))
+    chosen = ConnectionSettings(name=settings.name, blocked_timeout=settings.blocked_timeout)
+    return connection_parameters(settings.address, chosen)
+
+
+def refuses_a_message(reason: Exception, error: BrokerError) -> bool:
+    """Whether the channel was closed for what a message is; `error` is ours for the library's `reason`."""
+    refused = isinstance(reason, pika.exceptions.ChannelClosedByBroker) and reason.reply_code in _REFUSALS
+    return refused and not isinstance(error, QueueMismatch)  # which a declaration meets, not a message
 
 
 def _root(outcome: object) -> Exception:
