@@ -106,11 +106,11 @@ def _local(*, make: bool) -> dict[str, str] | None:
 def _kind(*, make: bool) -> dict[str, str] | None:
     """Its kubeconfig lies in our cache, written anew each time."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "workqueue"
+    cache.mkdir(parents=True, exist_ok=True)
     kubeconfig = str(cache / "kind-kubeconfig")
     if KIND_NAME in _answer(["kind", "get", "clusters"]).split():
         subprocess.run(["kind", "export", "kubeconfig", "--name", KIND_NAME, "--kubeconfig", kubeconfig], check=True)
     elif make:
-        cache.mkdir(parents=True, exist_ok=True)
         subprocess.run(["kind", "create", "cluster", "--name", KIND_NAME, "--kubeconfig", kubeconfig], check=True)
     else:
         return None

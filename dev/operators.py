@@ -38,8 +38,8 @@ def parse_operators(deployments: Iterable[Mapping[str, Any]]) -> list[Operator]:
 
 
 def _operator(deployment: Mapping[str, Any]) -> Operator:
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    variables = {one["name"]: one.get("value", "") for one in container.get("env", [])}
+    containers = deployment["spec"]["template"]["spec"]["containers"]  # a mesh may have put one of its own beside ours
+    variables = {one["name"]: one.get("value", "") for container in containers for one in container.get("env", [])}
     watched = frozenset(filter(None, variables.get("WATCH_NAMESPACES", "").split(",")))
     return Operator(deployment["metadata"]["namespace"], deployment["metadata"]["name"], watched)
 

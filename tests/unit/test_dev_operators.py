@@ -12,7 +12,7 @@ def deployment(namespace: str, watched: str, replicas: int = 1) -> dict[str, Any
     container = {"name": "operator", "env": [{"name": "WATCH_NAMESPACES", "value": watched}, {"name": "X"}]}
     return {
         "metadata": {"namespace": namespace, "name": "workqueue-operator"},
-        "spec": {"replicas": replicas, "template": {"spec": {"containers": [container]}}},
+        "spec": {"replicas": replicas, "template": {"spec": {"containers": [{"name": "mesh"}, container]}}},
     }
 
 
