@@ -6,6 +6,7 @@ else the broker's default is assumed.
 
 import base64
 import json
+import ssl
 import urllib.request
 from collections.abc import Mapping
 from urllib.parse import quote
@@ -50,7 +51,8 @@ def read(address: BrokerAddress, queue: str) -> float | None:
     request = urllib.request.Request(address.management_uri + path)  # noqa: S310 - http or https, checked by BrokerAddress
     request.add_header("Authorization", "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode())
     try:
-        with urllib.request.urlopen(request, timeout=REQUEST_TIMEOUT_SECONDS) as answer:  # noqa: S310
+        context = ssl.create_default_context(cadata=address.tls.ca if address.tls else None)
+        with urllib.request.urlopen(request, timeout=REQUEST_TIMEOUT_SECONDS, context=context) as answer:  # noqa: S310
             return of_queue(json.load(answer))
     except (OSError, ValueError):
         return None
