@@ -84,7 +84,7 @@ def _dead_letters(settings: Settings, options: argparse.Namespace) -> int:
     parked = ParkedTasks(BrokerAddress.from_environment(os.environ), f"{worker_name()} dead-letters", queue)
     try:
         if options.action == "list":
-            list_tasks(parked, queue, selection, sys.stdout.write)
+            list_tasks(parked, selection, sys.stdout.write)
         elif options.action == "replay":
             print(f"replayed {replay_tasks(parked, settings.queue, selection)}")
         elif options.yes or _confirmed(f"Delete parked tasks of {queue!r} for good"):
@@ -100,10 +100,17 @@ def _confirmed(question: str) -> bool:
     return sys.stdin.isatty() and input(f"{question}? [y/N] ").strip().lower() in ("y", "yes")
 
 
+def _limit(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
 def _dead_letter_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "replay", "drop"))
-    parser.add_argument("--id", action="append", help="only the task with this message id; may be repeated")
-    parser.add_argument("--limit", type=int, help="at most so many")
+    parser.add_argument("--id", action="append", help="only the first task with this message id; may be repeated")
+    parser.add_argument("--limit", type=_limit, help="at most so many")
     parser.add_argument("--yes", action="store_true", help="drop without asking")
     add_options(parser, QUEUE_OPTIONS)
 

@@ -1,10 +1,12 @@
 """How a delivery ended: the value from which the settlement, the counter and the log line are made."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
+from workqueue_worker.delivery import Delivery
 from workqueue_worker.running import Running
 
 logger = logging.getLogger("workqueue_worker.tasks")
@@ -41,6 +43,8 @@ class Result:
     #: How long the handler had the task.
     seconds: float
     detail: str = ""
+    #: Called with the delivery when the broker could not be told that its work is done.
+    on_ack_lost: Callable[[Delivery], None] | None = None
 
     def log(self, *, sent: bool) -> None:
         """Write the task's line. `sent`: the broker was told; otherwise it gives the task to somebody again."""

@@ -6,7 +6,7 @@ The rules are settlement's; this carries them out and says the Result.
 import itertools
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -26,6 +26,7 @@ from workqueue_worker.running import Running, StopCause
 from workqueue_worker.settlement import (
     Ack,
     CountAgain,
+    DeadLetterReason,
     Failed,
     FailureReason,
     Finished,
@@ -89,18 +90,21 @@ class Runner:
     def run(self, running: Running) -> Result | None:
         """Do what this delivery needs; None when somebody else has answered for it meanwhile."""
         delivery = running.delivery
+        came_again = delivery.redelivered or running.attempts_before > 0
         arrival = on_arrival(
             delivery.headers,
             redelivered=delivery.redelivered,
-            done_before=delivery in self._finished,
+            done_before=came_again and self._finished.take(delivery),
             policy=self._settings.policy,
+            readable=not delivery.unread_headers,
         )
         if isinstance(arrival, Ack):
-            return self._result(running, Action.ACK, "already done", self._metrics.acked)
+            return self._done(running, "already done")
         if isinstance(arrival, CountAgain):
             return self._count_again(running)
         if isinstance(arrival, Park):
-            self._metrics.failed[FailureReason.CRASHED].inc()
+            crashed = arrival.reason is DeadLetterReason.CRASHED
+            self._metrics.failed[FailureReason.CRASHED if crashed else FailureReason.REJECTED].inc()
             return self._park(running, arrival, running.attempts_before)
         return self._attempt(running)
 
@@ -115,8 +119,7 @@ class Runner:
             return self._park(running, settlement, running.attempt)
         if isinstance(settlement, RetryLater):
             return self._retry(running, settlement, outcome)
-        self._finished.add(running.delivery)
-        return self._result(running, Action.ACK, "done", self._metrics.acked)
+        return self._done(running, "done")
 
     def _attempt(self, running: Running) -> Result | None:
         task = self._task(running)
@@ -195,9 +198,8 @@ class Runner:
 
         Until then the original stays in hand: never lost. Raises CopyRefused, unless told to insist.
         """
-        self._health.holding = (
-            f"the broker has not yet confirmed its copy to queue {copy.queue!r}"  # an alarm takes long
-        )
+        text = f"the broker has not yet confirmed its copy to queue {copy.queue!r}"  # an alarm takes long
+        self._health.hold(running.key, text)
         try:
             for failures in itertools.count(1):
                 if self._deliveries.is_stale(running.delivery):
@@ -211,13 +213,17 @@ class Runner:
                 else:
                     return
         finally:
-            self._health.holding = None
+            self._health.release(running.key)
 
     def _wait_with(self, running: Running, error: BrokerError, failures: int) -> None:
         logger.warning("a failed task is held, as no copy can be made: %s", error)
-        self._health.holding = str(error)
+        self._health.hold(running.key, str(error))
         delay = full_jitter(failures, base=0.5, cap=COPY_WAIT_SECONDS)
         self._deliveries.hold(running.delivery, delay, also_when_stopping=True)
+
+    def _done(self, running: Running, outcome: str) -> Result:
+        result = self._result(running, Action.ACK, outcome, self._metrics.acked)
+        return replace(result, on_ack_lost=self._finished.add)
 
     def _result(self, running: Running, action: Action, outcome: str, counter: Counting, detail: str = "") -> Result:
         return Result(

@@ -7,12 +7,13 @@ from typing import Any
 
 from pika import exceptions as amqp
 from workqueue_broker.address import BrokerAddress
-from workqueue_broker.connection import ConnectionSettings, broker_errors, connect
+from workqueue_broker.connection import ConnectionSettings, broker_errors
 from workqueue_broker.declaration import QueueDeclaration, QueueType, read_counts
 from workqueue_broker.errors import BrokerUnavailable
 
 from workqueue_worker.amqp.declaring import ensure_queue
 from workqueue_worker.amqp.messages import delivery_of
+from workqueue_worker.amqp.reading import connect_reading
 from workqueue_worker.delivery import Delivery
 
 
@@ -40,7 +41,7 @@ class ConsumerLink:
         self._counted = plan.queue.type is QueueType.QUORUM
         self._cancelled_by_broker = False
         self._consumer_tag: str | None = None
-        self._connection = connect(plan.address, ConnectionSettings(name=plan.connection_name))
+        self._connection = connect_reading(plan.address, ConnectionSettings(name=plan.connection_name))
         try:
             with broker_errors(plan.address):
                 self._start(plan)
