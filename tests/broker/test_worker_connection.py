@@ -160,6 +160,33 @@ def test_the_first_host_that_answers_is_taken(quorum_queue, start_worker) -> Non
     start_worker(quorum_queue, "ledger_ok", AMQP_URL=uri).ready()
 
 
+@pytest.mark.slow
+def test_a_broker_that_accepts_connections_and_says_nothing_is_waited_for(
+    own_quorum_queue, start_worker, ledger
+) -> None:
+    """A load balancer before a dead broker looks like this. One worker holds a failed task, one wants to connect."""
+    queue = own_quorum_queue
+    holding = start_worker(queue, "by_body", "--max-attempts", "1").ready()
+    queue.send("release-then-fail")
+    started(ledger)
+    queue.server.freeze()
+    connecting = start_worker(queue, "ledger_ok")
+    release(holding)
+    for worker in (holding, connecting):
+        wait_until(lambda worker=worker: warnings_of(worker), 60, "its handshake has timed out")
+        assert worker.process.poll() is None
+        assert worker.get("/healthz")[0] == 200
+    assert "holding a failed task" in holding.get("/readyz")[1]
+    queue.server.thaw()
+    connecting.ready()
+    queue.dead.wait_for_counts(1, 0, seconds=60)
+
+
+def warnings_of(worker) -> list[object]:
+    texts = [record.get("message") for record in worker.log if record.get("level") == "warning"]
+    return [text for text in texts if "in hand" not in str(text)]  # but that of the consumer timeout
+
+
 def test_a_task_longer_than_the_brokers_consumer_timeout_is_still_run_once_by_one_worker(
     own_quorum_queue, start_worker, ledger
 ) -> None:

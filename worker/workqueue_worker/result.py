@@ -48,6 +48,8 @@ class Result:
 
     def log(self, *, sent: bool) -> None:
         """Write the task's line. `sent`: the broker was told; otherwise it gives the task to somebody again."""
+        if not sent and self.on_ack_lost:
+            self.on_ack_lost(self.running.delivery)
         fields: dict[str, object] = {
             "id": self.running.delivery.message_id,
             "attempt": self.attempt,

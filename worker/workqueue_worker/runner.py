@@ -172,12 +172,12 @@ class Runner:
     def _retry(self, running: Running, retry: RetryLater, outcome: Outcome) -> Result:
         self._deliveries.hold(running.delivery, retry.delay_seconds)
         detail = outcome.detail if isinstance(outcome, Failed) else ""
-        action = Action.ACK
+        action, word = Action.ACK, "retry"
         try:
             self._copy_until_confirmed(running, self._retry_copy(running, running.attempt))
-        except CopyRefused:
-            action = Action.RETURN_FAILED  # a full queue takes no copy, but never refuses what it gave out
-        return self._result(running, action, "retry", self._metrics.requeued[RequeueCause.RETRY], detail)
+        except CopyRefused:  # a full queue takes no copy, but never refuses what it gave out
+            action, word = Action.RETURN_FAILED, "returned"
+        return self._result(running, action, word, self._metrics.requeued[RequeueCause.RETRY], detail)
 
     def _park(self, running: Running, park: Park, attempts: int) -> Result:
         made, settings = self._made(attempts), self._settings
