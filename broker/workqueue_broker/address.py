@@ -4,11 +4,14 @@ Everything here is a value; nothing connects. No password is ever part of a repr
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
+from workqueue_broker import tls as tls_texts
 from workqueue_broker.errors import InvalidAddress
+from workqueue_broker.tls import Tls
 
 AMQP_PORT = 5672
 AMQPS_PORT = 5671
@@ -35,16 +38,7 @@ _FILE_OF_KEY = {
     "tls.key": "AMQP_KEY_FILE",
 }
 
-
-@dataclass(frozen=True)
-class Tls:
-    """TLS with the peer always verified. PEM texts, not file names."""
-
-    #: Certificate authorities; None: the system's.
-    ca: str | None = None
-    #: The client's certificate chain, for mutual TLS.
-    certificate: str | None = None
-    key: str | None = field(default=None, repr=False)
+_ENCODE = "write special characters of the login percent-encoded"
 
 
 @dataclass(frozen=True)
@@ -55,6 +49,8 @@ class BrokerAddress:
     hosts: tuple[tuple[str, int], ...] = (("localhost", AMQP_PORT),)
     username: str = "guest"
     password: str = field(default="guest", repr=False)
+    #: False: nobody gave a password, and guest's stands in. With a client certificate that is then the whole login.
+    password_given: bool = True
     virtual_host: str = "/"
     tls: Tls | None = None
     #: Seconds between heartbeats; None: what the broker proposes.
@@ -103,6 +99,9 @@ class BrokerAddress:
 
 def _from_values(values: Mapping[str, str], names: Mapping[str, str]) -> BrokerAddress:
     """Build from the keys of a Secret; `names` says what a person calls each key."""
+    for key, value in values.items():
+        if not _is_text(value):  # of the environment, whose bytes may be anything
+            raise InvalidAddress(f"{names[key]} is not UTF-8 text")
     uri_key = next((key for key in ("uri", "connection_string") if key in values), None)
     if uri_key:
         address = _from_uri(values[uri_key], field_name=names[uri_key])
@@ -122,47 +121,66 @@ def _from_parts(values: Mapping[str, str], names: Mapping[str, str]) -> BrokerAd
         hosts=_hosts(values["host"], default_port, names["host"]),
         username=values.get("username", "guest"),
         password=values.get("password", "guest"),
-        virtual_host=values.get("vhost", "/"),
+        password_given="password" in values,
+        virtual_host=_virtual_host(values.get("vhost", "/"), names["vhost"]),
         tls=tls,
     )
 
 
 def _from_uri(uri: str, *, field_name: str) -> BrokerAddress:
-    parts = urlsplit(uri)
+    parts = _split(uri, field_name)
     if parts.scheme not in ("amqp", "amqps"):
         raise InvalidAddress(f"{field_name} must start with amqp:// or amqps://")
-    if parts.fragment:
-        raise InvalidAddress(f"{field_name} has a bare '#'; write special characters of the password percent-encoded")
     login, _, nodes = parts.netloc.rpartition("@")
-    username, _, password = login.partition(":")
+    username, colon, password = login.partition(":")
     tls = Tls() if parts.scheme == "amqps" else None
     return BrokerAddress(
         hosts=_hosts(nodes or "localhost", AMQPS_PORT if tls else AMQP_PORT, field_name),
         username=unquote(username) or "guest",
         password=unquote(password) if login else "guest",
-        virtual_host=_virtual_host(parts.path, field_name),
+        password_given=bool(colon),
+        virtual_host=_virtual_host_of_path(parts.path, field_name),
         tls=tls,
         heartbeat=_heartbeat(parts.query, field_name),
     )
 
 
-def _virtual_host(path: str, field_name: str) -> str:
+def _split(uri: str, field_name: str) -> SplitResult:
+    """The parts of a URI. What is wrong is not told in the library's words: those may hold the password."""
+    parts = None
+    with suppress(ValueError):
+        parts = urlsplit(uri)
+    if parts is None:
+        raise InvalidAddress(f"{field_name} is not a URI: it has a bare '[' or ']', or an odd character; {_ENCODE}")
+    cut_short = "@" not in parts.netloc and "@" in parts.path + parts.query
+    if parts.fragment or cut_short:  # the rest of the login would be taken for a vhost, and be told in errors
+        raise InvalidAddress(f"{field_name} has a bare '#', '/' or '?' before the '@'; {_ENCODE}")
+    return parts
+
+
+def _virtual_host_of_path(path: str, field_name: str) -> str:
     name = path.removeprefix("/")
     if "/" in name:
         raise InvalidAddress(f"{field_name} has more than one '/' after the host; write '/' in a vhost as %2F")
-    return unquote(name) or "/"
+    return _virtual_host(unquote(name) or "/", field_name)
+
+
+def _virtual_host(name: str, field_name: str) -> str:
+    if len(name.encode()) > 255:
+        raise InvalidAddress(f"{field_name} has a vhost of more than 255 bytes; no broker has one")
+    return name
 
 
 def _heartbeat(query: str, field_name: str) -> int | None:
     options = parse_qs(query)
-    unknown = sorted(set(options) - {"heartbeat"})
-    if unknown:
-        raise InvalidAddress(f"{field_name} has the unknown option {unknown[0]!r}; only heartbeat can be set there")
+    if set(options) - {"heartbeat"}:
+        raise InvalidAddress(f"{field_name} has an option other than heartbeat, the only one that can be set there")
     if not options:
         return None
-    if not options["heartbeat"][-1].isdecimal():
-        raise InvalidAddress(f"{field_name} has a heartbeat that is not a whole number of seconds")
-    return int(options["heartbeat"][-1])
+    seconds = _number(options["heartbeat"][-1], at_most=65535)
+    if seconds is None:
+        raise InvalidAddress(f"{field_name} has a heartbeat that is not a whole number of seconds from 0 to 65535")
+    return seconds
 
 
 def _hosts(text: str, default_port: int, field_name: str) -> tuple[tuple[str, int], ...]:
@@ -177,15 +195,34 @@ def _host(text: str, default_port: int, field_name: str) -> tuple[str, int]:
         name, port = text, ""
     else:
         name, _, port = text.partition(":")
-    if not name:
-        raise InvalidAddress(f"{field_name} has an empty host name")
+    _check_host_name(name, field_name)
     return name, _port(port, field_name) if port else default_port
 
 
+def _check_host_name(name: str, field_name: str) -> None:
+    if not name:
+        raise InvalidAddress(f"{field_name} has an empty host name")
+    usable = False
+    with suppress(UnicodeError):  # what the name's resolution would raise: an empty label, or one too long
+        name.encode("idna")
+        usable = name.isprintable() and " " not in name
+    if not usable:
+        raise InvalidAddress(
+            f"{field_name} has a host name that cannot be one: labels of 1 to 63 characters, with dots between them"
+        )
+
+
 def _port(text: str, field_name: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) < 65536:
+    port = _number(text, at_most=65535)
+    if not port:
         raise InvalidAddress(f"{field_name} has a port that is not a number from 1 to 65535")
-    return int(text)
+    return port
+
+
+def _number(text: str, *, at_most: int) -> int | None:
+    """A whole number from 0; None for what is none."""
+    number = int(text) if text.isdecimal() and len(text) <= len(str(at_most)) else None
+    return number if number is not None and number <= at_most else None
 
 
 def _with_tls(address: BrokerAddress, values: Mapping[str, str], names: Mapping[str, str]) -> BrokerAddress:
@@ -197,6 +234,7 @@ def _with_tls(address: BrokerAddress, values: Mapping[str, str], names: Mapping[
     if address.tls is None:
         return address
     tls = Tls(ca=values.get("ca.crt"), certificate=values.get("tls.crt"), key=values.get("tls.key"))
+    tls_texts.check(tls, _FILE_OF_KEY | dict(names))
     return replace(address, tls=tls)
 
 
@@ -204,16 +242,26 @@ def _with_management(address: BrokerAddress, values: Mapping[str, str], names: M
     uri = values.get("management_uri")
     if uri is None:
         return address
-    parts = urlsplit(uri)
+    field_name = names["management_uri"]
+    parts = _split(uri, field_name)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidAddress(f"{names['management_uri']} must be an address such as http://rabbitmq:15672")
+        raise InvalidAddress(f"{field_name} must be an address such as http://rabbitmq:15672")
     login, _, node = parts.netloc.rpartition("@")
+    _host(node, 0, field_name)
     username, _, password = login.partition(":")
     return replace(
         address,
         management_uri=f"{parts.scheme}://{node}{parts.path.rstrip('/')}",
         management_login=(unquote(username), unquote(password)) if login else None,
     )
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read(path: Path, name: str | None = None) -> str:

@@ -5,7 +5,6 @@ The only place that builds connections' parameters; used by the producer, the wo
 
 import random
 import ssl
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 import pika
 from pika import exceptions as amqp
 
-from workqueue_broker.address import BrokerAddress, Tls
+from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import (
     AccessRefused,
     BrokerError,
@@ -22,6 +21,7 @@ from workqueue_broker.errors import (
     QueueMismatch,
     QueueMissing,
 )
+from workqueue_broker.tls import context_of
 
 #: Seconds for a TCP connection, and for the whole handshake. The library's own are 10 and 15.
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -47,7 +47,7 @@ class ConnectionSettings:
 def connection_parameters(address: BrokerAddress, settings: ConnectionSettings) -> list[pika.ConnectionParameters]:
     """One set of parameters a node, in random order so that many clients spread over the nodes."""
     hosts = random.sample(address.hosts, len(address.hosts))
-    context = _ssl_context(address.tls) if address.tls else None
+    context = context_of(address.tls) if address.tls else None
     heartbeat = settings.heartbeat if address.heartbeat is None else address.heartbeat
     return [
         pika.ConnectionParameters(
@@ -68,8 +68,13 @@ def connection_parameters(address: BrokerAddress, settings: ConnectionSettings) 
 
 def connect(address: BrokerAddress, settings: ConnectionSettings) -> pika.BlockingConnection:
     """Open a connection to the first node that answers; raises BrokerUnavailable, AccessRefused or InvalidAddress."""
-    with broker_errors(address):
-        return pika.BlockingConnection(connection_parameters(address, settings))
+    try:
+        with broker_errors(address):
+            return pika.BlockingConnection(connection_parameters(address, settings))
+    except BrokerError:
+        raise
+    except (TypeError, ValueError) as error:  # of the library or the system, about a value that nobody can connect with
+        raise translate(error, address) from None
 
 
 @contextmanager
@@ -92,6 +97,12 @@ def translate(error: Exception, address: BrokerAddress) -> BrokerError:
         return AccessRefused(f"{address} refuses this user, password or virtual host: {text}")
     if isinstance(error, ssl.SSLCertVerificationError):
         return BrokerUnavailable(f"{address}: the broker's certificate cannot be verified, set its CA (ca.crt): {text}")
+    if isinstance(error, TypeError | ValueError) and not isinstance(error, OSError):
+        # Not in its own words, which may hold the value: that may be the password.
+        return InvalidAddress(
+            f"{address}: its host, username, password or vhost cannot be used to connect ({type(error).__name__}); "
+            "look for characters that do not belong there"
+        )
     return BrokerUnavailable(f"{address} cannot be used now: {text}")
 
 
@@ -101,6 +112,8 @@ def _closed_by_broker(error: amqp.AMQPError, address: BrokerAddress, text: str) 
         return AccessRefused(f"{address} refuses it: {text}")
     if code == 404:
         return QueueMissing(text)
+    if code == 405:  # RESOURCE_LOCKED
+        return QueueMismatch(f"{text}; the queue is exclusive to another connection: name another one, or delete it")
     if code == 406 and "inequivalent" in text:
         return QueueMismatch(
             f"{text}; the queue exists with other parameters: "
@@ -108,7 +121,8 @@ def _closed_by_broker(error: amqp.AMQPError, address: BrokerAddress, text: str) 
         )
     if code == 530:  # NOT_ALLOWED: the virtual host is not there, or not for this user
         return AccessRefused(f"{address} refuses it: {text}")
-    return BrokerUnavailable(f"{address} closed the connection: {text}")
+    closed = "channel" if isinstance(error, amqp.ChannelClosed) else "connection"
+    return BrokerUnavailable(f"{address} closed the {closed}: {text}")
 
 
 def describe(error: BaseException) -> str:
@@ -123,19 +137,6 @@ def describe(error: BaseException) -> str:
 
 
 def _credentials(address: BrokerAddress) -> pika.credentials.PlainCredentials | pika.credentials.ExternalCredentials:
-    if address.tls and address.tls.certificate and address.password == "guest":  # noqa: S105 - no password was given
+    if address.tls and address.tls.certificate and not address.password_given:
         return pika.credentials.ExternalCredentials()
     return pika.PlainCredentials(address.username, address.password)
-
-
-def _ssl_context(tls: Tls) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cadata=tls.ca)
-        if tls.certificate and tls.key:
-            with tempfile.NamedTemporaryFile("w", suffix=".pem") as chain:  # the ssl module reads keys from files only
-                chain.write(f"{tls.key}\n{tls.certificate}\n")
-                chain.flush()
-                context.load_cert_chain(chain.name)
-    except ssl.SSLError as error:
-        raise InvalidAddress(f"ca.crt, tls.crt or tls.key is not a usable PEM text: {error.reason}") from error
-    return context

@@ -42,17 +42,31 @@ class ManagementReader:
             listed = json.loads(text)
         except web.Unreachable as error:
             raise ManagementUnavailable(str(error)) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ManagementUnavailable(f"{self._url.partition('?')[0]} answers no JSON") from error
-        samples = {item["name"]: sample_of(item, now) for item in listed}
+        if not isinstance(listed, list):
+            raise ManagementUnavailable(f"{self._url.partition('?')[0]} answers no list of queues")
+        samples = {item["name"]: sample_of(item, now) for item in listed if _has_name(item)}
         return {name: sample for name, sample in samples.items() if sample is not None}
 
 
 def sample_of(queue: Mapping[str, Any], now: float) -> Sample | None:
     """The sample in a queue's object, or None when a number that matters is missing."""
-    stats = queue.get("message_stats") or {}
-    published, unacknowledged = stats.get("publish"), queue.get("messages_unacknowledged")
-    if not isinstance(published, int) or not isinstance(unacknowledged, int):
+    stats = queue.get("message_stats")
+    if not isinstance(stats, Mapping):
         return None
     # A queue that was never acked or redelivered has no such total yet.
-    return Sample(now, published, stats.get("ack", 0), stats.get("redeliver", 0), unacknowledged)
+    totals = stats.get("publish"), stats.get("ack", 0), stats.get("redeliver", 0)
+    published, acked, redelivered, unacknowledged = map(_count, (*totals, queue.get("messages_unacknowledged")))
+    if published is None or acked is None or redelivered is None or unacknowledged is None:
+        return None
+    return Sample(now, published, acked, redelivered, unacknowledged)
+
+
+def _has_name(item: object) -> bool:
+    return isinstance(item, Mapping) and isinstance(item.get("name"), str)
+
+
+def _count(number: object) -> int | None:
+    """The number, or None for what cannot be a count: the answer is what somebody's server says."""
+    return number if isinstance(number, int) and 0 <= number < 2**63 else None

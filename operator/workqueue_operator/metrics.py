@@ -5,7 +5,7 @@ Numbers of a WorkQueue are read from the store at each scrape, so that a deleted
 
 from collections.abc import Callable, Iterable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -18,6 +18,14 @@ ERROR_KINDS = (
     *("unavailable", "access_refused", "queue_missing", "queue_mismatch", "invalid_address"),
     *("forbidden", "not_found", "conflict", "management"),
 )
+
+
+def new_registry() -> CollectorRegistry:
+    """A registry with the process's own numbers."""
+    registry = CollectorRegistry()
+    for collect in (ProcessCollector, PlatformCollector, GCCollector):
+        collect(registry=registry)
+    return registry
 
 
 class Metrics:

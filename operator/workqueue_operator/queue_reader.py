@@ -1,10 +1,12 @@
-"""Reads many queues of one broker over one AMQP connection; with the connection module the only user of pika here.
+"""Reads many queues of one broker over one AMQP connection; what is pika's lies under it, in workqueue_broker.
 
-A queue that cannot be read is an error in the answer, never a zero. A missing queue costs its channel, not the
-connection. The connection lives in a thread of its own, as pika's blocking calls must not stop the event loop.
+A queue that cannot be read is an error in the answer, never a zero. One that is missing, refused or locked costs its
+channel, not the connection, and no other queue its reading. The connection lives in a thread of its own, as pika's
+blocking calls must not stop the event loop.
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from typing import Any, Protocol
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, broker_errors, connect
 from workqueue_broker.declaration import QueueCounts, read_counts
-from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailable, QueueMismatch, QueueMissing
+from workqueue_broker.errors import BrokerError, BrokerUnavailable, QueueMissing
 
 from workqueue_operator.resource import Declare, QueueSpec
 
@@ -22,6 +24,8 @@ ROUND_SECONDS = 5.0
 QUEUE_SECONDS = 0.01
 #: Seconds; shorter than a worker's, since a dead peer here means a stale reading.
 HEARTBEAT_SECONDS = 10
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,10 +96,18 @@ class _Rounds:
         try:
             for queue in queues:
                 answers.append(self._read_one(queue))  # noqa: PERF401 - what was read before an error must be kept
-        except (BrokerUnavailable, AccessRefused) as error:
-            self.close()
-            answers.extend(_same_for_all(queues[len(answers) :], error))
+        except BrokerError as error:
+            self._lose(queues, answers, error)
+        except Exception as error:  # noqa: BLE001 - what a stranger's server says may fail the library in any way
+            text = f"{self._address}: the connection failed: {type(error).__name__}: {error}"
+            log.warning("%s", text)
+            self._lose(queues, answers, BrokerUnavailable(text))
         return answers
+
+    def _lose(self, queues: Sequence[QueueSpec], answers: list[Answer], error: BrokerError) -> None:
+        """Give up the connection; what was not read yet is not known."""
+        self.close()
+        answers.extend(_same_for_all(queues[len(answers) :], error))
 
     def close(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
@@ -115,8 +127,8 @@ class _Rounds:
         except QueueMissing as missing:
             self._confirmed.discard(name)
             return missing if queue.declare is Declare.NEVER else self._declare(queue, created=True)
-        except QueueMismatch as error:  # 405 and 406 close only the channel, as 404 does
-            return error
+        except BrokerError as error:
+            return self._of_this_queue(error)
         if queue.declare is Declare.CREATE and name not in self._confirmed:
             return self._declare(queue, created=False)
         return QueueReading(counts)
@@ -125,14 +137,20 @@ class _Rounds:
         try:
             with broker_errors(self._address):
                 counts = queue.declaration.declare(self._open_channel())
-        except (QueueMismatch, QueueMissing) as error:
-            return error
+        except BrokerError as error:
+            return self._of_this_queue(error)
         self._confirmed.add(queue.declaration.name)
         return QueueReading(counts, created)
 
     def _passive(self, name: str) -> QueueCounts:
         with broker_errors(self._address):
             return read_counts(self._open_channel(), name)
+
+    def _of_this_queue(self, error: BrokerError) -> BrokerError:
+        """The error, when the broker closed the channel for it and kept the connection; else it is raised, for all."""
+        if self._connection is not None and self._connection.is_open and self._channel and not self._channel.is_open:
+            return error
+        raise error
 
     def _open_channel(self) -> Any:
         if self._connection is None or not self._connection.is_open:

@@ -4,13 +4,14 @@ A loop that fails ends the process, as one that silently stands still would hold
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.backoff import full_jitter
-from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailable
+from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailable, InvalidAddress
 
 from workqueue_operator.addresses import Addresses
 from workqueue_operator.clock import Clock
@@ -37,8 +38,14 @@ MEASURE_SECONDS = 5.0
 #: Bounds of the wait, in seconds, before a broker that did not answer is tried again.
 RETRY_BASE_SECONDS = 0.25
 RETRY_CAP_SECONDS = 3.0
+#: What each queue gets when the broker as a whole cannot be used.
+NO_ANSWER = (BrokerUnavailable, AccessRefused, InvalidAddress)
 #: Seconds without a beat after which a loop counts as stuck.
 STUCK_SECONDS = 60.0
+#: Seconds between two beats of a loop that waits.
+BEAT_SECONDS = 1.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ class Scheduler:
         while True:
             self._beat("assign")
             self._store.changed.clear()
-            await self._addresses.look_up()
+            await self._while_beating("assign", self._addresses.look_up())
             for address in {tracked.address for tracked in self._store} - self._watched:
                 if isinstance(address, BrokerAddress):
                     self._watched.add(address)
@@ -107,12 +114,15 @@ class Scheduler:
             self._beat("resync")
             before = self._store.keys()  # one that comes while we list is not in the list, and not gone either
             try:
-                bodies = await self._cluster.list_workqueues()
+                bodies = await self._while_beating("resync", self._list_workqueues())
             except ClusterError as error:
                 self._metrics.cluster_errors.labels(error.kind).inc()
             else:
                 self._store.replace_workqueues(bodies, before)
             await self._sleep(RESYNC_SECONDS, "resync")
+
+    async def _list_workqueues(self) -> Sequence[Mapping[str, Any]]:
+        return await self._cluster.list_workqueues()
 
     async def _watch(self, address: BrokerAddress) -> None:
         """Read a broker's queues, each as often as it may be, and start a pass after each reading."""
@@ -170,7 +180,7 @@ class Scheduler:
             answers = await reader.read([queue for _, queue in queues])
         for (tracked, _), answer in zip(queues, answers, strict=True):
             self._start(tracked, self._reading(tracked, answer), passes)
-        return not due or not all(isinstance(answer, BrokerUnavailable | AccessRefused) for answer in answers)
+        return not due or not all(isinstance(answer, NO_ANSWER) for answer in answers)
 
     def _reading(self, tracked: Tracked, answer: Answer) -> Counts | Unknown:
         if isinstance(answer, QueueReading):
@@ -204,7 +214,18 @@ class Scheduler:
         deadline = self._clock.monotonic() + seconds
         while (left := deadline - self._clock.monotonic()) > 0:
             self._beat(name)
-            await asyncio.sleep(min(left, STUCK_SECONDS / 10))
+            await asyncio.sleep(min(left, BEAT_SECONDS))
+
+    async def _while_beating(self, name: str, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for requests to the API server: each has a time limit of its own, and a slow one is no standstill."""
+        task = asyncio.create_task(work)
+        try:
+            while not task.done():
+                self._beat(name)
+                await asyncio.wait((task,), timeout=BEAT_SECONDS)
+            return task.result()
+        finally:
+            task.cancel()
 
     def _beat(self, name: str) -> None:
         self._beats[name] = self._clock.monotonic()

@@ -12,10 +12,7 @@ from dataclasses import dataclass
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import BrokerError, InvalidAddress
 
-from workqueue_worker import logs, trying
-from workqueue_worker.amqp import ParkedTasks
-from workqueue_worker.assembly import choose_handler, run, worker_name
-from workqueue_worker.dead_letters import Selection, drop_tasks, list_tasks, replay_tasks
+from workqueue_worker import logs
 from workqueue_worker.handlers import HandlerError
 from workqueue_worker.settings import (
     QUEUE_OPTIONS,
@@ -26,6 +23,8 @@ from workqueue_worker.settings import (
     add_options,
     read_settings,
 )
+from workqueue_worker.shutdown import EXIT_DRAINED
+from workqueue_worker.starting import Starting
 
 EXIT_USAGE = 2
 EXIT_FAILED = 1
@@ -36,19 +35,24 @@ class Command:
     """A subcommand: what it says of itself, and what it does."""
 
     help: str
-    run: Callable[[Settings, argparse.Namespace], int]
+    run: Callable[[Settings, argparse.Namespace, Starting], int]
     add_options: Callable[[argparse.ArgumentParser], None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the console script's entry."""
+    """Run the command line; the console script's entry. Imports little until it listens for signals."""
+    starting = Starting()
     words, command = _split(list(sys.argv[1:] if arguments is None else arguments))
     options = _parser().parse_args(words)
     try:
         settings = read_settings(vars(options), command, os.environ)
         logs.configure(settings.log_format)
-        return COMMANDS[options.subcommand].run(settings, options)
+        if options.subcommand != "run":
+            starting.over()
+        return COMMANDS[options.subcommand].run(settings, options, starting)
     except (SettingsError, InvalidAddress, HandlerError) as error:
+        if starting.asked:  # a signal in the middle of a handler's import looks like a module that ends the program
+            return EXIT_DRAINED
         return _complain(error, EXIT_USAGE)
     except BrokerError as error:
         return _complain(error, EXIT_FAILED)
@@ -70,15 +74,31 @@ def _complain(error: Exception, exit_code: int) -> int:
     return exit_code
 
 
-def _check(settings: Settings, _options: argparse.Namespace) -> int:
+def _run(settings: Settings, _options: argparse.Namespace, starting: Starting) -> int:
+    from workqueue_worker.assembly import run
+
+    return run(settings, os.environ, starting)
+
+
+def _check(settings: Settings, _options: argparse.Namespace, _starting: Starting) -> int:
+    from workqueue_worker import trying
+    from workqueue_worker.assembly import choose_handler
+
     return trying.check(settings, lambda: choose_handler(settings), os.environ)
 
 
-def _run_one(settings: Settings, _options: argparse.Namespace) -> int:
+def _run_one(settings: Settings, _options: argparse.Namespace, _starting: Starting) -> int:
+    from workqueue_worker import trying
+    from workqueue_worker.assembly import choose_handler
+
     return trying.run_one(settings, choose_handler(settings))
 
 
-def _dead_letters(settings: Settings, options: argparse.Namespace) -> int:
+def _dead_letters(settings: Settings, options: argparse.Namespace, _starting: Starting) -> int:
+    from workqueue_worker.amqp import ParkedTasks
+    from workqueue_worker.assembly import worker_name
+    from workqueue_worker.dead_letters import Selection, drop_tasks, list_tasks, replay_tasks
+
     queue = settings.dead_letter_queue
     selection = Selection(frozenset(options.id or ()), options.limit)
     parked = ParkedTasks(BrokerAddress.from_environment(os.environ), f"{worker_name()} dead-letters", queue)
@@ -118,7 +138,7 @@ def _dead_letter_options(parser: argparse.ArgumentParser) -> None:
 COMMANDS = {
     "run": Command(
         "work on tasks (the default)",
-        lambda settings, _options: run(settings, os.environ),
+        _run,
         lambda parser: add_options(parser, RUN_OPTIONS),
     ),
     "check": Command(

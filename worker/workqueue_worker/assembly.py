@@ -20,12 +20,14 @@ from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.runner import Runner, RunnerSettings
 from workqueue_worker.settings import Settings, SettingsError
 from workqueue_worker.settlement import RetryPolicy
+from workqueue_worker.shutdown import EXIT_DRAINED
+from workqueue_worker.starting import Starting
 from workqueue_worker.worker import ABANDON_SECONDS, Limits, Parts, Worker
 
 logger = logging.getLogger(__name__)
 
 
-def run(settings: Settings, environment: Mapping[str, str]) -> int:
+def run(settings: Settings, environment: Mapping[str, str], starting: Starting) -> int:
     """Work on tasks until told to leave; raises what is wrong with the settings, the address or the handler."""
     # Read anew for each connection, as a mounted password may change; read now, so that a wrong one is said at once.
     read_address = functools.partial(BrokerAddress.from_environment, environment)
@@ -43,7 +45,8 @@ def run(settings: Settings, environment: Mapping[str, str]) -> int:
     if not settings.handler and not settings.command:
         print(" [*] Waiting for messages. To exit press CTRL+C", flush=True)
     limits = Limits(task_timeout=settings.task_timeout, grace_period=settings.grace_period)
-    return Worker(Parts(consumer, runner, copies, metrics), limits, settings.concurrency).run()
+    worker = Worker(Parts(consumer, runner, copies, metrics), limits, settings.concurrency)
+    return EXIT_DRAINED if starting.asked else worker.run()
 
 
 def choose_handler(settings: Settings) -> Handler:

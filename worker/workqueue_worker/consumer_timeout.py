@@ -5,13 +5,15 @@ else the broker's default is assumed.
 """
 
 import base64
+import http.client
 import json
-import ssl
 import urllib.request
 from collections.abc import Mapping
 from urllib.parse import quote
 
 from workqueue_broker.address import BrokerAddress
+from workqueue_broker.errors import BrokerError
+from workqueue_broker.tls import Tls, context_of
 
 #: Seconds; the broker's default since RabbitMQ 3.8.17.
 DEFAULT_SECONDS = 1800.0
@@ -51,8 +53,15 @@ def read(address: BrokerAddress, queue: str) -> float | None:
     request = urllib.request.Request(address.management_uri + path)  # noqa: S310 - http or https, checked by BrokerAddress
     request.add_header("Authorization", "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode())
     try:
-        context = ssl.create_default_context(cadata=address.tls.ca if address.tls else None)
+        context = context_of(address.tls or Tls())
         with urllib.request.urlopen(request, timeout=REQUEST_TIMEOUT_SECONDS, context=context) as answer:  # noqa: S310
-            return of_queue(json.load(answer))
-    except (OSError, ValueError):
+            queue = json.load(answer)
+    except (
+        BrokerError,
+        OSError,
+        ValueError,
+        RecursionError,
+        http.client.HTTPException,
+    ):  # whatever listens there may answer anything
         return None
+    return of_queue(queue) if isinstance(queue, Mapping) else None

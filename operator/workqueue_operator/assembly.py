@@ -1,0 +1,123 @@
+"""Puts the operator together once, and runs it until it is told to stop. Called by the command line."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from contextlib import suppress
+
+import kopf
+
+from workqueue_operator import explain as explaining
+from workqueue_operator import handlers, metrics, web
+from workqueue_operator.apply import Applier
+from workqueue_operator.clock import SystemClock
+from workqueue_operator.cluster import ClusterError, NotFound
+from workqueue_operator.gather import Gatherer
+from workqueue_operator.kubernetes_cluster import KubernetesCluster, load_client
+from workqueue_operator.management import ManagementReader
+from workqueue_operator.metrics import HeartbeatCollector, Metrics, WorkQueueCollector
+from workqueue_operator.queue_reader import AmqpQueueReader
+from workqueue_operator.reconcile import Reconciler
+from workqueue_operator.report import Reporter
+from workqueue_operator.resource import Key
+from workqueue_operator.scheduler import Readers, Scheduler
+from workqueue_operator.settings import Settings
+from workqueue_operator.store import Store
+
+log = logging.getLogger("workqueue_operator")
+
+
+def run(settings: Settings) -> None:
+    """Scale until a signal comes; fails when a loop does."""
+    asyncio.run(_run(settings))
+
+
+def explain(key: Key) -> int:
+    """Print why the WorkQueue has the workers it has; the exit code."""
+    return asyncio.run(_explain(key))
+
+
+async def _run(settings: Settings) -> None:
+    """Start everything; ends when kopf is told to stop, fails when a loop does."""
+    _leave_at_a_signal()
+    clock, store, registry = SystemClock(), Store(), metrics.new_registry()
+    counters = Metrics(registry)
+    async with await load_client() as api_client, web.Session() as session:
+        cluster = KubernetesCluster(api_client, session, settings.namespaces)
+        reconciler = Reconciler(
+            Gatherer(store, cluster, clock),
+            Applier(store, cluster, counters, clock),
+            Reporter(cluster, counters, clock),
+            counters,
+            clock,
+        )
+        name = os.environ.get("HOSTNAME", "workqueue-operator")
+        readers = Readers(
+            open_queues=lambda address: AmqpQueueReader(address, name),
+            open_management=lambda address: ManagementReader(session, address),
+        )
+        scheduler = Scheduler(store, cluster, reconciler, readers, counters, clock)
+        for collector in (WorkQueueCollector(store, clock.monotonic), HeartbeatCollector(scheduler.ages)):
+            registry.register(collector)
+        server = await web.serve(settings.metrics_port, registry, scheduler.trouble)
+        try:
+            await _until_served(cluster)
+            await _watch_and_schedule(settings, store, scheduler)
+        finally:
+            await server.cleanup()
+
+
+def _leave_at_a_signal() -> None:
+    """At once and in order, with exit code 0, until kopf puts its own handlers in the place of these."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, sys.exit, 0)
+
+
+async def _watch_and_schedule(settings: Settings, store: Store, scheduler: Scheduler) -> None:
+    """Run kopf and our loops side by side; whichever ends first ends the other."""
+    registry = kopf.OperatorRegistry()
+    handlers.register(registry, store)
+    watching = asyncio.create_task(
+        kopf.operator(
+            registry=registry,
+            settings=handlers.settings(),
+            standalone=True,
+            clusterwide=not settings.namespaces,
+            namespaces=settings.namespaces,
+        ),
+        name="kopf",
+    )
+    scheduling = asyncio.create_task(scheduler.run(), name="scheduler")
+    await asyncio.wait((watching, scheduling), return_when=asyncio.FIRST_COMPLETED)
+    for task in (watching, scheduling):
+        task.cancel()
+    for task in (scheduling, watching):
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _until_served(cluster: KubernetesCluster) -> None:
+    """Wait until the API server knows WorkQueues; kopf would look once and then never again."""
+    while True:
+        try:
+            await cluster.list_workqueues()
+        except NotFound:
+            log.warning("the API server knows no WorkQueues yet: install the custom resource definition")
+        except ClusterError as error:
+            log.warning("cannot list WorkQueues: %s", error)
+        else:
+            return
+        await asyncio.sleep(2.0)
+
+
+async def _explain(key: Key) -> int:
+    async with await load_client() as api_client, web.Session() as session:
+        try:
+            body = await KubernetesCluster(api_client, session).read_workqueue(key)
+        except ClusterError as error:
+            print(f"workqueue-operator: cannot read WorkQueue {key}: {error}", file=sys.stderr)
+            return 1
+    print(explaining.explain(body))
+    return 0
