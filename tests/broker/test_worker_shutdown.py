@@ -4,6 +4,7 @@ import signal
 
 import pytest
 from waiting import wait_until
+from worker_process import is_alive
 
 
 def started(ledger, count: int = 1) -> None:
@@ -80,7 +81,7 @@ def test_a_commands_processes_are_gone_when_its_task_is_handed_back(quorum_queue
     worker.tell_to_leave()
     assert worker.exit_code() == 75
     quorum_queue.wait_for_counts(1, 0)
-    wait_until(lambda: not any(_is_alive(process) for process in processes), 30, "both processes are gone")
+    wait_until(lambda: not any(is_alive(process) for process in processes), 30, "both processes are gone")
 
 
 def test_a_task_that_waits_for_its_retry_is_sent_back_counted_and_at_once(task_queue, start_worker, ledger) -> None:
@@ -130,11 +131,3 @@ def test_a_failed_task_held_by_an_alarm_is_handed_back_at_the_grace_deadline(
     worker.tell_to_leave()
     assert worker.exit_code() == 75
     queue.wait_for_counts(1, 0)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        with open(f"/proc/{process}/stat", encoding="utf-8") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
