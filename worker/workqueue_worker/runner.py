@@ -6,6 +6,7 @@ The rules are settlement's; this carries them out and says the Result.
 import itertools
 import logging
 import os
+import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -125,7 +126,7 @@ class Runner:
         task = self._task(running)
         running.start()
         if task.attempt == 1 and task.enqueued_time is not None:
-            self._metrics.task_wait.observe(max(0.0, datetime.now(UTC).timestamp() - task.enqueued_time))
+            self._metrics.task_wait.observe(max(0.0, time.time() - task.enqueued_time))
         outcome = self._handler.run(running.delivery.body, task)
         if os.getpid() != self._process_id:
             os._exit(0)  # a handler forked, and this is the child: the delivery is the parent's
