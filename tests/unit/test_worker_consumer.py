@@ -4,13 +4,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
-from fake_link import FakeBroker
+from fake_link import FakeBroker, FakeLink
 from waiting import wait_until
 from workqueue_worker.consumer import Consumer
-from workqueue_worker.health import Health
+from workqueue_worker.delivery import Delivery
+from workqueue_worker.health import Health, Readiness
 from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.reconnecting import Reconnecting
 from workqueue_worker.result import Action, Result
@@ -20,16 +23,17 @@ from workqueue_worker.running import Running
 class Bench:
     """A consumer with its keeper, on a fake broker."""
 
-    def __init__(self, broker: FakeBroker) -> None:
+    def __init__(self, broker: FakeBroker, threads: int = 1000) -> None:
         self.broker = broker
         self.metrics = WorkerMetrics("q")
+        self.health = Health()
         no_wait = Reconnecting(lambda _low, _high: 0.0)
-        self.consumer = Consumer(broker.open, self.metrics, Health(), no_wait)
+        self.consumer = Consumer(broker.open, self.metrics, self.health, threads, no_wait)
         self.keeper = threading.Thread(target=self.consumer.keep, daemon=True)
         self.keeper.start()
 
     def done(self, running: Running) -> Result:
-        return Result(running, Action.ACK, "done", self.metrics.acked, 1, 0.0)
+        return Result(running, Action.ACK, "done", self.metrics.acked)
 
     def task(self) -> Running:
         running = self.consumer.next_task()
@@ -178,3 +182,80 @@ def test_told_to_leave_it_hands_back_what_runs_and_what_waits_and_settles_nothin
     assert sorted(broker.ready) == [0, 1, 2]
     assert bench.count("requeued_total", cause="shutdown") == 3
     bench.assert_that_all_is_accounted_for()
+
+
+def test_told_to_leave_it_hands_back_what_no_thread_is_free_for_and_keeps_what_runs() -> None:
+    """Prefetch is more than threads when those still work on tasks of a lost connection."""
+    broker = FakeBroker(tasks=3, prefetch=2)
+    bench = Bench(broker, threads=1)
+    running = bench.task()
+    wait_until(lambda: len(bench.consumer.in_progress()) == 2, 10, "another one waits")
+    bench.consumer.stop_receiving()
+    wait_until(lambda: bench.consumer.in_progress() == [running], 10, "it was handed back")
+    assert bench.count("requeued_total", cause="shutdown") == 1
+    bench.consumer.settle(bench.done(running))
+    assert bench.consumer.next_task() is None
+    bench.leave()
+    bench.assert_that_all_is_accounted_for()
+
+
+def test_it_takes_nothing_while_every_thread_works_on_a_task_of_a_lost_connection() -> None:
+    broker = FakeBroker(tasks=2, prefetch=1)
+    bench = Bench(broker, threads=1)
+    stale = bench.task()
+    bench.consumer._lose_link(RuntimeError("the network"))
+    wait_until(lambda: "every slot" in bench.health.readiness.text, 10, "it waits for its thread")
+    assert len(broker.links) == 1
+    bench.consumer.settle(bench.done(stale))
+    assert bench.task().delivery.epoch == 2
+    bench.leave()
+
+
+def test_a_library_that_fails_to_connect_in_a_way_of_its_own_is_tried_again() -> None:
+    broker = FakeBroker(tasks=1, prefetch=1)
+    failures = [RuntimeError("a timeout that is no error of the library's tree")]
+
+    def open_link(epoch: int, on_delivery: Callable[[Delivery], None]) -> FakeLink:
+        if failures:
+            raise failures.pop()
+        return broker.open(epoch, on_delivery)
+
+    metrics, health = WorkerMetrics("q"), Health()
+    consumer = Consumer(open_link, metrics, health, 1, Reconnecting(lambda _low, _high: 0.0))
+    keeper = threading.Thread(target=consumer.keep, daemon=True)
+    keeper.start()
+    assert consumer.next_task() is not None
+    assert health.readiness.ready
+    consumer.leave()
+    keeper.join()
+
+
+def test_ready_is_said_at_the_wheel_where_a_connection_is_lost_too_so_that_the_last_word_is_what_is_so() -> None:
+    said: list[tuple[bool, bool]] = []
+
+    class Listening(Health):
+        def __setattr__(self, name: str, value: object) -> None:
+            if isinstance(value, Readiness):
+                said.append((value.ready, wheel() is not None and wheel().locked()))
+            super().__setattr__(name, value)
+
+    def wheel() -> Any:
+        return made[0]._wheel if made else None
+
+    made: list[Consumer] = []
+    made.append(Consumer(FakeBroker(tasks=0, prefetch=1).open, WorkerMetrics("q"), Listening(), 1))
+    made[0]._connect()
+    assert said == [(False, False), (True, True)]
+
+
+def test_a_lost_ack_is_told_to_who_remembers_the_run() -> None:
+    broker = FakeBroker(tasks=2, prefetch=2)
+    bench = Bench(broker)
+    lost: list[Delivery] = []
+    first, second = bench.task(), bench.task()
+    bench.consumer.settle(replace(bench.done(first), on_ack_lost=lost.append))
+    assert lost == []
+    bench.consumer._lose_link(RuntimeError("the network"))
+    bench.consumer.settle(replace(bench.done(second), on_ack_lost=lost.append))
+    assert lost == [second.delivery]
+    bench.leave()

@@ -27,7 +27,7 @@ from workqueue_worker.delivery import Delivery
 from workqueue_worker.health import Health, Readiness
 from workqueue_worker.metrics import RequeueCause, WorkerMetrics
 from workqueue_worker.reconnecting import Reconnecting
-from workqueue_worker.result import Action, Result
+from workqueue_worker.result import Action, Result, log_task
 from workqueue_worker.running import Running
 
 logger = logging.getLogger(__name__)
@@ -63,12 +63,18 @@ class Consumer:
     """The deliveries of one worker."""
 
     def __init__(
-        self, open_link: OpenLink, metrics: WorkerMetrics, health: Health, reconnecting: Reconnecting | None = None
+        self,
+        open_link: OpenLink,
+        metrics: WorkerMetrics,
+        health: Health,
+        threads: int,
+        reconnecting: Reconnecting | None = None,
     ) -> None:
-        """`open_link(epoch, on_delivery)` connects and consumes, or raises a BrokerError."""
+        """`open_link(epoch, on_delivery)` connects and consumes, or raises. `threads`: how many call next_task()."""
         self._open_link = open_link
         self._metrics = metrics
         self._health = health
+        self._threads = threads
         self._reconnecting = reconnecting or Reconnecting()
         self._pause_seconds = 0.0
         self._wheel = threading.Lock()
@@ -162,6 +168,7 @@ class Consumer:
     def _keep_once(self) -> None:
         if self._link is None and not self._stopping:
             self._wait_for_stop(self._pause_seconds)
+            self._wait_for_a_free_thread()
             self._connect()
         elif self._lead.acquire(blocking=False):  # else a thread waits for the connection, and turns it
             try:
@@ -178,8 +185,10 @@ class Consumer:
             return
         try:
             link = self._open_link(self._epoch + 1, self._on_delivery)
-        except BrokerError as error:
+        except Exception as failure:  # noqa: BLE001 - there are many ways not to connect; each is tried again
+            error = _broker_error(failure)
             self._pause_seconds = self._reconnecting.wait_after(error, time.monotonic())
+            self._metrics.connected.set(0)
             self._health.readiness = Readiness(ready=False, text=f"not consuming: {error}")
             logger.warning("not consuming: %s; next attempt in %.1f s", error, self._pause_seconds)
             return
@@ -190,12 +199,19 @@ class Consumer:
                 return
             self._epoch += 1
             self._link = link
-        self._metrics.connected.set(1)
-        self._metrics.reconnects.inc(int(self._epoch > 1))
-        if not self._stopping:
+            self._metrics.reconnects.inc(int(self._epoch > 1))
+            self._metrics.connected.set(1)  # at the wheel, where it may be lost: the last word is what is so
             self._health.readiness = Readiness(ready=True, text="consuming")
         logger.info("consuming")
         self._notify()
+
+    def _wait_for_a_free_thread(self) -> None:
+        """All may work on tasks of the lost connection: what came now would lie here, while other workers are idle."""
+        while len(self._in_progress) >= self._threads and not (self._stopping or self._leaving.is_set()):
+            self._health.tick()
+            text = "not consuming: every slot has a task whose connection was lost; it connects when one has ended"
+            self._health.readiness = Readiness(ready=False, text=text)
+            self._wait_for_stop(KEEP_SECONDS)
 
     def _wait_for_stop(self, seconds: float) -> None:
         with self._changed:
@@ -226,6 +242,16 @@ class Consumer:
                 link.turn()
             except Exception as error:  # noqa: BLE001 - see _lose_link
                 self._lose_link(error)
+            if self._stopping:
+                self._hand_back(self._excess())
+
+    def _excess(self) -> list[Running]:
+        """What waits for a thread that works on a task of a lost connection: others can begin with it now."""
+        excess: list[Running] = []
+        with suppress(IndexError):  # taken just now
+            while len(self._in_progress) - len(excess) > self._threads:
+                excess.append(self._waiting.pop())
+        return excess
 
     def _on_delivery(self, delivery: Delivery) -> None:
         self._metrics.received.inc()
@@ -289,14 +315,15 @@ class Consumer:
             sent = not self.is_stale(result.running.delivery)  # when the sending failed, they all are
             (result.counter if sent else self._metrics.acks_lost).inc()
             self._forget(result.running)
-            result.log(sent=sent)
+            result.tell(sent=sent)
 
     def _hand_back(self, in_progress: Sequence[Running]) -> None:
         self._send([(Action.HAND_BACK, running.delivery) for running in in_progress])
         for running in in_progress:
-            if self._forget(running) and not self.is_stale(running.delivery):
-                self._metrics.requeued[RequeueCause.SHUTDOWN].inc()
-                logger.warning("handed back unfinished", extra={"fields": {"id": running.delivery.message_id}})
+            if self._forget(running):
+                sent = not self.is_stale(running.delivery)
+                (self._metrics.requeued[RequeueCause.SHUTDOWN] if sent else self._metrics.acks_lost).inc()
+                log_task(running, "handed back", "unfinished: the worker must leave", sent=sent)
 
     def _send(self, settlements: Sequence[tuple[Action, Delivery]]) -> None:
         """In one piece. Those of another connection are left out: their tags mean other deliveries in this one."""
@@ -316,9 +343,7 @@ class Consumer:
         link, self._link = self._link, None
         if link is None:
             return
-        if not isinstance(error, BrokerError):
-            logger.error("the connection failed in an unknown way", exc_info=error)
-            error = BrokerUnavailable(f"the connection failed: {type(error).__name__}: {error}")
+        error = _broker_error(error)
         self._pause_seconds = self._reconnecting.wait_after(error, time.monotonic())
         self._metrics.connected.set(0)
         if not self._stopping:
@@ -334,6 +359,13 @@ class Consumer:
     def _notify(self) -> None:
         with self._changed:
             self._changed.notify_all()
+
+
+def _broker_error(error: Exception) -> BrokerError:
+    if isinstance(error, BrokerError):
+        return error
+    logger.error("the connection failed in an unknown way", exc_info=error)
+    return BrokerUnavailable(f"the connection failed: {type(error).__name__}: {error}")
 
 
 _SETTLE: dict[Action, Callable[[Link, Delivery], None]] = {

@@ -232,7 +232,5 @@ class Runner:
             action=action,
             outcome=outcome,
             counter=counter,
-            attempt=running.attempt,
-            seconds=running.seconds,
             detail=detail,
         )
