@@ -53,6 +53,14 @@ def test_exit_code_65_parks_and_every_other_one_or_a_signal_is_tried_again(quoru
     assert headers["die"]["x-workqueue-error"] == "the command ended with signal SIGKILL"
 
 
+def test_a_large_body_reaches_a_command_whole(quorum_queue, start_worker, tmp_path) -> None:
+    worker = start_worker(quorum_queue, None, "--", "sh", "-c", f"cat > {tmp_path}/body").ready()
+    body = bytes(range(256)) * 40 * 1024
+    quorum_queue.send(body)
+    worker.wait_for_metric("tasks_acked_total", 1)
+    assert (tmp_path / "body").read_bytes() == body
+
+
 def test_a_command_that_does_not_read_a_large_body_is_no_problem(quorum_queue, start_worker) -> None:
     worker = start_worker(quorum_queue, None, "--", "true").ready()
     quorum_queue.send(b"x" * 10 * 1024 * 1024)

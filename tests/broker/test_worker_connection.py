@@ -49,9 +49,11 @@ def test_a_broker_restart_in_the_middle_of_a_task_costs_an_ack_and_no_second_run
     wait_until(lambda: worker.metric("broker_connected") == 0, 30, "it has lost its broker")
     release(worker)
     worker.wait_for_metric("tasks_acks_lost_total", 1)
+    assert [line["outcome"] for line in worker.outcomes] == ["done, ack lost"]
     assert worker.get("/healthz")[0] == 200
     queue.server.start()
     worker.wait_for_metric("tasks_acked_total", 2, seconds=60)
+    assert "already done" in [line["outcome"] for line in worker.outcomes]
     queue.wait_for_counts(0, 0)
     assert [(line.word, line.body) for line in ledger()] == [
         *(("started", "a"), ("done", "a")),
@@ -205,12 +207,13 @@ def test_a_task_longer_than_the_brokers_consumer_timeout_is_still_run_once_by_on
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("type_", list(QueueType))
 def test_a_partition_is_noticed_by_the_heartbeat_and_healed_without_a_second_run(
-    link: NetworkLink, rabbitmq_version: str, tmp_path: Path, start_worker, ledger
+    link: NetworkLink, rabbitmq_version: str, tmp_path: Path, start_worker, ledger, type_: QueueType
 ) -> None:
     server = RabbitMQServer(tmp_path / "rabbitmq", rabbitmq_version, listen=HERE).start()
     try:
-        queue = TaskQueue(server, "/", QueueType.QUORUM).declare()
+        queue = TaskQueue(server, "/", type_).declare()
         worker = start_worker(queue, "until_released", AMQP_URL=f"{queue.uri}?heartbeat=2", place=link.place).ready()
         queue.send("a", "b")
         started(ledger)

@@ -57,6 +57,8 @@ def test_a_second_signal_hands_the_task_back(task_queue, start_worker, ledger, h
     assert worker.exit_code() == 75
     task_queue.wait_for_counts(1, 0)
     assert "done" not in [line.word for line in ledger()]
+    (line,) = worker.outcomes
+    assert (line["id"], line["attempt"], line["outcome"]) == ("m0", 1, "handed back")
 
 
 def test_at_the_grace_deadline_the_task_is_handed_back(task_queue, start_worker, ledger) -> None:
