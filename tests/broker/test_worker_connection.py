@@ -1,7 +1,6 @@
 """What a worker does when its broker, its connection, its queue or its password goes away, and comes back."""
 
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 from network_link import HERE, NetworkLink
@@ -23,18 +22,6 @@ def readiness_says(worker, words: str, seconds: float = 30) -> None:
     wait_until(lambda: words in worker.get("/readyz")[1], seconds, f"readiness says {words!r}; see {worker.log_file}")
     assert worker.get("/readyz")[0] == 503
     assert worker.get("/healthz")[0] == 200
-
-
-def close_connections(server: RabbitMQServer, vhost: str) -> None:
-    """As an administrator would."""
-
-    def close_those_that_are_listed() -> bool:
-        connections = server.management("GET", f"/api/vhosts/{quote(vhost, safe='')}/connections")
-        for connection in connections:
-            server.management("DELETE", f"/api/connections/{quote(connection['name'], safe='')}")
-        return bool(connections)
-
-    wait_until(close_those_that_are_listed, 30, "the broker lists the worker's connection")
 
 
 @pytest.mark.parametrize(("how", "type_"), [("stop", QueueType.QUORUM), ("kill", QueueType.CLASSIC)])
@@ -69,7 +56,7 @@ def test_a_task_that_runs_on_through_a_reconnect_is_not_acked_over_the_new_conne
     worker = start_worker(task_queue, "until_released", "--concurrency", "2").ready()
     task_queue.send("a")
     started(ledger)
-    close_connections(task_queue.server, task_queue.vhost)
+    task_queue.close_connections()
     wait_until(lambda: worker.metric("broker_reconnects_total") == 1, 30, "it has reconnected")
     started(ledger, 2)  # the redelivered one, beside the first run
     release(worker)
@@ -96,6 +83,7 @@ def test_a_queue_deleted_under_a_task_takes_the_ack_with_it_and_nothing_else(tas
     readiness_says(worker, "every slot has a task whose connection was lost")
     release(worker)
     worker.wait_for_metric("tasks_acks_lost_total", 1)
+    wait_until(lambda: worker.metric("broker_reconnects_total") == 1, 30, "it has made the queue again")
     task_queue.send("b")
     worker.wait_for_metric("tasks_acked_total", 1)
 
@@ -151,11 +139,19 @@ def test_a_password_that_changes_in_a_mounted_secret_is_read_at_the_next_connect
     )
     worker = start_worker(quorum_queue, "ledger_ok", AMQP_SECRET_DIR=str(secret)).ready()
     server.management("PUT", "/api/users/rotating", {"password": "second-word", "tags": ""})
-    close_connections(server, quorum_queue.vhost)
+    quorum_queue.close_connections()
     readiness_says(worker, "ACCESS_REFUSED")
     (secret / "password").write_text("second-word")
     worker.ready()
     server.management("DELETE", "/api/users/rotating")
+
+
+def test_an_address_may_come_in_parts_with_the_password_in_a_file(quorum_queue, start_worker, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("guest\n")
+    parts = {"HOST": "127.0.0.1", "PORT": str(quorum_queue.server.amqp_port), "USERNAME": "guest"}
+    parts |= {"VHOST": quorum_queue.vhost, "PASSWORD_FILE": str(tmp_path / "password")}
+    variables = {f"AMQP_{name}": value for name, value in parts.items()}
+    start_worker(quorum_queue, "ledger_ok", AMQP_URL="", **variables).ready()
 
 
 def test_the_first_host_that_answers_is_taken(quorum_queue, start_worker) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
@@ -90,6 +91,17 @@ class TaskQueue:
         with self.channel() as channel:
             channel.confirm_delivery()
             channel.basic_publish("", self.name, body, properties, mandatory=True)
+
+    def close_connections(self) -> None:
+        """All of the virtual host's, as an administrator would."""
+
+        def close_those_that_are_listed() -> bool:
+            connections = self.server.management("GET", f"/api/vhosts/{quote(self.vhost, safe='')}/connections")
+            for connection in connections:
+                self.server.management("DELETE", f"/api/connections/{quote(connection['name'], safe='')}")
+            return bool(connections)
+
+        wait_until(close_those_that_are_listed, 30, "the broker lists the worker's connection")
 
     def set_policy(self, name: str, definition: dict[str, object]) -> None:
         policy = {"pattern": f"^{self.name}$", "definition": definition, "apply-to": "queues"}
