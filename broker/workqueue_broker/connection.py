@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pika
 from pika import exceptions as amqp
+from pika.adapters.utils import connection_workflow as workflow
 
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import (
@@ -104,6 +105,17 @@ def translate(error: Exception, address: BrokerAddress) -> BrokerError:
             "look for characters that do not belong there"
         )
     return BrokerUnavailable(f"{address} cannot be used now: {text}")
+
+
+def why_not_connected(outcome: object) -> Exception:
+    """What lies under the library's account of a connection attempt that failed."""
+    while True:
+        if isinstance(outcome, workflow.AMQPConnectionWorkflowFailed) and outcome.exceptions:
+            outcome = outcome.exceptions[-1]
+        elif isinstance(outcome, workflow.AMQPConnectorPhaseErrorBase):
+            outcome = outcome.exception
+        else:
+            return outcome if isinstance(outcome, Exception) else BrokerUnavailable(str(outcome))
 
 
 def _closed_by_broker(error: amqp.AMQPError, address: BrokerAddress, text: str) -> BrokerError:

@@ -13,7 +13,13 @@ LIMIT = ("--task-timeout", "1", "--max-attempts", "1")
 def test_a_command_gets_body_and_metadata_and_its_exit_code_is_the_outcome(task_queue, start_worker, tmp_path) -> None:
     script = f'cat >> {tmp_path}/bodies; env >> {tmp_path}/environment; read -r x < /dev/null; exit "$(cat /dev/null)0"'
     worker = start_worker(task_queue, None, "--", "sh", "-c", script).ready()
-    task_queue.send("the body", ids=["the-id"], headers={"traceparent": "00-a-b-01", "n": 1}, content_type="text/x")
+    task_queue.send(
+        "the body",
+        ids=["the-id"],
+        headers={"traceparent": "00-a-b-01", "n": 1},
+        content_type="text/x",
+        timestamp=1_767_225_600,
+    )
     worker.wait_for_metric("tasks_acked_total", 1)
     assert (tmp_path / "bodies").read_text() == "the body"
     lines = (tmp_path / "environment").read_text().splitlines()
@@ -25,6 +31,7 @@ def test_a_command_gets_body_and_metadata_and_its_exit_code_is_the_outcome(task_
         "TASK_ATTEMPT": "1",
         "TASK_REDELIVERED": "false",
         "TASK_CONTENT_TYPE": "text/x",
+        "TASK_ENQUEUED_AT": "2026-01-01T00:00:00+00:00",
         "TRACEPARENT": "00-a-b-01",
     }
 
@@ -44,6 +51,14 @@ def test_exit_code_65_parks_and_every_other_one_or_a_signal_is_tried_again(quoru
     }
     assert headers["fail"]["x-workqueue-error"] == "the command ended with exit code 1"
     assert headers["die"]["x-workqueue-error"] == "the command ended with signal SIGKILL"
+
+
+def test_a_large_body_reaches_a_command_whole(quorum_queue, start_worker, tmp_path) -> None:
+    worker = start_worker(quorum_queue, None, "--", "sh", "-c", f"cat > {tmp_path}/body").ready()
+    body = bytes(range(256)) * 40 * 1024
+    quorum_queue.send(body)
+    worker.wait_for_metric("tasks_acked_total", 1)
+    assert (tmp_path / "body").read_bytes() == body
 
 
 def test_a_command_that_does_not_read_a_large_body_is_no_problem(quorum_queue, start_worker) -> None:

@@ -1,7 +1,6 @@
 """What a worker does when its broker, its connection, its queue or its password goes away, and comes back."""
 
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 from network_link import NetworkLink
@@ -25,18 +24,6 @@ def readiness_says(worker, words: str, seconds: float = 30) -> None:
     assert worker.get("/healthz")[0] == 200
 
 
-def close_connections(server: RabbitMQServer, vhost: str) -> None:
-    """As an administrator would."""
-
-    def close_those_that_are_listed() -> bool:
-        connections = server.management("GET", f"/api/vhosts/{quote(vhost, safe='')}/connections")
-        for connection in connections:
-            server.management("DELETE", f"/api/connections/{quote(connection['name'], safe='')}")
-        return bool(connections)
-
-    wait_until(close_those_that_are_listed, 30, "the broker lists the worker's connection")
-
-
 @pytest.mark.parametrize(("how", "type_"), [("stop", QueueType.QUORUM), ("kill", QueueType.CLASSIC)])
 def test_a_broker_restart_in_the_middle_of_a_task_costs_an_ack_and_no_second_run(
     own_rabbitmq, start_worker, ledger, how: str, type_: QueueType
@@ -49,9 +36,11 @@ def test_a_broker_restart_in_the_middle_of_a_task_costs_an_ack_and_no_second_run
     wait_until(lambda: worker.metric("broker_connected") == 0, 30, "it has lost its broker")
     release(worker)
     worker.wait_for_metric("tasks_acks_lost_total", 1)
+    assert [line["outcome"] for line in worker.outcomes] == ["done, ack lost"]
     assert worker.get("/healthz")[0] == 200
     queue.server.start()
     worker.wait_for_metric("tasks_acked_total", 2, seconds=60)
+    assert "already done" in [line["outcome"] for line in worker.outcomes]
     queue.wait_for_counts(0, 0)
     assert [(line.word, line.body) for line in ledger()] == [
         *(("started", "a"), ("done", "a")),
@@ -67,7 +56,7 @@ def test_a_task_that_runs_on_through_a_reconnect_is_not_acked_over_the_new_conne
     worker = start_worker(task_queue, "until_released", "--concurrency", "2").ready()
     task_queue.send("a")
     started(ledger)
-    close_connections(task_queue.server, task_queue.vhost)
+    task_queue.close_connections()
     wait_until(lambda: worker.metric("broker_reconnects_total") == 1, 30, "it has reconnected")
     started(ledger, 2)  # the redelivered one, beside the first run
     release(worker)
@@ -90,9 +79,11 @@ def test_a_queue_deleted_under_a_task_takes_the_ack_with_it_and_nothing_else(tas
     task_queue.send("a")
     started(ledger)
     task_queue.delete()
-    wait_until(lambda: worker.metric("broker_reconnects_total") == 1, 30, "it has noticed")
+    wait_until(lambda: worker.metric("broker_connected") == 0, 30, "it has noticed")
+    readiness_says(worker, "every slot has a task whose connection was lost")
     release(worker)
     worker.wait_for_metric("tasks_acks_lost_total", 1)
+    wait_until(lambda: worker.metric("broker_reconnects_total") == 1, 30, "it has made the queue again")
     task_queue.send("b")
     worker.wait_for_metric("tasks_acked_total", 1)
 
@@ -148,16 +139,51 @@ def test_a_password_that_changes_in_a_mounted_secret_is_read_at_the_next_connect
     )
     worker = start_worker(quorum_queue, "ledger_ok", AMQP_SECRET_DIR=str(secret)).ready()
     server.management("PUT", "/api/users/rotating", {"password": "second-word", "tags": ""})
-    close_connections(server, quorum_queue.vhost)
+    quorum_queue.close_connections()
     readiness_says(worker, "ACCESS_REFUSED")
     (secret / "password").write_text("second-word")
     worker.ready()
     server.management("DELETE", "/api/users/rotating")
 
 
+def test_an_address_may_come_in_parts_with_the_password_in_a_file(quorum_queue, start_worker, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("guest\n")
+    parts = {"HOST": "127.0.0.1", "PORT": str(quorum_queue.server.amqp_port), "USERNAME": "guest"}
+    parts |= {"VHOST": quorum_queue.vhost, "PASSWORD_FILE": str(tmp_path / "password")}
+    variables = {f"AMQP_{name}": value for name, value in parts.items()}
+    start_worker(quorum_queue, "ledger_ok", AMQP_URL="", **variables).ready()
+
+
 def test_the_first_host_that_answers_is_taken(quorum_queue, start_worker) -> None:
     uri = f"amqp://127.0.0.1:1,127.0.0.1:{quorum_queue.server.amqp_port}/{quorum_queue.vhost}"
     start_worker(quorum_queue, "ledger_ok", AMQP_URL=uri).ready()
+
+
+@pytest.mark.slow
+def test_a_broker_that_accepts_connections_and_says_nothing_is_waited_for(
+    own_quorum_queue, start_worker, ledger
+) -> None:
+    """A load balancer before a dead broker looks like this. One worker holds a failed task, one wants to connect."""
+    queue = own_quorum_queue
+    holding = start_worker(queue, "by_body", "--max-attempts", "1").ready()
+    queue.send("release-then-fail")
+    started(ledger)
+    queue.server.freeze()
+    connecting = start_worker(queue, "ledger_ok")
+    release(holding)
+    for worker in (holding, connecting):
+        wait_until(lambda worker=worker: warnings_of(worker), 60, "its handshake has timed out")
+        assert worker.process.poll() is None
+        assert worker.get("/healthz")[0] == 200
+    assert "holding a failed task" in holding.get("/readyz")[1]
+    queue.server.thaw()
+    connecting.ready()
+    queue.dead.wait_for_counts(1, 0, seconds=60)
+
+
+def warnings_of(worker) -> list[object]:
+    texts = [record.get("message") for record in worker.log if record.get("level") == "warning"]
+    return [text for text in texts if "in hand" not in str(text)]  # but that of the consumer timeout
 
 
 def test_a_task_longer_than_the_brokers_consumer_timeout_is_still_run_once_by_one_worker(
@@ -177,12 +203,13 @@ def test_a_task_longer_than_the_brokers_consumer_timeout_is_still_run_once_by_on
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("type_", list(QueueType))
 def test_a_partition_is_noticed_by_the_heartbeat_and_healed_without_a_second_run(
-    link: NetworkLink, rabbitmq_version: str, tmp_path: Path, start_worker, ledger
+    link: NetworkLink, rabbitmq_version: str, tmp_path: Path, start_worker, ledger, type_: QueueType
 ) -> None:
     server = RabbitMQServer(tmp_path / "rabbitmq", rabbitmq_version, listen=link.here).start()
     try:
-        queue = TaskQueue(server, "/", QueueType.QUORUM).declare()
+        queue = TaskQueue(server, "/", type_).declare()
         worker = start_worker(queue, "until_released", AMQP_URL=f"{queue.uri}?heartbeat=2", place=link.place).ready()
         queue.send("a", "b")
         started(ledger)

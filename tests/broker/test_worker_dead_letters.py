@@ -1,11 +1,17 @@
 """Looking after parked tasks: list, replay and drop, with the command that a person would use."""
 
 import os
+import pty
+import re
 import subprocess
 import sys
 
 import pytest
 from task_queue import TaskQueue
+from waiting import wait_until
+from workqueue_broker.errors import BrokerError
+from workqueue_worker.amqp import ParkedTasks
+from workqueue_worker.dead_letters import Halfway, Selection, list_tasks, replay_tasks
 
 REASONS = {"x-workqueue-reason": "rejected", "x-workqueue-attempts": 2, "x-workqueue-error": "no\tway\nout"}
 
@@ -31,15 +37,93 @@ def test_the_list_tells_what_is_known_and_changes_nothing(task_queue) -> None:
     task_queue.dead.wait_for_counts(2, 0)
 
 
+def opened(queue: TaskQueue) -> ParkedTasks:
+    """As the command does, without the start of a process: thirty times are soon done."""
+    return ParkedTasks(queue.server.address(queue.vhost), "test", queue.dead.name)
+
+
 def test_listing_thirty_times_costs_no_task(task_queue) -> None:
     """RabbitMQ 4 deletes what was returned to a quorum queue 20 times."""
     park(task_queue, "a")
     for _ in range(30):
-        assert "rejected" in dead_letters(task_queue, "list").stdout
+        parked = opened(task_queue)
+        assert list_tasks(parked, Selection(), lambda _text: None) == 1
+        parked.close()
     task_queue.dead.wait_for_counts(1, 0)
     ((properties, body),) = task_queue.dead.take_all()
     assert body == b"body of a"
     assert properties.headers["x-workqueue-reason"] == "rejected"
+
+
+def test_choosing_others_thirty_times_costs_no_task(task_queue) -> None:
+    """Who looks for one takes those before it, and returns them."""
+    ids = [f"chosen-{number}" for number in range(30)]
+    park(task_queue, "innocent", *ids)
+    for name in ids:
+        parked = opened(task_queue)
+        assert replay_tasks(parked, task_queue.name, Selection(frozenset({name}))) == 1
+        parked.close()
+    task_queue.dead.wait_for_counts(1, 0)
+    assert [properties.message_id for properties, _ in task_queue.dead.take_all()] == ["innocent"]
+    assert sorted(properties.message_id for properties, _ in task_queue.take_all()) == sorted(ids)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_thirty_lists_and_replays_that_are_cut_off_cost_no_task(task_queue) -> None:
+    """The connection goes with the tasks in hand, which the broker counts against each of them."""
+    park(task_queue, "a", "b", "c")
+
+    def cut_off(text: str) -> None:
+        if not text.startswith("id"):
+            parked.close()
+            raise Interrupted
+
+    for number in range(30):
+        parked = opened(task_queue)
+        if number % 2:
+            with pytest.raises(BrokerError):  # putting back is what fails
+                list_tasks(parked, Selection(), cut_off)
+        else:
+            with pytest.raises(Halfway, match="replayed 0, then: there is no queue 'nowhere'"):
+                replay_tasks(parked, "nowhere", Selection())
+            parked.close()
+    task_queue.dead.wait_for_counts(3, 0)
+    assert sorted(properties.message_id for properties, _ in task_queue.dead.take_all()) == ["a", "b", "c"]
+
+
+def test_a_replay_shows_how_far_it_is_and_a_kill_in_the_middle_loses_nothing(task_queue) -> None:
+    ids = [f"m{number}" for number in range(500)]
+    park(task_queue, *ids)
+    here, there = pty.openpty()
+    command = [sys.executable, "-m", "workqueue_worker", "dead-letters", "replay", "--queue", task_queue.name]
+    process = subprocess.Popen(
+        command, env=os.environ | {"AMQP_URL": task_queue.uri}, stdout=subprocess.DEVNULL, stderr=there
+    )
+    os.close(there)
+    shown = ""
+    while "/500" not in shown:
+        shown += os.read(here, 1000).decode()
+    process.kill()
+    process.wait()
+    os.close(here)
+    assert re.search(r"replay \[[# ]{30}\] \d+/500", shown)
+    wait_until(lambda: task_queue.dead.counts()[1] == 0, 30, "the broker has taken back what was in hand")
+    found = [{properties.message_id for properties, _ in queue.take_all()} for queue in (task_queue, task_queue.dead)]
+    assert found[0] | found[1] == set(ids)
+    assert found[0], "some were replayed"
+    assert found[1], "the kill came in the middle"
+
+
+def test_a_queue_without_a_leader_is_an_error_and_no_empty_queue(quorum_queue) -> None:
+    park(quorum_queue, "a")
+    quorum_queue.dead.stop_leader()
+    done = dead_letters(quorum_queue, "replay")
+    assert (done.returncode, done.stdout) == (1, "")
+    quorum_queue.dead.start_leader()
+    quorum_queue.dead.wait_for_counts(1, 0)
 
 
 def test_a_replayed_task_starts_anew_in_its_queue(task_queue) -> None:

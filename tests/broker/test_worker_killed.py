@@ -1,11 +1,16 @@
 """Nothing is lost: workers killed at random, the broker crashed and alarmed in between, and a ledger of it all."""
 
 import random
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
+from pika.exceptions import AMQPError
 from rabbitmq_server import RabbitMQServer
 from task_queue import TaskQueue
+from valve import Valve
 from waiting import wait_until
 from worker_process import WorkerProcess
 from workqueue_broker.declaration import QueueType
@@ -13,6 +18,8 @@ from workqueue_broker.declaration import QueueType
 KILLS = 100  # with each of the two queue types
 WORKERS = 4
 TASKS_PER_KILL = 3
+ALARMS = (20, 70)
+CRASHES = (45, 90)
 #: High, since a kill counts as an attempt, and no task of this test deserves to be parked for one.
 FLAGS = ("--max-attempts", "1000", "--retry-max-delay", "0.05")
 
@@ -23,52 +30,100 @@ def bodies(chance: random.Random) -> Iterator[str]:
         yield chance.choice(["sleep 0", "sleep 0.05", "sleep 0.2", "fail-until 2", "reject no"])
 
 
+class Producer:
+    """Sends tasks, and knows which of them the broker has confirmed."""
+
+    def __init__(self, queue: TaskQueue, chance: random.Random) -> None:
+        self._queue = queue
+        self._bodies = bodies(chance)
+        self.sent: dict[str, str] = {}
+        self.confirmed: set[str] = set()
+
+    def send(self, count: int) -> None:
+        tasks = {f"t{len(self.sent) + number}": next(self._bodies) for number in range(count)}
+        self.sent.update(tasks)
+        self._queue.send(*tasks.values(), ids=list(tasks))
+        self.confirmed.update(tasks)
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Goes on sending inside the block, one by one, whatever becomes of the broker."""
+        over = threading.Event()
+
+        def go_on() -> None:
+            while not over.wait(0.02):
+                with suppress(AMQPError, OSError, AMQPConnectorException):  # then it is not confirmed
+                    self.send(1)
+
+        thread = threading.Thread(target=go_on)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("type_", list(QueueType))
 def test_every_confirmed_task_is_finished_or_parked_though_workers_and_broker_are_killed(
     own_rabbitmq: RabbitMQServer, start_worker, ledger, type_: QueueType
 ) -> None:
+    """What was sent and not confirmed may be there or not."""
     seed = random.randrange(1_000_000)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    body = bodies(chance)
     queue = TaskQueue(own_rabbitmq, own_rabbitmq.default_vhost, type_).declare()
-    confirmed: dict[str, str] = {}
-
-    def send(count: int) -> None:
-        tasks = {f"t{len(confirmed) + number}": next(body) for number in range(count)}
-        queue.send(*tasks.values(), ids=list(tasks))
-        confirmed.update(tasks)
+    producer = Producer(queue, chance)
 
     def start() -> WorkerProcess:
         return start_worker(queue, "by_body", *FLAGS, "--concurrency", str(chance.choice([1, 3])))
 
+    def any_moment() -> None:
+        """At once, perhaps while a worker starts or connects; or when some more lines are written: in the work."""
+        lines = len(ledger()) + chance.randrange(6)
+        wait_until(lambda: len(ledger()) >= lines or not any(queue.counts()), 60, "tasks are worked on")
+
     workers = [start() for _ in range(WORKERS)]
     for kill in range(KILLS):
-        send(TASKS_PER_KILL)
-        victim = workers.pop(0)
-        done = len(ledger())
-        if chance.random() < 0.5:  # at its start, while it connects; or when work has gone on
-            wait_until(lambda done=done: len(ledger()) > done or not any(queue.counts()), 60, "tasks are worked on")
-        victim.kill()
+        producer.send(TASKS_PER_KILL)
+        any_moment()
+        workers.pop(0).kill()
         workers.append(start())
-        if kill == KILLS // 3:
+        if kill in ALARMS:
             own_rabbitmq.set_memory_alarm(True)
             for _ in range(WORKERS):  # tasks that need a copy are held now: kill who holds them
                 workers.pop(0).kill()
                 workers.append(start().ready())
             own_rabbitmq.set_memory_alarm(False)
-        if kill == 2 * KILLS // 3:
-            own_rabbitmq.kill()
-            own_rabbitmq.start()
+        if kill in CRASHES:
+            with producer.sending():
+                any_moment()
+                own_rabbitmq.kill()
+                own_rabbitmq.start()
+                any_moment()
     queue.wait_for_counts(0, 0, seconds=120)
     parked = {properties.message_id for properties, _ in queue.dead.take_all()}
-    finished = {line.id for line in ledger() if line.word == "done"}
-    ended = {
-        line.id for line in ledger() if line.word == "started" and line.body.startswith("fail") and line.attempt > 1
-    }
-    assert len(confirmed) == KILLS * TASKS_PER_KILL
-    assert {name for name, text in confirmed.items() if text.startswith("reject")} == parked
-    assert {name for name, text in confirmed.items() if text.startswith("sleep")} <= finished
-    assert {name for name, text in confirmed.items() if text.startswith("fail")} <= ended
+    done = {line.id for line in ledger() if line.word == "done"}
+    assert len(producer.confirmed) >= KILLS * TASKS_PER_KILL
+    to_be_parked = {name for name, text in producer.sent.items() if text.startswith("reject")}
+    assert producer.confirmed & to_be_parked <= parked <= to_be_parked
+    assert producer.confirmed - to_be_parked <= done
+
+
+def test_a_worker_that_dies_between_the_copy_and_the_ack_leaves_two_and_loses_none(task_queue, start_worker) -> None:
+    """The broker's answers stop coming while the copy is on its way: the worker never hears of the confirm."""
+    with Valve(task_queue.server.amqp_port) as valve:
+        uri = task_queue.uri.replace(f":{task_queue.server.amqp_port}/", f":{valve.port}/")
+        worker = start_worker(task_queue, "until_released_then_reject", AMQP_URL=uri).ready()
+        task_queue.send("a", ids=["twice"])
+        wait_until(lambda: worker.metric("tasks_in_progress") == 1, 30, "the task has started")
+        valve.close_after_publish()
+        (worker.output_file.parent / "release").touch()
+        task_queue.dead.declare().wait_for_counts(1, 0)
+        worker.kill()
+    task_queue.wait_for_counts(1, 0)
+    ((original, _),) = task_queue.take_all()
+    ((copy, _),) = task_queue.dead.take_all()
+    assert original.message_id == copy.message_id == "twice"

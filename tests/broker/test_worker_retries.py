@@ -1,11 +1,15 @@
 """Failed attempts: retried, counted and parked, the same way on both queue types, also when the worker dies of them."""
 
 import datetime
+import json
 import socket
+import struct
 from decimal import Decimal
 
 from task_queue import TaskQueue
 from waiting import wait_until
+from workqueue_worker.amqp import ParkedTasks
+from workqueue_worker.settlement import FRESH_COPY_AT
 
 FAST = ("--retry-max-delay", "0.05")
 
@@ -94,6 +98,50 @@ def test_headers_of_every_kind_go_into_the_copy(task_queue, start_worker) -> Non
     assert {name: properties.headers[name] for name in headers} == headers
 
 
+def field(name: bytes, kind: bytes, value: bytes) -> bytes:
+    return bytes([len(name)]) + name + kind + value
+
+
+MILLISECONDS = field(b"when", b"T", struct.pack(">Q", 1_700_000_000_000))
+FRACTION = field(b"score", b"d", struct.pack(">d", 0.7))
+NESTED = field(b"\xff", b"F", struct.pack(">I", 4) + b"\x01\xfft\x01")
+
+
+def test_headers_that_the_library_cannot_read_stop_nothing_and_go_into_the_copy_byte_by_byte(
+    task_queue, start_worker, tmp_path
+) -> None:
+    """A date in milliseconds, a fraction, and names that are no UTF-8. With a command, which gets them as JSON."""
+    script = f'printf %s "$TASK_HEADERS" > {tmp_path}/headers; exit "$(cat)"'
+    worker = start_worker(task_queue, None, "--", "sh", "-c", script).ready()
+    task_queue.send_table(MILLISECONDS + FRACTION + NESTED, b"65", "strange")
+    worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1)
+    seen = json.loads((tmp_path / "headers").read_text())
+    assert (seen["when"], seen["score"], seen["\\xff"]) == (1_700_000_000_000, 0.7, {"\\xff": True})
+    parked = ParkedTasks(task_queue.server.address(task_queue.vhost), "test", task_queue.dead.name)
+    delivery = parked.take()
+    parked.close()
+    assert delivery is not None
+    assert delivery.message_id == "strange"
+    for sent in (MILLISECONDS, FRACTION, NESTED):
+        assert sent in delivery.properties.table
+    task_queue.send("0")
+    worker.wait_for_metric("tasks_acked_total", 1)
+    assert worker.metric("broker_reconnects_total") == 0
+
+
+def test_a_task_may_have_more_attempts_than_the_broker_lets_it_come_back(quorum_queue, start_worker, ledger) -> None:
+    """RabbitMQ 4 deletes a message of a quorum queue that was returned 20 times: a counted copy starts at zero."""
+    quorum_queue.send("")
+    with quorum_queue.channel() as channel:
+        for _ in range(FRESH_COPY_AT + 2):
+            tag = wait_until(lambda: channel.basic_get(quorum_queue.name)[0], 30, "it is there").delivery_tag
+            channel.basic_nack(tag, requeue=True)
+    worker = start_worker(quorum_queue, "ledger_ok", "--max-attempts", "1000").ready()
+    worker.wait_for_metric("tasks_acked_total", 1)
+    assert worker.metric('tasks_requeued_total{cause="crash"}') == 1
+    assert [line.attempt for line in ledger()] == [FRESH_COPY_AT + 3]
+
+
 def test_a_rejected_task_is_parked_at_once(task_queue, start_worker, ledger) -> None:
     worker = start_worker(task_queue, "by_body").ready()
     task_queue.send("reject cannot be done")
@@ -132,6 +180,25 @@ def test_a_task_that_kills_its_worker_each_time_is_parked_in_the_end(task_queue,
     task_queue.wait_for_counts(0, 0)
 
 
+def test_a_second_task_that_is_like_a_finished_one_is_run_also_when_somebody_had_it_before(
+    quorum_queue, start_worker, ledger
+) -> None:
+    """The help for lost acks must not take one task for another: this worker's ack was not lost."""
+    worker = start_worker(quorum_queue, "ledger_ok", "--concurrency", "2").ready()
+    quorum_queue.send("work", ids=["same"], timestamp=5)
+    worker.wait_for_metric("tasks_acked_total", 1)
+    with quorum_queue.channel() as channel:
+        channel.basic_qos(prefetch_count=1)
+        channel.basic_consume(
+            quorum_queue.name, lambda *_: None, arguments={"x-priority": 1}
+        )  # comes before the worker
+        quorum_queue.send("work", ids=["same"], timestamp=5)
+        quorum_queue.wait_for_counts(0, 1)
+    worker.wait_for_metric("tasks_acked_total", 2)
+    assert worker.metric("tasks_redelivered_total") == 1
+    assert len(ledger()) == 2
+
+
 def test_failures_and_crashes_count_together(task_queue, start_worker, ledger) -> None:
     task_queue.send("fail-until 2", "die")
     first = start_worker(task_queue, "by_body", *FAST, "--max-attempts", "2")
@@ -166,21 +233,18 @@ def test_a_memory_alarm_holds_a_failed_task_and_neither_stops_acks_nor_loses_it(
 
 def test_a_full_queue_that_refuses_the_copy_gets_the_original_back(task_queue, start_worker, ledger) -> None:
     """Limits come by policy; reject-publish refuses copies, and what was given out may always return."""
-    task_queue.server.management(
-        "PUT",
-        f"/api/policies/{task_queue.vhost}/full",
-        {
-            "pattern": "^task_queue$",
-            "definition": {"max-length": 2, "overflow": "reject-publish"},
-            "apply-to": "queues",
-        },
-    )
-    task_queue.send("fail", ids=["bad"])
-    task_queue.send("ok")
-    worker = start_worker(task_queue, "by_body", *FAST, "--max-attempts", "3").ready()
+    task_queue.set_policy("full", {"max-length": 2, "overflow": "reject-publish"})
+    task_queue.send("release-then-fail", ids=["bad"])
+    worker = start_worker(task_queue, "by_body", *FAST, "--max-attempts", "2").ready()
+    wait_until(lambda: len(ledger()) == 1, 30, "the task has started")
+    wait_until(task_queue.refuses, 30, "the queue is full")
+    (worker.output_file.parent / "release").touch()
     task_queue.dead.wait_for_counts(1, 0)
-    worker.wait_for_metric("tasks_acked_total", 1)
+    worker.wait_for_metric("tasks_acked_total", 2)
     task_queue.wait_for_counts(0, 0)
+    first, second = [line for line in worker.outcomes if line["id"] == "bad"][:2]
+    assert (first["outcome"], first["attempt"], second["attempt"]) == ("returned", 1, 2)
+    assert worker.metric("tasks_redelivered_total") == 1  # a copy would have been new to the broker
 
 
 def test_without_a_dead_letter_queue_that_may_not_be_made_the_task_is_held_and_said(task_queue, start_worker) -> None:

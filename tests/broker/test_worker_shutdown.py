@@ -1,9 +1,11 @@
 """Leaving, at every moment: told once, told twice, at the grace deadline, with and without a broker."""
 
 import signal
+import socket
 
 import pytest
 from waiting import wait_until
+from worker_process import is_alive
 
 
 def started(ledger, count: int = 1) -> None:
@@ -56,6 +58,8 @@ def test_a_second_signal_hands_the_task_back(task_queue, start_worker, ledger, h
     assert worker.exit_code() == 75
     task_queue.wait_for_counts(1, 0)
     assert "done" not in [line.word for line in ledger()]
+    (line,) = worker.outcomes
+    assert (line["id"], line["attempt"], line["outcome"]) == ("m0", 1, "handed back")
 
 
 def test_at_the_grace_deadline_the_task_is_handed_back(task_queue, start_worker, ledger) -> None:
@@ -80,7 +84,7 @@ def test_a_commands_processes_are_gone_when_its_task_is_handed_back(quorum_queue
     worker.tell_to_leave()
     assert worker.exit_code() == 75
     quorum_queue.wait_for_counts(1, 0)
-    wait_until(lambda: not any(_is_alive(process) for process in processes), 30, "both processes are gone")
+    wait_until(lambda: not any(is_alive(process) for process in processes), 30, "both processes are gone")
 
 
 def test_a_task_that_waits_for_its_retry_is_sent_back_counted_and_at_once(task_queue, start_worker, ledger) -> None:
@@ -98,6 +102,49 @@ def test_a_worker_that_cannot_connect_leaves_at_once(quorum_queue, start_worker)
     wait_until(lambda: "not consuming" in worker.get("/readyz")[1], 30, "it has tried")
     worker.tell_to_leave()
     assert worker.exit_code() == 0
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_worker_whose_connect_hangs_leaves_at_once_and_in_order(quorum_queue, start_worker, signals: int) -> None:
+    """A broker that accepts the connection and says nothing; the handshake's time is not waited for."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        worker = start_worker(quorum_queue, AMQP_URL=f"amqp://127.0.0.1:{silent.getsockname()[1]}")
+        client, _ = silent.accept()
+        with client:
+            assert client.recv(8) == b"AMQP\x00\x00\x09\x01"
+            for _ in range(signals):
+                worker.tell_to_leave()
+            assert worker.exit_code(8) == 0
+
+
+def test_two_signals_at_once_to_an_idle_worker_are_an_orderly_end(quorum_queue, start_worker) -> None:
+    worker = start_worker(quorum_queue, "ledger_ok", "--concurrency", "3").ready()
+    for _ in range(2):
+        worker.tell_to_leave()
+    assert worker.exit_code() == 0
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_task_that_waits_for_a_thread_is_handed_back_and_not_begun(
+    quorum_queue, start_worker, ledger, signals
+) -> None:
+    """Two slots, one of them with a task of a lost connection: of the two that come one waits."""
+    worker = start_worker(quorum_queue, "until_released", "--concurrency", "2").ready()
+    quorum_queue.send("a")
+    started(ledger)
+    quorum_queue.close_connections()
+    wait_until(lambda: worker.metric("broker_reconnects_total") == 1, 30, "it has reconnected")
+    quorum_queue.send("b")
+    quorum_queue.wait_for_counts(0, 2)
+    started(ledger, 2)
+    for _ in range(signals):
+        worker.tell_to_leave()
+    if signals == 1:
+        quorum_queue.wait_for_counts(1, 1)
+        (worker.output_file.parent / "release").touch()
+    assert worker.exit_code() == (0 if signals == 1 else 75)
+    quorum_queue.wait_for_counts(signals, 0)
+    assert [line.word for line in ledger()].count("started") == 2
 
 
 def test_without_its_broker_a_worker_still_finishes_its_task_before_it_leaves(
@@ -130,11 +177,3 @@ def test_a_failed_task_held_by_an_alarm_is_handed_back_at_the_grace_deadline(
     worker.tell_to_leave()
     assert worker.exit_code() == 75
     queue.wait_for_counts(1, 0)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        with open(f"/proc/{process}/stat", encoding="utf-8") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False

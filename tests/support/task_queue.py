@@ -1,15 +1,30 @@
 """A work queue seen from outside: confirmed sends, counts, and the messages that are parked. With plain pika."""
 
+import struct
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from rabbitmq_server import RabbitMQServer
 from waiting import wait_until
 from workqueue_broker.declaration import QueueDeclaration, QueueType
+
+
+class _WithTable(pika.BasicProperties):
+    """Message id, delivery mode, and a header table as it is."""
+
+    table: bytes
+
+    def encode(self) -> list[bytes]:
+        flags = self.FLAG_HEADERS | self.FLAG_DELIVERY_MODE | self.FLAG_MESSAGE_ID
+        name = self.message_id.encode()
+        table = struct.pack(">I", len(self.table)) + self.table
+        return [struct.pack(">H", flags), table, b"\x02", bytes([len(name)]), name]
 
 
 @dataclass(frozen=True)
@@ -47,8 +62,20 @@ class TaskQueue:
         with self.channel() as channel:
             channel.queue_delete(self.name)
 
+    def stop_leader(self) -> None:
+        """A quorum queue that has nobody to answer for it: it looks empty."""
+        self._evaluate("ok = ra:stop_server(quorum_queues, amqqueue:get_pid(Q))")
+
+    def start_leader(self) -> None:
+        self._evaluate("ok = ra:restart_server(quorum_queues, amqqueue:get_pid(Q))")
+
+    def _evaluate(self, erlang: str) -> None:
+        name = f'rabbit_misc:r(<<"{self.vhost}">>, queue, <<"{self.name}">>)'
+        self.server.evaluate(f"{{ok, Q}} = rabbit_amqqueue:lookup({name}), {erlang}")
+
     def send(self, *bodies: str | bytes, ids: Sequence[str] = (), **properties: object) -> list[str]:
-        """Send persistent messages, confirmed; returns their ids: given, or the bodies' numbers."""
+        """Send persistent messages of now, confirmed; returns their ids: given, or the bodies' numbers."""
+        properties = {"timestamp": int(time.time())} | properties
         names = list(ids) or [f"m{number}" for number in range(len(bodies))]
         with self.channel() as channel:
             channel.confirm_delivery()
@@ -56,6 +83,39 @@ class TaskQueue:
                 made = pika.BasicProperties(message_id=name, delivery_mode=2, **properties)
                 channel.basic_publish("", self.name, body, made, mandatory=True)
         return names
+
+    def send_table(self, table: bytes, body: bytes = b"", name: str = "m0") -> None:
+        """Send a message with headers that are bytes already, as a producer of another language may write them."""
+        properties = _WithTable(message_id=name, delivery_mode=2)
+        properties.table = table
+        with self.channel() as channel:
+            channel.confirm_delivery()
+            channel.basic_publish("", self.name, body, properties, mandatory=True)
+
+    def close_connections(self) -> None:
+        """All of the virtual host's, as an administrator would."""
+
+        def close_those_that_are_listed() -> bool:
+            connections = self.server.management("GET", f"/api/vhosts/{quote(self.vhost, safe='')}/connections")
+            for connection in connections:
+                self.server.management("DELETE", f"/api/connections/{quote(connection['name'], safe='')}")
+            return bool(connections)
+
+        wait_until(close_those_that_are_listed, 30, "the broker lists the worker's connection")
+
+    def set_policy(self, name: str, definition: dict[str, object]) -> None:
+        policy = {"pattern": f"^{self.name}$", "definition": definition, "apply-to": "queues"}
+        self.server.management("PUT", f"/api/policies/{self.vhost}/{name}", policy)
+
+    def refuses(self) -> bool:
+        """True when the queue takes no message; one that it takes stays in it."""
+        with self.channel() as channel:
+            channel.confirm_delivery()
+            try:
+                channel.basic_publish("", self.name, b"ok", pika.BasicProperties(delivery_mode=2), mandatory=True)
+            except pika.exceptions.NackError:
+                return True
+        return False
 
     def counts(self) -> tuple[int, int]:
         return self.server.counts(self.vhost, self.name)

@@ -10,12 +10,16 @@ from pathlib import Path
 from workqueue_worker.task import Reject, Retry, Task
 
 LEDGER = Path(os.environ.get("LEDGER", "ledger"))
+#: A file that gets the whole body of the last line, when it is named.
+LEDGER_BODIES = os.environ.get("LEDGER_BODIES")
 POLL_SECONDS = 0.02
 
 
 def note(word: str, body: bytes, task: Task) -> None:
     """One line of the ledger: word, message id, attempt, process, body. One write, so that killing tears no line."""
     text = body[:100].decode("utf-8", "backslashreplace").replace("\n", " ")
+    if LEDGER_BODIES:
+        Path(LEDGER_BODIES).write_bytes(body)
     line = f"{word}\t{task.id}\t{task.attempt}\t{os.getpid()}\t{text}\n".encode()
     descriptor = os.open(LEDGER, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
@@ -76,6 +80,7 @@ def _sleep(argument: str, task: Task) -> object:
 def _fail_until(argument: str, task: Task) -> object:
     if task.attempt < int(argument):
         raise ValueError("not yet")
+    note("done", b"fail-until", task)
     return None
 
 
@@ -111,9 +116,11 @@ def _die(_argument: str, _task: Task) -> object:
 
 
 def _fork(_argument: str, task: Task) -> object:
-    if os.fork() == 0:
-        return None  # the child comes back into the worker's code
-    note("parent", b"fork", task)
+    child = os.fork()
+    if child == 0:
+        return None  # comes back into the worker's code, which ends it
+    os.waitpid(child, 0)  # hangs if it does not end
+    note("child-ended", b"fork", task)
     return None
 
 

@@ -132,6 +132,15 @@ class WorkerProcess:
         return int(str(ports[0])) if ports else None
 
 
+def is_alive(process: int) -> bool:
+    """False also for one that has ended and that nobody has asked for."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
 def _record(line: str) -> dict[str, object]:
     try:
         return dict(json.loads(line))

@@ -1,9 +1,13 @@
 """Handlers: what a function may be, and what its ends mean."""
 
+import json
+import os
+import signal
 import threading
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 from workqueue_worker.cancellation import Cancellation
 from workqueue_worker.command import CommandHandler, environment_of
 from workqueue_worker.handlers import HandlerError, PythonHandler, load_function, one_line, tutorial
@@ -107,6 +111,59 @@ def test_the_trace_context_is_passed_on() -> None:
     assert traced.traceparent == "00-a-b-01"
     assert environment_of(traced)["TRACEPARENT"] == "00-a-b-01"
     assert task(headers={"traceparent": b"\xff"}).traceparent is None
+
+
+def test_a_number_given_to_retry_is_the_delay() -> None:
+    assert raising(Retry(30)).run(b"", task()) == Failed(FailureReason.EXCEPTION, "the handler asks for a retry", 30.0)
+    assert raising(Retry("busy")).run(b"", task()) == Failed(FailureReason.EXCEPTION, "busy", None)
+
+
+def test_a_handler_module_that_ends_the_program_is_an_error_and_no_way_to_leave_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a_script.py").write_text("raise SystemExit(0)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(HandlerError, match="SystemExit: 0"):
+        load_function("a_script:handle")
+
+
+def test_an_errors_text_that_no_message_can_carry_is_escaped() -> None:
+    assert one_line(ValueError("\udcff")) == "\\udcff"
+
+
+def test_headers_of_every_kind_reach_a_command_as_json() -> None:
+    strange = {"nan": float("nan"), "bytes": b"\xff", "nested": {"\\xff": [b"\xfe", None, 1.5]}, 5: 6}
+    text = environment_of(task(headers=strange))["TASK_HEADERS"]
+    found = json.loads(text, parse_constant=pytest.fail)
+    assert found == {"nan": "nan", "bytes": "b'\\xff'", "nested": {"\\xff": ["b'\\xfe'", None, 1.5]}, "5": 6}
+
+
+def test_a_command_that_ends_in_order_when_told_to_end_has_done_its_work(tmp_path: Path) -> None:
+    def run(ends_with: str) -> object:
+        (tmp_path / "ready").unlink(missing_ok=True)
+        script = f"trap '{ends_with}' TERM; touch {tmp_path}/ready; while true; do sleep 0.01; done"
+        told = Cancellation()
+        outcomes: list[object] = []
+        work = CommandHandler(["sh", "-c", script])
+        thread = threading.Thread(target=lambda: outcomes.append(work.run(b"", task(cancelled=told))))
+        thread.start()
+        wait_until((tmp_path / "ready").exists, 30, "the command runs")
+        told.set()
+        thread.join()
+        return outcomes[0]
+
+    assert run("exit 0") == Finished()
+    assert isinstance(run("exit 1"), Failed)
+
+
+def test_a_command_that_has_ended_gets_no_late_signal(tmp_path: Path) -> None:
+    """Its number may be another's by then. The child here has left the group's first process, and lives on."""
+    told = Cancellation()
+    script = f"sleep 987 & echo $! > {tmp_path}/child"
+    assert CommandHandler(["sh", "-c", script]).run(b"", task(cancelled=told)) == Finished()
+    child = int((tmp_path / "child").read_text())
+    told.set()
+    os.kill(child, signal.SIGKILL)  # raises when it is gone
 
 
 def test_metadata_that_no_environment_can_hold_is_a_failed_attempt() -> None:

@@ -3,6 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from workqueue_worker.settlement import (
+    FRESH_COPY_AT,
+    LAST_COUNT,
     Ack,
     CountAgain,
     DeadLetterReason,
@@ -58,9 +60,36 @@ def test_counts_that_another_queue_left_on_a_message_are_not_its_attempts() -> N
     assert attempts_before({"x-delivery-count": 19}, redelivered=False) == 0
 
 
-def test_the_larger_of_the_brokers_two_counts_holds() -> None:
-    """Since RabbitMQ 4.3 one counts failures, the other every time that the message was taken."""
-    assert attempts_before({"x-acquired-count": 4, "x-delivery-count": 1}, redelivered=True) == 4
+def test_a_polite_return_is_no_attempt_where_the_broker_tells_it_from_a_failed_one() -> None:
+    """RabbitMQ 4.3 counts every taking, and failures apart; the second count is not there while it is zero."""
+    handed_back = {"x-acquired-count": 4}
+    assert attempts_before(handed_back, redelivered=True) == 0
+    assert on_arrival(handed_back, redelivered=True, done_before=False, policy=POLICY) == Run()
+    assert attempts_before({"x-acquired-count": 4, "x-delivery-count": 1}, redelivered=True) == 1
+    assert attempts_before({"x-acquired-count": 4, "x-workqueue-attempts": 2}, redelivered=True) == 2
+
+
+def test_before_the_broker_deletes_a_task_that_came_back_often_a_copy_starts_its_count_at_zero() -> None:
+    """RabbitMQ 4 deletes it after 20 returns, by default, however many attempts a worker would give it."""
+    patient = RetryPolicy(max_attempts=1000)
+    often = {"x-delivery-count": FRESH_COPY_AT, "x-workqueue-attempts": 30}
+    assert on_arrival(often, redelivered=True, done_before=False, policy=patient) == CountAgain()
+    seldom = often | {"x-delivery-count": FRESH_COPY_AT - 1}
+    assert on_arrival(seldom, redelivered=True, done_before=False, policy=patient) == Run()
+    assert on_arrival(often, redelivered=False, done_before=False, policy=patient) == Run()
+
+
+def test_a_task_that_no_fresh_copy_can_be_made_of_is_parked_before_the_broker_deletes_it() -> None:
+    last = {"x-delivery-count": LAST_COUNT}
+    arrival = on_arrival(last, redelivered=True, done_before=False, policy=RetryPolicy(max_attempts=1000))
+    assert isinstance(arrival, Park)
+    assert FRESH_COPY_AT < LAST_COUNT < 20
+
+
+def test_a_task_whose_headers_cannot_be_read_is_parked_and_not_run() -> None:
+    arrival = on_arrival({}, redelivered=False, done_before=False, policy=POLICY, readable=False)
+    assert isinstance(arrival, Park)
+    assert "cannot be read" in arrival.detail
 
 
 def test_a_redelivery_that_no_broker_counts_is_one_attempt_and_is_counted_by_a_copy() -> None:
@@ -100,7 +129,8 @@ def test_no_headers_make_an_arrival_without_an_answer_or_with_attempts_past_the_
 ) -> None:
     arrival = on_arrival(found, redelivered=redelivered, done_before=done_before, policy=policy)
     before = attempts_before(found, redelivered=redelivered)
-    assert before >= int(redelivered)
+    handed_back_only = "x-acquired-count" in found and "x-delivery-count" not in found
+    assert before >= int(redelivered and not handed_back_only)
     if isinstance(arrival, Run | CountAgain):
         assert before < policy.max_attempts
 

@@ -1,17 +1,12 @@
-"""Waits between connections, remembered tasks, copies' headers, log lines, and the broker's consumer timeout."""
+"""Waits between connections, what copies say, log lines, and the broker's consumer timeout."""
 
 import datetime
 import json
 import logging
-from decimal import Decimal
 
-import pika
 import pytest
 from workqueue_broker.errors import AccessRefused, BrokerUnavailable, QueueMismatch, QueueMissing
 from workqueue_worker import consumer_timeout, logs, task_copy
-from workqueue_worker.amqp.messages import copied_properties
-from workqueue_worker.delivery import Delivery
-from workqueue_worker.finished_tasks import FinishedTasks
 from workqueue_worker.reconnecting import LONGEST_WAIT_SECONDS, REFUSED_WAIT_SECONDS, Reconnecting
 from workqueue_worker.settlement import DeadLetterReason, Park, attempts_before
 
@@ -20,10 +15,6 @@ NOON = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC)
 
 def longest(_low: float, high: float) -> float:
     return high
-
-
-def delivery(message_id: str | None, body: bytes = b"body") -> Delivery:
-    return Delivery(1, 1, False, body, {}, message_id, None, None, None)
 
 
 def test_waits_between_connections_grow_to_a_limit_and_start_small_again_after_a_healthy_minute() -> None:
@@ -39,21 +30,6 @@ def test_waits_between_connections_grow_to_a_limit_and_start_small_again_after_a
 @pytest.mark.parametrize("error", [AccessRefused("x"), QueueMissing("x"), QueueMismatch("x")])
 def test_what_only_a_person_can_mend_is_tried_slowly(error: Exception) -> None:
     assert Reconnecting(lambda low, _high: low).wait_after(error, 0.0) == REFUSED_WAIT_SECONDS  # type: ignore[arg-type]
-
-
-def test_the_tasks_finished_last_are_remembered_by_id_and_body() -> None:
-    finished = FinishedTasks(capacity=2)
-    for name in ("a", "b", "c"):
-        finished.add(delivery(name))
-    assert delivery("a") not in finished
-    assert delivery("b") in finished
-    assert delivery("c", b"another body") not in finished
-
-
-def test_a_task_without_an_id_is_never_taken_for_another() -> None:
-    finished = FinishedTasks()
-    finished.add(delivery(None))
-    assert delivery(None) not in finished
 
 
 FIRST = "2026-01-01T11:00:00.000+00:00"
@@ -124,12 +100,3 @@ def test_a_json_line_holds_the_fields_as_keys() -> None:
 
 def test_a_text_line_quotes_what_has_spaces() -> None:
     assert logs.TextFormatter().format(_record()).endswith('INFO    task a id="a b" seconds=1.5 outcome=done')
-
-
-def test_what_the_library_can_read_and_not_write_becomes_text_in_a_copy() -> None:
-    """Other languages send fractions; without this their failed tasks could never be copied."""
-    original = pika.BasicProperties(headers={"f": 1.5, "deep": [{"d": Decimal("1e30")}], "n": 1, "CC": ["elsewhere"]})
-    copied = copied_properties(original, {"added": 1}, without=["n"])
-    assert copied.headers == {"f": "1.5", "deep": [{"d": "1E+30"}], "added": 1}
-    assert copied.encode()
-    assert original.headers["f"] == 1.5

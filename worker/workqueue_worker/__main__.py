@@ -23,6 +23,7 @@ from workqueue_worker.settings import (
     add_options,
     read_settings,
 )
+from workqueue_worker.shutdown import EXIT_DRAINED
 from workqueue_worker.starting import Starting
 
 EXIT_USAGE = 2
@@ -50,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             starting.over()
         return COMMANDS[options.subcommand].run(settings, options, starting)
     except (SettingsError, InvalidAddress, HandlerError) as error:
+        if starting.asked:  # a signal in the middle of a handler's import looks like a module that ends the program
+            return EXIT_DRAINED
         return _complain(error, EXIT_USAGE)
     except BrokerError as error:
         return _complain(error, EXIT_FAILED)
@@ -101,7 +104,7 @@ def _dead_letters(settings: Settings, options: argparse.Namespace, _starting: St
     parked = ParkedTasks(BrokerAddress.from_environment(os.environ), f"{worker_name()} dead-letters", queue)
     try:
         if options.action == "list":
-            list_tasks(parked, queue, selection, sys.stdout.write)
+            list_tasks(parked, selection, sys.stdout.write)
         elif options.action == "replay":
             print(f"replayed {replay_tasks(parked, settings.queue, selection)}")
         elif options.yes or _confirmed(f"Delete parked tasks of {queue!r} for good"):
@@ -117,10 +120,17 @@ def _confirmed(question: str) -> bool:
     return sys.stdin.isatty() and input(f"{question}? [y/N] ").strip().lower() in ("y", "yes")
 
 
+def _limit(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
 def _dead_letter_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "replay", "drop"))
-    parser.add_argument("--id", action="append", help="only the task with this message id; may be repeated")
-    parser.add_argument("--limit", type=int, help="at most so many")
+    parser.add_argument("--id", action="append", help="only the first task with this message id; may be repeated")
+    parser.add_argument("--limit", type=_limit, help="at most so many")
     parser.add_argument("--yes", action="store_true", help="drop without asking")
     add_options(parser, QUEUE_OPTIONS)
 

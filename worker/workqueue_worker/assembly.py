@@ -36,7 +36,7 @@ def run(settings: Settings, environment: Mapping[str, str], starting: Starting) 
     metrics, health = WorkerMetrics(settings.queue), Health()
     _serve_probes(settings.metrics_port, health, metrics)
     threading.Thread(target=_warn_of_consumer_timeout, args=(settings, address), daemon=True).start()
-    consumer = Consumer(functools.partial(_open_link, settings, read_address), metrics, health)
+    consumer = Consumer(functools.partial(_open_link, settings, read_address), metrics, health, settings.concurrency)
     copies = Copies(
         lambda: CopyLink(read_address(), f"{worker_name()} {settings.queue} copies"),
         settings.dead_letter_declaration if settings.create else None,

@@ -4,12 +4,15 @@ A process can be stopped, so the time limit is a real one: SIGTERM, then SIGKILL
 """
 
 import contextlib
+import ctypes
 import json
+import math
 import os
 import signal
 import subprocess
+import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO
 
 from workqueue_worker.cancellation import Cancellation
@@ -20,6 +23,9 @@ from workqueue_worker.task import Task
 EXIT_REJECT = 65
 #: Seconds between SIGTERM and SIGKILL.
 TERMINATE_SECONDS = 2.0
+#: prctl(2): the kernel sends a process this signal when the thread that started it is gone.
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded now: no lock may be needed in a new process
 
 
 class CommandHandler:
@@ -33,17 +39,23 @@ class CommandHandler:
         try:
             environment = {**os.environ, **environment_of(task)}
             process = subprocess.Popen(  # noqa: S603 - running the user's command is the purpose
-                self._command, stdin=subprocess.PIPE, env=environment, start_new_session=True
+                self._command,
+                stdin=subprocess.PIPE,
+                env=environment,
+                start_new_session=True,
+                preexec_fn=_end_with_us,  # noqa: PLW1509 - one system call, which takes no lock of another thread
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
             return Failed(FailureReason.EXCEPTION, f"cannot start {self._command[0]!r}: {error}")
         group = _ProcessGroup(process.pid)
         if isinstance(task.cancelled, Cancellation):
             task.cancelled.call(group.stop)
         threading.Thread(target=_feed, args=(process.stdin, body), daemon=True).start()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended; its number stays its own until wait()
+        stopped = task.cancelled.is_set()
+        group.leave(kill=stopped)
         exit_code = process.wait()
-        if task.cancelled.is_set():
-            group.kill()  # what the command left behind
+        if stopped and exit_code != 0:  # with 0 it did its work, as a function that returns
             return Failed(FailureReason.EXIT_CODE, f"stopped, exit code {exit_code}")
         return _outcome(exit_code)
 
@@ -57,10 +69,21 @@ def environment_of(task: Task) -> dict[str, str]:
         "TASK_REDELIVERED": str(task.redelivered).lower(),
         "TASK_CONTENT_TYPE": task.content_type,
         "TASK_ENQUEUED_AT": task.enqueued_at.isoformat() if task.enqueued_at else None,
-        "TASK_HEADERS": json.dumps(dict(task.headers), default=str),  # dates, bytes, decimals
+        "TASK_HEADERS": json.dumps(_plain(task.headers)),
         "TRACEPARENT": task.traceparent,
     }
     return {name: str(value) for name, value in values.items() if value is not None}
+
+
+def _plain(value: object) -> object:
+    """A header's value as JSON has it; dates, bytes, decimals, and fractions that are no number, become text."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
 def _outcome(exit_code: int) -> Outcome:
@@ -90,23 +113,35 @@ def _feed(stdin: IO[bytes] | None, body: bytes) -> None:
         pass  # the command has ended, or closed its stdin
 
 
+def _end_with_us() -> None:
+    """In the new process: end when the worker is killed. What the command itself starts is not told."""
+    if _LIBC:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class _ProcessGroup:
-    """The processes of one command."""
+    """The processes of one command. Once left, its number may be that of another."""
 
     def __init__(self, group: int) -> None:
         self._group = group
+        self._left = False
+        self._lock = threading.Lock()
 
     def stop(self) -> None:
         """Ask all to end, and make them a little later."""
         self._signal(signal.SIGTERM)
-        timer = threading.Timer(TERMINATE_SECONDS, self.kill)
+        timer = threading.Timer(TERMINATE_SECONDS, self._signal, (signal.SIGKILL,))
         timer.daemon = True
         timer.start()
 
-    def kill(self) -> None:
-        """End all."""
-        self._signal(signal.SIGKILL)
+    def leave(self, *, kill: bool) -> None:
+        """Send no more signals; `kill`: but this one, to what the command left behind."""
+        if kill:
+            self._signal(signal.SIGKILL)
+        with self._lock:
+            self._left = True
 
     def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # none is left
-            os.killpg(self._group, number)
+        with self._lock, contextlib.suppress(ProcessLookupError, PermissionError):  # none is left
+            if not self._left:
+                os.killpg(self._group, number)

@@ -1,15 +1,24 @@
-"""Receives and settles, from several threads over one connection: whoever holds the wheel turns the connection's loop.
+"""Receives and settles, from several threads over one connection. See docs/decisions/0100.
 
-A task's thread turns it until a task comes, lets go, does the work, and takes it again to settle. While all of them
-work, the keeper's thread turns it every half second, so that heartbeats go on. See docs/decisions/0100.
+Two locks. Who holds the wheel uses the connection, for microseconds. Who holds the lead waits for what comes, without
+the wheel, for all who are idle; only the lead may read. The invariants, each kept by the order of two steps:
+
+- No result lies while the wheel is free: settle() appends, then tries the wheel; who lets go of the wheel looks at the
+  results once more. So a result is settled by its own thread, or by the one that is at the wheel at that moment.
+- No delivery waits while a thread is idle: deliveries are added under the lead only, who gets the lead looks at them
+  first, and letting go of it wakes the next.
+- Nothing is settled over a foreign connection: the connection changes under the wheel only, and epochs are compared
+  under it. A delivery that was taken while its connection was being lost is stale, and its settlement counted as lost.
+
+While all threads work, the keeper's thread takes the lead every half second, so that heartbeats go on.
 """
 
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from workqueue_broker.errors import BrokerError, BrokerUnavailable
@@ -18,12 +27,12 @@ from workqueue_worker.delivery import Delivery
 from workqueue_worker.health import Health, Readiness
 from workqueue_worker.metrics import RequeueCause, WorkerMetrics
 from workqueue_worker.reconnecting import Reconnecting
-from workqueue_worker.result import Action, Result
+from workqueue_worker.result import Action, Result, log_task
 from workqueue_worker.running import Running
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that a thread without work turns the loop before it looks around.
+#: Seconds that a thread without work waits before it looks around.
 TURN_SECONDS = 1.0
 #: Seconds between the keeper's turns; several to a heartbeat.
 KEEP_SECONDS = 0.5
@@ -36,10 +45,12 @@ class Link(Protocol):
 
     @property
     def consuming(self) -> bool: ...
-    def turn(self, seconds: float) -> None: ...
+    def wait(self, seconds: float) -> None: ...
+    def turn(self) -> None: ...
     def ack(self, delivery: Delivery) -> None: ...
     def hand_back(self, delivery: Delivery) -> None: ...
     def return_failed(self, delivery: Delivery) -> None: ...
+    def flush(self) -> None: ...
     def cancel(self) -> None: ...
     def wake(self) -> None: ...
     def close(self) -> None: ...
@@ -51,43 +62,49 @@ OpenLink = Callable[[int, Callable[[Delivery], None]], Link]
 class Consumer:
     """The deliveries of one worker."""
 
-    def __init__(self, open_link: OpenLink, metrics: WorkerMetrics, health: Health) -> None:
-        """`open_link(epoch, on_delivery)` connects and consumes, or raises a BrokerError."""
+    def __init__(
+        self,
+        open_link: OpenLink,
+        metrics: WorkerMetrics,
+        health: Health,
+        threads: int,
+        reconnecting: Reconnecting | None = None,
+    ) -> None:
+        """`open_link(epoch, on_delivery)` connects and consumes, or raises. `threads`: how many call next_task()."""
         self._open_link = open_link
         self._metrics = metrics
         self._health = health
-        self._reconnecting = Reconnecting()
+        self._threads = threads
+        self._reconnecting = reconnecting or Reconnecting()
         self._pause_seconds = 0.0
         self._wheel = threading.Lock()
+        self._lead = threading.Lock()
         #: Notified when the connection comes, goes, or is to be left.
         self._changed = threading.Condition()
         self._link: Link | None = None
         self._epoch = 0
-        self._polling = False
         self._stopping = False
         self._leaving = threading.Event()
         self._waiting: deque[Running] = deque()
         self._results: deque[Result] = deque()
         self._in_progress: dict[tuple[int, int], Running] = {}
+        metrics.in_progress.set_function(lambda: len(self._in_progress))
 
     # For the tasks' threads.
 
     def next_task(self) -> Running | None:
         """The next delivery to work on; None when there will be no more."""
         while True:
-            with self._wheel:
-                running = self._receive()
+            running = self._take()
             if running or self._stopped:
                 return running
-            with self._changed:
-                self._changed.wait_for(lambda: self._link or self._stopped, timeout=TURN_SECONDS)
+            with self._lead:
+                self._receive()
 
     def settle(self, result: Result) -> None:
-        """Have a delivery settled by whoever holds the wheel next, which may be the caller's next_task()."""
+        """Have a delivery settled now, by this thread or by the one that is at the wheel."""
         self._results.append(result)
-        link = self._link
-        if self._polling and link:
-            link.wake()
+        self._settle_results()
 
     def is_stale(self, delivery: Delivery) -> bool:
         """True when its connection is gone: the broker gives it to somebody again."""
@@ -121,7 +138,7 @@ class Consumer:
         return list(self._in_progress.values())
 
     def stop_receiving(self) -> None:
-        """Take no new tasks; whoever holds the wheel cancels the consumer."""
+        """Take no new tasks; whoever has the lead cancels the consumer."""
         self._stopping = True
         self._health.readiness = Readiness(ready=False, text="leaving: told to stop")
         link = self._link
@@ -140,10 +157,10 @@ class Consumer:
         """Keep the connection, until told to leave."""
         while not self._leaving.is_set():
             self._keep_once()
-        with self._wheel:
-            self._settle_results()
-            for running in self.in_progress():
-                self._hand_back(running)
+        with self._at_the_wheel():
+            self._settle_all()
+            self._waiting.clear()
+            self._hand_back(self.in_progress())
             if self._link:
                 self._link.close()
             self._link = None
@@ -151,13 +168,13 @@ class Consumer:
     def _keep_once(self) -> None:
         if self._link is None and not self._stopping:
             self._wait_for_stop(self._pause_seconds)
+            self._wait_for_a_free_thread()
             self._connect()
-        elif self._wheel.acquire(blocking=False):  # else another thread turns it
+        elif self._lead.acquire(blocking=False):  # else a thread waits for the connection, and turns it
             try:
-                self._settle_results()
-                self._turn(0)
+                self._turn()
             finally:
-                self._wheel.release()
+                self._lead.release()
         with self._changed:
             if self._link or self._stopping:
                 self._changed.wait(KEEP_SECONDS)
@@ -168,58 +185,75 @@ class Consumer:
             return
         try:
             link = self._open_link(self._epoch + 1, self._on_delivery)
-        except BrokerError as error:
+        except Exception as failure:  # noqa: BLE001 - there are many ways not to connect; each is tried again
+            error = _broker_error(failure)
             self._pause_seconds = self._reconnecting.wait_after(error, time.monotonic())
+            self._metrics.connected.set(0)
             self._health.readiness = Readiness(ready=False, text=f"not consuming: {error}")
             logger.warning("not consuming: %s; next attempt in %.1f s", error, self._pause_seconds)
             return
         self._reconnecting.connected(time.monotonic())
-        with self._wheel:
+        with self._at_the_wheel():
             if self._stopping:  # the tasks' threads may have gone: nobody would work on what comes
                 link.close()
                 return
             self._epoch += 1
             self._link = link
-        self._metrics.connected.set(1)
-        self._metrics.reconnects.inc(int(self._epoch > 1))
-        if not self._stopping:
+            self._metrics.reconnects.inc(int(self._epoch > 1))
+            self._metrics.connected.set(1)  # at the wheel, where it may be lost: the last word is what is so
             self._health.readiness = Readiness(ready=True, text="consuming")
         logger.info("consuming")
         self._notify()
+
+    def _wait_for_a_free_thread(self) -> None:
+        """All may work on tasks of the lost connection: what came now would lie here, while other workers are idle."""
+        while len(self._in_progress) >= self._threads and not (self._stopping or self._leaving.is_set()):
+            self._health.tick()
+            text = "not consuming: every slot has a task whose connection was lost; it connects when one has ended"
+            self._health.readiness = Readiness(ready=False, text=text)
+            self._wait_for_stop(KEEP_SECONDS)
 
     def _wait_for_stop(self, seconds: float) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._stopping, timeout=seconds)
 
-    # Under the wheel.
+    # With the lead.
 
-    @property
-    def _stopped(self) -> bool:
-        return self._stopping and not self.receiving and not self._waiting
+    def _receive(self) -> None:
+        """Wait until there is something to take, for oneself and for all who wait for the lead."""
+        while not self._waiting and not self._stopped:
+            link = self._link
+            if link:
+                link.wait(TURN_SECONDS)
+                self._turn()
+            else:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._link or self._stopped, timeout=TURN_SECONDS)
 
-    def _receive(self) -> Running | None:
-        self._settle_results()
-        while not self._waiting and self._link and not self._stopped:
-            self._turn(TURN_SECONDS)
-            self._settle_results()
-        return self._waiting.popleft() if self._waiting else None
-
-    def _turn(self, seconds: float) -> None:
+    def _turn(self) -> None:
         self._health.tick()
-        link = self._link
-        if link is None:
-            return
-        with self._losing_the_link():
-            if self._stopping and link.consuming:
-                link.cancel()
-            self._polling = True  # before the look at the results: settle() looks at them in the other order
+        with self._at_the_wheel():
+            link = self._link
+            if link is None:
+                return
             try:
-                link.turn(0 if self._results or self._stopping else seconds)
-            finally:
-                self._polling = False
+                if self._stopping and link.consuming:
+                    link.cancel()
+                link.turn()
+            except Exception as error:  # noqa: BLE001 - see _lose_link
+                self._lose_link(error)
+            if self._stopping:
+                self._hand_back(self._excess())
+
+    def _excess(self) -> list[Running]:
+        """What waits for a thread that works on a task of a lost connection: others can begin with it now."""
+        excess: list[Running] = []
+        with suppress(IndexError):  # taken just now
+            while len(self._in_progress) - len(excess) > self._threads:
+                excess.append(self._waiting.pop())
+        return excess
 
     def _on_delivery(self, delivery: Delivery) -> None:
-        self._metrics.in_progress.inc()
         self._metrics.received.inc()
         if delivery.redelivered:
             self._metrics.redelivered.inc()
@@ -227,64 +261,111 @@ class Consumer:
         self._in_progress[running.key] = running
         self._waiting.append(running)
 
-    def _settle_results(self) -> None:
-        while self._results:
-            self._settle(self._results.popleft())
+    # With nothing.
 
-    def _settle(self, result: Result) -> None:
-        delivery = result.running.delivery
-        sent = False
-        link = self._link
-        if link and link.epoch == delivery.epoch:
-            with self._losing_the_link():
-                _SETTLE[result.action](link, delivery)
-                sent = True
-        (result.counter if sent else self._metrics.acks_lost).inc()
-        self._forget(result.running)
-        result.log(sent=sent)
+    @property
+    def _stopped(self) -> bool:
+        return self._stopping and not self.receiving and not self._waiting
 
-    def _hand_back(self, running: Running) -> None:
-        link = self._link
-        if link and link.epoch == running.delivery.epoch:
-            with self._losing_the_link():
-                link.hand_back(running.delivery)
-                self._metrics.requeued[RequeueCause.SHUTDOWN].inc()
-                logger.warning("handed back unfinished", extra={"fields": {"id": running.delivery.message_id}})
-        self._forget(running)
+    def _take(self) -> Running | None:
+        while True:
+            try:
+                running = self._waiting.popleft()
+            except IndexError:  # nothing there, or lost with its connection just now
+                return None
+            if not self.is_stale(running.delivery):
+                return running
+            self._requeued(running)
 
-    def _forget(self, running: Running) -> None:
-        if self._in_progress.pop(running.key, None):
-            self._metrics.in_progress.dec()
+    def _requeued(self, running: Running) -> None:
+        """The broker gives it to somebody again, and nobody here has begun with it."""
+        if self._forget(running):
+            self._metrics.requeued[RequeueCause.CONNECTION].inc()
+
+    def _forget(self, running: Running) -> bool:
+        """True for the first who asks."""
+        return self._in_progress.pop(running.key, None) is not None
 
     @contextmanager
-    def _losing_the_link(self) -> Iterator[None]:
-        """Whatever goes wrong inside costs the connection, and nothing else."""
+    def _at_the_wheel(self) -> Iterator[None]:
         try:
-            yield
-        except BrokerError as error:
-            self._lose_link(error)
-        except Exception as error:  # the library has failed in many ways; a new connection heals them
-            logger.exception("the connection failed in an unknown way")
-            self._lose_link(BrokerUnavailable(f"the connection failed: {type(error).__name__}: {error}"))
+            with self._wheel:
+                yield
+        finally:
+            self._settle_results()
 
-    def _lose_link(self, error: BrokerError) -> None:
+    def _settle_results(self) -> None:
+        """Settle what there is, unless somebody is at the wheel, who will do this afterwards."""
+        while self._results and self._wheel.acquire(blocking=False):
+            try:
+                self._settle_all()
+            finally:
+                self._wheel.release()
+
+    # Under the wheel.
+
+    def _settle_all(self) -> None:
+        while self._results:
+            self._settle([self._results.popleft() for _ in range(len(self._results))])
+
+    def _settle(self, results: Sequence[Result]) -> None:
+        results = [result for result in results if result.running.key in self._in_progress]  # else handed back already
+        self._send([(result.action, result.running.delivery) for result in results])
+        for result in results:
+            sent = not self.is_stale(result.running.delivery)  # when the sending failed, they all are
+            (result.counter if sent else self._metrics.acks_lost).inc()
+            self._forget(result.running)
+            result.tell(sent=sent)
+
+    def _hand_back(self, in_progress: Sequence[Running]) -> None:
+        self._send([(Action.HAND_BACK, running.delivery) for running in in_progress])
+        for running in in_progress:
+            if self._forget(running):
+                sent = not self.is_stale(running.delivery)
+                (self._metrics.requeued[RequeueCause.SHUTDOWN] if sent else self._metrics.acks_lost).inc()
+                log_task(running, "handed back", "unfinished: the worker must leave", sent=sent)
+
+    def _send(self, settlements: Sequence[tuple[Action, Delivery]]) -> None:
+        """In one piece. Those of another connection are left out: their tags mean other deliveries in this one."""
+        link = self._link
+        if link is None:
+            return
+        try:
+            for action, delivery in settlements:
+                if delivery.epoch == link.epoch:
+                    _SETTLE[action](link, delivery)
+            link.flush()
+        except Exception as error:  # noqa: BLE001 - see _lose_link
+            self._lose_link(error)
+
+    def _lose_link(self, error: Exception) -> None:
+        """Whatever goes wrong with the connection costs it, and nothing else: a new one heals all that is known."""
         link, self._link = self._link, None
         if link is None:
             return
+        error = _broker_error(error)
         self._pause_seconds = self._reconnecting.wait_after(error, time.monotonic())
         self._metrics.connected.set(0)
         if not self._stopping:
             self._health.readiness = Readiness(ready=False, text=f"not consuming: {error}")
         logger.warning("connection lost: %s", error)
+        link.wake()  # who waits for it must see that it is gone
         threading.Thread(target=link.close, daemon=True).start()  # may take its time
         while self._waiting:
-            self._metrics.requeued[RequeueCause.CONNECTION].inc()
-            self._forget(self._waiting.popleft())
+            with suppress(IndexError):  # taken just now, by a thread that then sees that it is stale
+                self._requeued(self._waiting.popleft())
         self._notify()
 
     def _notify(self) -> None:
         with self._changed:
             self._changed.notify_all()
+
+
+def _broker_error(error: Exception) -> BrokerError:
+    if isinstance(error, BrokerError):
+        return error
+    logger.error("the connection failed in an unknown way", exc_info=error)
+    return BrokerUnavailable(f"the connection failed: {type(error).__name__}: {error}")
 
 
 _SETTLE: dict[Action, Callable[[Link, Delivery], None]] = {

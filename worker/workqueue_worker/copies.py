@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from workqueue_broker.declaration import QueueDeclaration
-from workqueue_broker.errors import BrokerError
+from workqueue_broker.errors import BrokerError, BrokerUnavailable
 
 from workqueue_worker.amqp import CopyRefused
 from workqueue_worker.delivery import Delivery
@@ -63,11 +63,22 @@ class Copies:
         if self._link and time.monotonic() - self._used_at > FRESH_SECONDS:
             self._drop()
         if self._link is None:
+            self._link = self._opened_link()
+        return self._link
+
+    def _opened_link(self) -> Publishing:
+        link = None
+        try:
             link = self._open_link()
             if self._ensure:
                 link.ensure(self._ensure)
-            self._link = link
-        return self._link
+        except Exception as error:  # a library has many ways not to connect; the task is held, and it is tried again
+            if link:
+                link.close()
+            if isinstance(error, BrokerError):
+                raise
+            raise BrokerUnavailable(f"no connection for a copy: {type(error).__name__}: {error}") from error
+        return link
 
     def _drop(self) -> None:
         link, self._link = self._link, None

@@ -1,21 +1,22 @@
 """`dead-letters list|replay|drop`: looking after the parked tasks, one by one, so that a crash loses none.
 
-Listing returns what it looked at, and RabbitMQ 4 deletes a message of a quorum queue that was returned 20 times. So a
-task that was returned often is replaced by a confirmed copy of itself, which starts at zero.
+Looking means taking and returning, and RabbitMQ 4 deletes a message of a quorum queue that was returned 20 times. So a
+task that was returned often is first replaced by a confirmed copy of itself, which starts at zero.
 """
 
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from workqueue_broker import headers as header
+from workqueue_broker.errors import BrokerError
 
 from workqueue_worker.delivery import Delivery
 from workqueue_worker.progress import Progress
+from workqueue_worker.settlement import FRESH_COPY_AT, returns
 
-#: Returns after which a listed task is replaced by a copy; the broker's limit is 20, and a crash may add some.
-RETURNED_OFTEN = 10
 COLUMNS = ("id", "reason", "attempts", "last time", "worker", "queue", "bytes", "error")
 
 
@@ -27,52 +28,57 @@ class Parked(Protocol):
     def take(self) -> Delivery | None: ...
     def publish(self, delivery: Delivery, queue: str, *, as_new: bool) -> None: ...
     def remove(self, delivery: Delivery) -> None: ...
-    def put_back(self, delivery: Delivery) -> None: ...
+    def renew(self, delivery: Delivery) -> None: ...
+    def put_back(self) -> None: ...
+
+
+class Halfway(BrokerError):
+    """It failed or was interrupted after some; the message says how many."""
 
 
 @dataclass(frozen=True)
 class Selection:
     """Which parked tasks."""
 
-    #: Message ids; empty: all.
+    #: Message ids, the first task of each; empty: all.
     ids: frozenset[str] = frozenset()
     #: How many at most; None: all that are there at the start.
     limit: int | None = None
 
-    def __contains__(self, delivery: Delivery) -> bool:
-        return not self.ids or delivery.message_id in self.ids
+    def at_most(self, there: int) -> int:
+        """How many of those that are there it can be."""
+        return min(there, len(self.ids) or there, there if self.limit is None else self.limit)
 
 
-def list_tasks(parked: Parked, dead_letter_queue: str, selection: Selection, write: Callable[[str], object]) -> int:
+def list_tasks(parked: Parked, selection: Selection, write: Callable[[str], object]) -> int:
     """Print a line for each, tab-separated; returns how many."""
     write("\t".join(COLUMNS) + "\n")
-    seen = []
-    for delivery in _taken(parked, selection):
-        seen.append(delivery)
-        if delivery in selection:
+    done = 0
+    try:
+        for delivery in _taken(parked, selection):
             write("\t".join(_cells(delivery)) + "\n")
-    for delivery in seen:
-        if _returns(delivery.headers) >= RETURNED_OFTEN:
-            parked.publish(delivery, dead_letter_queue, as_new=False)
-            parked.remove(delivery)
-        else:
-            parked.put_back(delivery)
-    return sum(delivery in selection for delivery in seen)
+            done += 1
+    finally:
+        parked.put_back()
+    return done
 
 
 def replay_tasks(parked: Parked, queue: str, selection: Selection) -> int:
-    """Send each back to the queue it came from (`queue`, when it does not say), confirmed, then take it out."""
+    """Send each back to the queue it came from (`queue`, when it does not say), confirmed, then take it out.
+
+    Returns how many; raises Halfway, which says it too.
+    """
 
     def replay(delivery: Delivery) -> None:
         parked.publish(delivery, origin(delivery.headers) or queue, as_new=True)
         parked.remove(delivery)
 
-    return _each(parked, selection, "replay", replay)
+    return _each(parked, selection, ("replay", "replayed"), replay)
 
 
 def drop_tasks(parked: Parked, selection: Selection) -> int:
-    """Delete each for good."""
-    return _each(parked, selection, "drop", parked.remove)
+    """Delete each for good; returns how many, raises Halfway."""
+    return _each(parked, selection, ("drop", "dropped"), parked.remove)
 
 
 def origin(headers: Mapping[str, object]) -> str | None:
@@ -82,33 +88,44 @@ def origin(headers: Mapping[str, object]) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _each(parked: Parked, selection: Selection, what: str, act: Callable[[Delivery], None]) -> int:
-    total = min(parked.count, selection.limit or parked.count)
-    progress = Progress(what, len(selection.ids) or total, sys.stderr)
-    done, passed = 0, []
+def _each(parked: Parked, selection: Selection, words: tuple[str, str], act: Callable[[Delivery], None]) -> int:
+    present, past = words
+    progress = Progress(present, selection.at_most(parked.count), sys.stderr)
+    done = 0
     try:
         for delivery in _taken(parked, selection):
-            if delivery in selection:
-                act(delivery)
-                done += 1
-                progress.step()
-            else:
-                passed.append(delivery)  # in hand until the end, or it would come again
+            act(delivery)
+            done += 1
+            progress.step()
+        parked.put_back()
+    except (BrokerError, KeyboardInterrupt) as error:
+        with suppress(BrokerError):  # the connection may be what failed; then the broker puts it back
+            parked.put_back()
+        raise Halfway(f"{past} {done}, then: {str(error) or 'interrupted'}") from error
     finally:
         progress.end()
-    for delivery in passed:
-        parked.put_back(delivery)
     return done
 
 
 def _taken(parked: Parked, selection: Selection) -> Iterator[Delivery]:
-    """What is there at the start, and not what comes meanwhile: a replayed task may fail again at once."""
-    limit = parked.count if selection.ids or selection.limit is None else min(selection.limit, parked.count)
-    for _ in range(limit):
+    """The selected ones of what is there at the start, and not what comes meanwhile: a replayed task may fail again.
+
+    The others stay in hand until the end, or they would come again; the broker holds them, we do not.
+    """
+    missing = set(selection.ids)
+    left, found = parked.count, 0
+    while left > 0 and found != selection.limit and (missing or not selection.ids):
         delivery = parked.take()
         if delivery is None:
             return
-        yield delivery
+        if returns(delivery.headers, redelivered=delivery.redelivered) >= FRESH_COPY_AT:
+            parked.renew(delivery)  # comes again, after all others
+            continue
+        left -= 1
+        if not selection.ids or delivery.message_id in missing:
+            missing.discard(delivery.message_id or "")
+            found += 1
+            yield delivery
 
 
 def _cells(delivery: Delivery) -> Collection[str]:
@@ -124,8 +141,3 @@ def _cells(delivery: Delivery) -> Collection[str]:
         headers.get(header.ERROR),
     )
     return ["-" if value is None else " ".join(str(value).split()) for value in values]
-
-
-def _returns(headers: Mapping[str, object]) -> int:
-    counts = [headers.get("x-delivery-count"), headers.get("x-acquired-count")]
-    return max((count for count in counts if isinstance(count, int)), default=0)

@@ -21,8 +21,5 @@ class Delivery:
     enqueued_time: float | None
     #: The library's own properties, passed on to copies untouched.
     properties: object
-
-    @property
-    def fingerprint(self) -> tuple[str, int] | None:
-        """Tells this task from others, for as long as this process lives; None without a message id."""
-        return None if self.message_id is None else (self.message_id, hash(self.body))
+    #: What of the headers cannot be read, in bytes.
+    unread_headers: bytes = b""

@@ -77,7 +77,7 @@ def load_function(path: str) -> Function:
         sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that ends itself must not look like a worker that left in order
         raise HandlerError(f"handler {path!r} cannot be imported: {type(error).__name__}: {error}") from error
     function = getattr(module, name, None)
     if not callable(function):
@@ -90,7 +90,8 @@ def load_function(path: str) -> Function:
 def one_line(error: BaseException) -> str:
     """An exception's text, in one line of bounded length, whatever its __str__ does."""
     try:
-        return " ".join(str(error).split())[:DETAIL_LENGTH]
+        text = " ".join(str(error).split())[:DETAIL_LENGTH]
+        return text.encode(errors="backslashreplace").decode()  # a header of a message takes UTF-8 only
     except Exception:  # noqa: BLE001 - a broken __str__ of a user's exception
         return "(its text cannot be read)"
 

@@ -6,6 +6,7 @@ Liveness is the connection thread's tick and never depends on the broker. Readin
 import socket
 import threading
 import time
+from collections.abc import Hashable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -28,9 +29,24 @@ class Health:
 
     def __init__(self) -> None:
         self.readiness = Readiness(ready=False, text="starting: not connected yet")
-        #: What keeps a failed task in hand, if anything does; said beside the readiness.
-        self.holding: str | None = None
+        self._holding: dict[Hashable, str] = {}
         self._ticked_at = time.monotonic()
+
+    def hold(self, holder: Hashable, text: str) -> None:
+        """Say what keeps a failed task in hand; told beside the readiness until it is released."""
+        self._holding[holder] = text
+
+    def release(self, holder: Hashable) -> None:
+        """This one is held no more."""
+        self._holding.pop(holder, None)
+
+    @property
+    def holding(self) -> str | None:
+        """How many failed tasks are in hand, and what keeps the one that came last; None when there is none."""
+        texts = list(self._holding.values())
+        if not texts:
+            return None
+        return f"holding {'a failed task' if len(texts) == 1 else f'{len(texts)} failed tasks'}: {texts[-1]}"
 
     def tick(self) -> None:
         """Say that the connection's thread is alive."""
@@ -73,7 +89,7 @@ class ProbeServer:
 
     def _readyz(self) -> tuple[int, str, bytes]:
         readiness, holding = self._health.readiness, self._health.holding
-        text = readiness.text if holding is None else f"{readiness.text}; holding a failed task: {holding}"
+        text = readiness.text if holding is None else f"{readiness.text}; {holding}"
         return _text(200 if readiness.ready else 503, text)
 
 

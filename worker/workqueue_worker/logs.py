@@ -19,7 +19,26 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-class TextFormatter(logging.Formatter):
+class _Formatter(logging.Formatter):
+    """In UTC; remembers the last second's text, as a line for each task may mean thousands a second."""
+
+    default_time_format = "%Y-%m-%d %H:%M:%S"
+    before_milliseconds, after_milliseconds = ",", ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._second: tuple[int, str] = (0, "")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - the library's
+        second, text = self._second
+        if second != int(record.created):
+            second = int(record.created)
+            text = time.strftime(datefmt or self.default_time_format, time.gmtime(second))
+            self._second = second, text
+        return f"{text}{self.before_milliseconds}{int(record.msecs):03d}{self.after_milliseconds}"
+
+
+class TextFormatter(_Formatter):
     """For people: a line that ends with its fields."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -28,11 +47,11 @@ class TextFormatter(logging.Formatter):
         return "\n".join(part for part in (f"{line} {fields}".rstrip(), _exception(record)) if part)
 
 
-class JsonFormatter(logging.Formatter):
+class JsonFormatter(_Formatter):
     """For machines: one object a line."""
 
     default_time_format = "%Y-%m-%dT%H:%M:%S"
-    default_msec_format = "%s.%03dZ"
+    before_milliseconds, after_milliseconds = ".", "Z"
 
     def format(self, record: logging.LogRecord) -> str:
         values = {
@@ -43,13 +62,15 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             values["exception"] = _exception(record)
-        return json.dumps(values, ensure_ascii=False, default=str)
+        return _JSON.encode(values)
+
+
+_JSON = json.JSONEncoder(ensure_ascii=False, default=str)  # json.dumps would make one for each line
 
 
 def configure(log_format: LogFormat) -> None:
     """Send the program's log to stderr; the libraries' own only when something is wrong with them."""
     formatter: logging.Formatter = JsonFormatter() if log_format is LogFormat.JSON else TextFormatter()
-    formatter.converter = time.gmtime
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

@@ -1,10 +1,12 @@
 """How a delivery ended: the value from which the settlement, the counter and the log line are made."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
+from workqueue_worker.delivery import Delivery
 from workqueue_worker.running import Running
 
 logger = logging.getLogger("workqueue_worker.tasks")
@@ -36,23 +38,28 @@ class Result:
     outcome: str
     #: The one counter that this delivery belongs to.
     counter: Counting
-    #: Number of the attempt; 1 is the first.
-    attempt: int
-    #: How long the handler had the task.
-    seconds: float
     detail: str = ""
+    #: Called with the delivery when the broker could not be told that its work is done.
+    on_ack_lost: Callable[[Delivery], None] | None = None
 
-    def log(self, *, sent: bool) -> None:
-        """Write the task's line. `sent`: the broker was told; otherwise it gives the task to somebody again."""
-        fields: dict[str, object] = {
-            "id": self.running.delivery.message_id,
-            "attempt": self.attempt,
-            "seconds": round(self.seconds, 3),
-            "outcome": self.outcome if sent else f"{self.outcome}, ack lost",
-        }
-        if traceparent := self.running.delivery.headers.get("traceparent"):
-            fields["traceparent"] = traceparent
-        if self.detail:
-            fields["detail"] = self.detail
-        level = logging.INFO if sent and not self.detail else logging.WARNING
-        logger.log(level, "task", extra={"fields": fields})
+    def tell(self, *, sent: bool) -> None:
+        """Say it to who asked, and to the log. `sent`: the broker was told; else it gives the task out again."""
+        if not sent and self.on_ack_lost:
+            self.on_ack_lost(self.running.delivery)
+        log_task(self.running, self.outcome, self.detail, sent=sent)
+
+
+def log_task(running: Running, outcome: str, detail: str = "", *, sent: bool) -> None:
+    """The one line of a delivery; see Result.tell."""
+    fields: dict[str, object] = {
+        "id": running.delivery.message_id,
+        "attempt": running.attempt,
+        "seconds": round(running.seconds, 3),
+        "outcome": outcome if sent else f"{outcome}, ack lost",
+    }
+    if traceparent := running.delivery.headers.get("traceparent"):
+        fields["traceparent"] = traceparent
+    if detail:
+        fields["detail"] = detail
+    level = logging.INFO if sent and not detail else logging.WARNING
+    logger.log(level, "task", extra={"fields": fields})

@@ -6,7 +6,8 @@ The rules are settlement's; this carries them out and says the Result.
 import itertools
 import logging
 import os
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -26,6 +27,7 @@ from workqueue_worker.running import Running, StopCause
 from workqueue_worker.settlement import (
     Ack,
     CountAgain,
+    DeadLetterReason,
     Failed,
     FailureReason,
     Finished,
@@ -89,18 +91,21 @@ class Runner:
     def run(self, running: Running) -> Result | None:
         """Do what this delivery needs; None when somebody else has answered for it meanwhile."""
         delivery = running.delivery
+        came_again = delivery.redelivered or running.attempts_before > 0
         arrival = on_arrival(
             delivery.headers,
             redelivered=delivery.redelivered,
-            done_before=delivery in self._finished,
+            done_before=came_again and self._finished.take(delivery),
             policy=self._settings.policy,
+            readable=not delivery.unread_headers,
         )
         if isinstance(arrival, Ack):
-            return self._result(running, Action.ACK, "already done", self._metrics.acked)
+            return self._done(running, "already done")
         if isinstance(arrival, CountAgain):
             return self._count_again(running)
         if isinstance(arrival, Park):
-            self._metrics.failed[FailureReason.CRASHED].inc()
+            crashed = arrival.reason is DeadLetterReason.CRASHED
+            self._metrics.failed[FailureReason.CRASHED if crashed else FailureReason.REJECTED].inc()
             return self._park(running, arrival, running.attempts_before)
         return self._attempt(running)
 
@@ -115,14 +120,13 @@ class Runner:
             return self._park(running, settlement, running.attempt)
         if isinstance(settlement, RetryLater):
             return self._retry(running, settlement, outcome)
-        self._finished.add(running.delivery)
-        return self._result(running, Action.ACK, "done", self._metrics.acked)
+        return self._done(running, "done")
 
     def _attempt(self, running: Running) -> Result | None:
         task = self._task(running)
         running.start()
         if task.attempt == 1 and task.enqueued_time is not None:
-            self._metrics.task_wait.observe(max(0.0, datetime.now(UTC).timestamp() - task.enqueued_time))
+            self._metrics.task_wait.observe(max(0.0, time.time() - task.enqueued_time))
         outcome = self._handler.run(running.delivery.body, task)
         if os.getpid() != self._process_id:
             os._exit(0)  # a handler forked, and this is the child: the delivery is the parent's
@@ -169,12 +173,12 @@ class Runner:
     def _retry(self, running: Running, retry: RetryLater, outcome: Outcome) -> Result:
         self._deliveries.hold(running.delivery, retry.delay_seconds)
         detail = outcome.detail if isinstance(outcome, Failed) else ""
-        action = Action.ACK
+        action, word = Action.ACK, "retry"
         try:
             self._copy_until_confirmed(running, self._retry_copy(running, running.attempt))
-        except CopyRefused:
-            action = Action.RETURN_FAILED  # a full queue takes no copy, but never refuses what it gave out
-        return self._result(running, action, "retry", self._metrics.requeued[RequeueCause.RETRY], detail)
+        except CopyRefused:  # a full queue takes no copy, but never refuses what it gave out
+            action, word = Action.RETURN_FAILED, "returned"
+        return self._result(running, action, word, self._metrics.requeued[RequeueCause.RETRY], detail)
 
     def _park(self, running: Running, park: Park, attempts: int) -> Result:
         made, settings = self._made(attempts), self._settings
@@ -195,9 +199,8 @@ class Runner:
 
         Until then the original stays in hand: never lost. Raises CopyRefused, unless told to insist.
         """
-        self._health.holding = (
-            f"the broker has not yet confirmed its copy to queue {copy.queue!r}"  # an alarm takes long
-        )
+        text = f"the broker has not yet confirmed its copy to queue {copy.queue!r}"  # an alarm takes long
+        self._health.hold(running.key, text)
         try:
             for failures in itertools.count(1):
                 if self._deliveries.is_stale(running.delivery):
@@ -211,13 +214,17 @@ class Runner:
                 else:
                     return
         finally:
-            self._health.holding = None
+            self._health.release(running.key)
 
     def _wait_with(self, running: Running, error: BrokerError, failures: int) -> None:
         logger.warning("a failed task is held, as no copy can be made: %s", error)
-        self._health.holding = str(error)
+        self._health.hold(running.key, str(error))
         delay = full_jitter(failures, base=0.5, cap=COPY_WAIT_SECONDS)
         self._deliveries.hold(running.delivery, delay, also_when_stopping=True)
+
+    def _done(self, running: Running, outcome: str) -> Result:
+        result = self._result(running, Action.ACK, outcome, self._metrics.acked)
+        return replace(result, on_ack_lost=self._finished.add)
 
     def _result(self, running: Running, action: Action, outcome: str, counter: Counting, detail: str = "") -> Result:
         return Result(
@@ -225,7 +232,5 @@ class Runner:
             action=action,
             outcome=outcome,
             counter=counter,
-            attempt=running.attempt,
-            seconds=running.seconds,
             detail=detail,
         )

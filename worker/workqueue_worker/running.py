@@ -24,6 +24,8 @@ class Running:
 
     def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery
+        #: Tells it from all other deliveries of this process.
+        self.key = (delivery.epoch, delivery.delivery_tag)
         #: How many attempts were made at this task before this one.
         self.attempts_before = attempts_before(delivery.headers, redelivered=delivery.redelivered)
         #: Set when the attempt is to end, by the supervisor.
@@ -38,11 +40,6 @@ class Running:
     def attempt(self) -> int:
         """Number of this attempt; 1 is the first."""
         return self.attempts_before + 1
-
-    @property
-    def key(self) -> tuple[int, int]:
-        """Tells it from all other deliveries of this process."""
-        return self.delivery.epoch, self.delivery.delivery_tag
 
     def stop(self, cause: StopCause) -> None:
         """Tell the attempt to end, for the first cause only."""

@@ -12,9 +12,15 @@ from enum import StrEnum
 from workqueue_broker import headers as header
 from workqueue_broker.backoff import full_jitter
 
-#: Both are what the broker counts for one copy in a quorum queue: how often it was returned, or taken. RabbitMQ 3.10
-#: to 4.2 have the first only; since 4.3 the second is there on every redelivery, and also counts polite returns.
-_BROKER_COUNTS = ("x-delivery-count", "x-acquired-count")
+#: What the broker counts for one copy in a quorum queue. RabbitMQ 3.10 to 4.2: how often it was returned. Since 4.3:
+#: how often it was returned as failed or lost with its worker, and not there while that is never.
+FAILED_COUNT = "x-delivery-count"
+#: Since RabbitMQ 4.3, on every redelivery: how often it was taken, also by a worker that handed it back politely.
+TAKEN_COUNT = "x-acquired-count"
+#: A quorum queue of RabbitMQ 4 deletes what was returned 20 times, by default. A copy starts at zero again.
+FRESH_COPY_AT = 10
+#: So often only if the queue refuses a fresh copy: it is full.
+LAST_COUNT = 18
 
 
 class FailureReason(StrEnum):
@@ -85,7 +91,7 @@ class Park:
 
 @dataclass(frozen=True, slots=True)
 class CountAgain:
-    """A counted copy first, as this queue does not count: then ack, and the copy will run."""
+    """A counted copy first, as this queue does not count, or not for long: then ack, and the copy will run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,25 +117,42 @@ class RetryPolicy:
 def attempts_before(headers: Mapping[str, object], *, redelivered: bool) -> int:
     """How many attempts were made at this task: those before this copy, and those that the broker saw with this copy.
 
-    A redelivered message without a count of the broker's is one of a classic queue: one attempt at least. The broker's
-    counts on a first delivery are of another queue, and with a reason it was parked and then moved back by hand.
+    A redelivered message without a count of the broker's is one of a classic queue: one attempt at least. With the
+    count of takings alone it was handed back and never failed. With a reason it was parked and then moved back by hand.
     """
     before_this_copy = 0 if header.REASON in headers else _count(headers, header.ATTEMPTS)
     if not redelivered:
         return before_this_copy
-    return before_this_copy + max([1, *(_count(headers, name) for name in _BROKER_COUNTS)])
+    if FAILED_COUNT not in headers and TAKEN_COUNT in headers:
+        return before_this_copy
+    return before_this_copy + max(1, _count(headers, FAILED_COUNT))
 
 
-def on_arrival(headers: Mapping[str, object], *, redelivered: bool, done_before: bool, policy: RetryPolicy) -> Arrival:
+def returns(headers: Mapping[str, object], *, redelivered: bool) -> int:
+    """How often the broker counts this copy as returned. Its counts on a first delivery are of another queue."""
+    return _count(headers, FAILED_COUNT) if redelivered else 0
+
+
+def on_arrival(
+    headers: Mapping[str, object],
+    *,
+    redelivered: bool,
+    done_before: bool,
+    policy: RetryPolicy,
+    readable: bool = True,
+) -> Arrival:
     """Whether this delivery may run. `done_before`: this worker finished it, and the ack was lost."""
     before = attempts_before(headers, redelivered=redelivered)
-    if done_before and before > 0:
+    returned = returns(headers, redelivered=redelivered)
+    if done_before and (redelivered or before > 0):
         return Ack()
-    if before >= policy.max_attempts:
+    if not readable:
+        return Park(DeadLetterReason.REJECTED, "its headers cannot be read: they hold a field of an unknown type")
+    if before >= policy.max_attempts or returned >= LAST_COUNT:
         return Park(
             DeadLetterReason.CRASHED, f"{before} attempts ended without a result: the worker died or was cut off"
         )
-    if redelivered and not _counted_by_broker(headers):
+    if returned >= FRESH_COPY_AT or (redelivered and not _counted_by_broker(headers)):
         return CountAgain()
     return Run()
 
@@ -150,7 +173,7 @@ def after(
 
 
 def _counted_by_broker(headers: Mapping[str, object]) -> bool:
-    return any(name in headers for name in _BROKER_COUNTS)
+    return FAILED_COUNT in headers or TAKEN_COUNT in headers
 
 
 def _count(headers: Mapping[str, object], name: str) -> int:

@@ -11,10 +11,17 @@ from datetime import UTC, datetime
 
 
 class Retry(Exception):  # a request, not an error
-    """Try this task again after `delay` seconds, at most the worker's retry-max-delay; None: its own backoff."""
+    """Try this task again after `delay` seconds, at most the worker's retry-max-delay; None: its own backoff.
 
-    def __init__(self, reason: str = "", *, delay: float | None = None) -> None:
-        super().__init__(reason)
+    Retry(30) means delay=30.
+    """
+
+    def __init__(self, reason: str | float = "", *, delay: float | None = None) -> None:
+        if isinstance(reason, int | float) and delay is None:
+            super().__init__("")
+            delay = reason
+        else:
+            super().__init__(reason)
         self.delay = None if delay is None else float(delay)
 
 

@@ -1,8 +1,9 @@
 """Trying a handler and a broker before anything runs: `check`, and `run-one` for one body, without a broker."""
 
+import shutil
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import BrokerError, QueueMissing
@@ -11,8 +12,9 @@ from workqueue_worker.amqp import read_queue
 from workqueue_worker.cancellation import Cancellation
 from workqueue_worker.handlers import Handler, HandlerError
 from workqueue_worker.settings import Settings
-from workqueue_worker.settlement import Failed, Finished
+from workqueue_worker.settlement import Failed, Finished, Outcome
 from workqueue_worker.task import Task
+from workqueue_worker.worker import ABANDON_SECONDS
 
 EXIT_DONE = 0
 EXIT_FAILED_CHECK = 1
@@ -32,7 +34,6 @@ def check(settings: Settings, load_handler: Callable[[], Handler], environment: 
 
 def run_one(settings: Settings, handler: Handler) -> int:
     """Run the handler on stdin's body, as the first attempt of a task; the exit code is the outcome."""
-    cancelled = Cancellation()
     task = Task(
         id="run-one",
         queue=settings.queue,
@@ -41,14 +42,22 @@ def run_one(settings: Settings, handler: Handler) -> int:
         headers={},
         content_type=None,
         enqueued_time=None,
-        cancelled=cancelled,
+        cancelled=Cancellation(),
     )
-    timer = threading.Timer(settings.task_timeout, cancelled.set)
-    timer.daemon = True
-    timer.start()
-    outcome = handler.run(sys.stdin.buffer.read(), task)
-    if cancelled.is_set():
-        return _say(f"retry: took longer than {settings.task_timeout:g} s", EXIT_RETRY)
+    body = sys.stdin.buffer.read()
+    outcomes: list[Outcome] = []
+    thread = threading.Thread(target=lambda: outcomes.append(handler.run(body, task)), daemon=True)
+    thread.start()
+    thread.join(settings.task_timeout)
+    if thread.is_alive():
+        task.cancelled.set()
+        thread.join(ABANDON_SECONDS)
+        late = ", and does not end when told to" if thread.is_alive() else ""
+        return _say(f"retry: took longer than {settings.task_timeout:g} s{late}", EXIT_RETRY)
+    return _tell(outcomes[0])
+
+
+def _tell(outcome: Outcome) -> int:
     if isinstance(outcome, Finished):
         return _say("done", EXIT_DONE)
     if isinstance(outcome, Failed):
@@ -72,7 +81,16 @@ def _check(what: str, describe: Callable[[], str]) -> bool:
 
 def _describe_handler(settings: Settings, load_handler: Callable[[], Handler]) -> str:
     load_handler()
-    return " ".join(settings.command) or settings.handler or "the tutorial's, a second of work for each dot"
+    if settings.command:
+        return _describe_command(settings.command)
+    return settings.handler or "the tutorial's, a second of work for each dot"
+
+
+def _describe_command(command: Sequence[str]) -> str:
+    program = shutil.which(command[0])
+    if program is None:
+        raise HandlerError(f"no program {command[0]!r} that may be run: name its path, or put it into PATH")
+    return " ".join([program, *command[1:]])
 
 
 def _describe_queue(settings: Settings, environment: Mapping[str, str]) -> str:

@@ -61,7 +61,7 @@ class Worker:
         self._metrics = parts.metrics
         self._limits = limits
         self._shutdown = Shutdown()
-        self._stopping_tasks = False
+        self._stopped_tasks = False
         #: Wakes the supervisor; a SimpleQueue may be put to from a signal handler.
         self._events: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._keeper = self._thread("connection", self._consumer.keep)
@@ -80,29 +80,39 @@ class Worker:
         return self._leave(step)
 
     def _next_step(self) -> Step:
+        receiving = (
+            self._consumer.receiving
+        )  # first: a task that comes between the two looks is then seen by the second
         return self._shutdown.step(
-            time.monotonic(),
-            tasks_in_progress=len(self._consumer.in_progress()),
-            receiving=self._consumer.receiving,
+            time.monotonic(), tasks_in_progress=len(self._consumer.in_progress()), receiving=receiving
         )
 
     def _act(self, step: Step) -> None:
         if self._shutdown.asked:
             self._metrics.draining.set(1)
             self._consumer.stop_receiving()
-        if step is Step.STOP_TASKS and not self._stopping_tasks:
-            self._stopping_tasks = True
-            logger.warning("the grace period is over: stopping %d tasks", len(self._consumer.in_progress()))
-            for running in self._consumer.in_progress():
-                running.stop(StopCause.SHUTDOWN)
+        if step is Step.STOP_TASKS:
+            self._stop_tasks()
+
+    def _stop_tasks(self) -> None:
+        going_on = [running for running in self._consumer.in_progress() if running.stop_cause is None]
+        if going_on:
+            self._stopped_tasks = True
+            logger.warning("the grace period is over: stopping %d tasks", len(going_on))
+        for running in going_on:
+            running.stop(StopCause.SHUTDOWN)
 
     def _leave(self, step: Step) -> int:
-        wait = FORCED_CLOSE_SECONDS if step is Step.HAND_BACK else CLOSE_SECONDS
+        until = time.monotonic() + (FORCED_CLOSE_SECONDS if step is Step.HAND_BACK else CLOSE_SECONDS)
+        forced = self._stopped_tasks or (step is Step.HAND_BACK and bool(self._consumer.in_progress()))
         connected = self._consumer.connected
+        closing = self._thread("copies", self._copies.close)  # a broker that is gone says no goodbye for long
+        closing.start()
         self._consumer.leave()
-        self._keeper.join(wait if connected else 0)  # without a connection it may be trying to get one
-        self._copies.close()
-        exit_code = EXIT_FORCED if self._stopping_tasks else self._shutdown.exit_code
+        if connected:  # else it may be trying to get a connection
+            self._keeper.join(max(0.0, until - time.monotonic()))
+        closing.join(max(0.0, until - time.monotonic()))
+        exit_code = EXIT_FORCED if forced else self._shutdown.exit_code
         logger.info("left", extra={"fields": {"exit_code": exit_code}})
         if exit_code == EXIT_FORCED:
             _end_process(exit_code)  # a thread that runs a task cannot be stopped in another way

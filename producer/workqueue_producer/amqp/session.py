@@ -10,13 +10,18 @@ from typing import Any, Protocol
 
 import pika
 from pika.adapters.select_connection import IOLoop
-from pika.adapters.utils import connection_workflow as workflow
 from workqueue_broker.address import BrokerAddress
-from workqueue_broker.connection import BLOCKED_TIMEOUT_SECONDS, ConnectionSettings, connection_parameters, translate
+from workqueue_broker.connection import (
+    BLOCKED_TIMEOUT_SECONDS,
+    ConnectionSettings,
+    connection_parameters,
+    translate,
+    why_not_connected,
+)
 from workqueue_broker.declaration import QueueDeclaration
-from workqueue_broker.errors import BrokerError, BrokerUnavailable, QueueMismatch
+from workqueue_broker.errors import BrokerError, QueueMismatch
+from workqueue_broker.joined import JoinedConnection
 
-from workqueue_producer.amqp.joined import JoinedConnection
 from workqueue_producer.task import Message
 
 
@@ -96,7 +101,7 @@ class Session:
 
     def _on_connected(self, outcome: object) -> None:
         if not isinstance(outcome, JoinedConnection):
-            self._end(_root(outcome))
+            self._end(why_not_connected(outcome))
             return
         self._connection = outcome
         outcome.add_on_close_callback(lambda _, reason: self._end(reason))
@@ -142,14 +147,3 @@ def refuses_a_message(reason: Exception, error: BrokerError) -> bool:
     """Whether the channel was closed for what a message is; `error` is ours for the library's `reason`."""
     refused = isinstance(reason, pika.exceptions.ChannelClosedByBroker) and reason.reply_code in _REFUSALS
     return refused and not isinstance(error, QueueMismatch)  # which a declaration meets, not a message
-
-
-def _root(outcome: object) -> Exception:
-    """What lies under the library's account of a connection attempt."""
-    while True:
-        if isinstance(outcome, workflow.AMQPConnectionWorkflowFailed) and outcome.exceptions:
-            outcome = outcome.exceptions[-1]
-        elif isinstance(outcome, workflow.AMQPConnectorPhaseErrorBase):
-            outcome = outcome.exception
-        else:
-            return outcome if isinstance(outcome, Exception) else BrokerUnavailable(str(outcome))

@@ -7,12 +7,13 @@ from typing import Any
 
 from pika import exceptions as amqp
 from workqueue_broker.address import BrokerAddress
-from workqueue_broker.connection import ConnectionSettings, broker_errors, connect
+from workqueue_broker.connection import ConnectionSettings, broker_errors
 from workqueue_broker.declaration import QueueDeclaration, QueueType, read_counts
 from workqueue_broker.errors import BrokerUnavailable
 
 from workqueue_worker.amqp.declaring import ensure_queue
 from workqueue_worker.amqp.messages import delivery_of
+from workqueue_worker.amqp.session import Session
 from workqueue_worker.delivery import Delivery
 
 
@@ -40,7 +41,10 @@ class ConsumerLink:
         self._counted = plan.queue.type is QueueType.QUORUM
         self._cancelled_by_broker = False
         self._consumer_tag: str | None = None
-        self._connection = connect(plan.address, ConnectionSettings(name=plan.connection_name))
+        #: Read, and not yet handed over: turn() does that, so that nothing comes before the connection is known.
+        self._arrived: list[tuple[Any, Any, bytes]] = []
+        self._session = Session(plan.address, ConnectionSettings(name=plan.connection_name))
+        self._loop = self._session.loop
         try:
             with broker_errors(plan.address):
                 self._start(plan)
@@ -50,68 +54,93 @@ class ConsumerLink:
 
     def _start(self, plan: ConsumePlan) -> None:
         if plan.create:
-            ensure_queue(self._connection, plan.dead_letter_queue)
-        self._channel = self._connection.channel()
+            ensure_queue(self._session, plan.dead_letter_queue)
+        self._channel = self._session.channel()
         if plan.create:
             plan.queue.declare(self._channel)
         else:
             read_counts(self._channel, plan.queue.name)
-        self._channel.basic_qos(prefetch_count=plan.prefetch_count)
-        self._channel.add_on_cancel_callback(self._on_cancel)
-        self._consumer_tag = self._channel.basic_consume(plan.queue.name, self._on_message)
+        raw = self._channel.raw
+        self._channel.call(raw.basic_qos, prefetch_count=plan.prefetch_count)
+        raw.add_on_cancel_callback(self._on_cancel)
+        answer = self._channel.call(raw.basic_consume, plan.queue.name, self._on_message)
+        self._consumer_tag = answer.method.consumer_tag
 
     @property
     def consuming(self) -> bool:
         """True while the broker may send messages."""
         return self._consumer_tag is not None
 
-    def turn(self, seconds: float) -> None:
-        """Let the connection work until something happened or the time is over; raises BrokerError when it is lost."""
+    def wait(self, seconds: float) -> None:
+        """Return when there is something for turn(), after wake(), or when the time is over. Uses nothing of pika's."""
+        if not self._arrived:
+            self._loop.wait(seconds)
+
+    def turn(self) -> None:
+        """Let the connection do what it can do now, and hand over what came; raises BrokerError when it is lost."""
         with broker_errors(self._address):
-            self._connection.process_data_events(time_limit=seconds)
-            if not self._channel.is_open:  # process_data_events keeps silent about a closed channel
-                raise self._channel._closing_reason or amqp.ChannelWrongStateError("the channel is closed")
+            self._loop.work()
+            self._raise_if_closed()
         if self._cancelled_by_broker:
             # An ack on this channel could wake the broker's half-dead consumer (RabbitMQ 4.3): it must all be new.
             raise BrokerUnavailable("the broker cancelled the consumer: queue deleted or moved, or consumer timeout")
+        self._hand_over()
 
     def ack(self, delivery: Delivery) -> None:
-        """Settle as done; the bytes are out when this returns."""
-        with broker_errors(self._address):
-            self._channel.basic_ack(delivery.delivery_tag)
+        """Settle as done; goes out with flush()."""
+        self._settling().basic_ack(delivery.delivery_tag)
 
     def hand_back(self, delivery: Delivery) -> None:
-        """Return it politely: since RabbitMQ 4.3 a nack is no failed attempt."""
-        with broker_errors(self._address):
-            self._channel.basic_nack(delivery.delivery_tag, requeue=True)
+        """Return it politely: since RabbitMQ 4.3 a nack is no failed attempt. Goes out with flush()."""
+        self._settling().basic_nack(delivery.delivery_tag, requeue=True)
 
     def return_failed(self, delivery: Delivery) -> None:
-        """Return it as failed: a reject is counted by every quorum queue."""
+        """Return it as failed: a reject is counted by every quorum queue. Goes out with flush()."""
+        self._settling().basic_reject(delivery.delivery_tag, requeue=True)
+
+    def flush(self) -> None:
+        """Hand to the system, in one piece, what was settled."""
         with broker_errors(self._address):
-            self._channel.basic_reject(delivery.delivery_tag, requeue=True)
+            self._session.connection.part()
+            self._loop.write()
+            self._raise_if_closed()
 
     def cancel(self) -> None:
         """Take no further messages."""
         if self._consumer_tag is None:
             return
+        self.turn()  # what is here already is ours; pika would reject it
+        tag, self._consumer_tag = self._consumer_tag, None
         with broker_errors(self._address):
-            self._connection.process_data_events(0)  # what is here already is ours; pika would reject it
-            tag, self._consumer_tag = self._consumer_tag, None
-            self._channel.basic_cancel(tag)
+            self._channel.call(self._channel.raw.basic_cancel, tag)
 
     def wake(self) -> None:
-        """End another thread's turn() early; the one method for any thread."""
-        with contextlib.suppress(amqp.ConnectionWrongStateError):  # a closed connection turns no more
-            self._connection.add_callback_threadsafe(lambda: None)
+        """End another thread's wait() early; the one method for any thread."""
+        self._loop.wake()
 
     def close(self) -> None:
         """Leave; when the connection is in order, the broker has read every ack when this returns."""
         with contextlib.suppress(amqp.AMQPError, OSError):  # it is gone already
-            self._connection.close()
+            self._session.close()
+
+    def _settling(self) -> Any:
+        with broker_errors(self._address):
+            self._raise_if_closed()
+        self._session.connection.join()
+        return self._channel.raw
+
+    def _raise_if_closed(self) -> None:
+        if self._channel.closed:
+            raise self._channel.closed
+
+    def _hand_over(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        for method, properties, body in arrived:
+            self._on_delivery(delivery_of(method, properties, body, epoch=self.epoch, counted=self._counted))
 
     def _on_cancel(self, _method: object) -> None:
         self._cancelled_by_broker = True
         self._consumer_tag = None
 
     def _on_message(self, _channel: object, method: Any, properties: Any, body: bytes) -> None:
-        self._on_delivery(delivery_of(method, properties, body, epoch=self.epoch, counted=self._counted))
+        self._arrived.append((method, properties, body))

@@ -1,16 +1,19 @@
 """Declaring and reading queues beside the one that is consumed."""
 
 import contextlib
+from typing import Any
 
-import pika
 from pika import exceptions as amqp
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, broker_errors, connect
 from workqueue_broker.declaration import QueueCounts, QueueDeclaration, read_counts
 
 
-def ensure_queue(connection: pika.BlockingConnection, queue: QueueDeclaration) -> None:
-    """Declare a queue whose type is not ours to insist on: one that is there in another form is as good."""
+def ensure_queue(connection: Any, queue: QueueDeclaration) -> None:
+    """Declare a queue whose type is not ours to insist on: one that is there in another form is as good.
+
+    `connection`: pika's BlockingConnection, or a Session.
+    """
     channel = connection.channel()
     try:
         queue.declare(channel)

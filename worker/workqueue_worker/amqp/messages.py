@@ -1,30 +1,33 @@
 """AMQP messages as values, and the properties of their copies. Pure."""
 
-import copy
-import struct
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import pika
-from pika import exceptions as amqp
-from pika.data import encode_value
 from workqueue_broker import headers as header
 
+from workqueue_worker.amqp.headers import CopiedProperties, Properties, copied_table
 from workqueue_worker.delivery import Delivery
 
 #: What a quorum queue writes on what it gives out. In a classic queue they are left over from another queue.
 _BROKER_COUNTS = ("x-delivery-count", "x-acquired-count")
 #: Headers that must not go into a copy: the broker's own counts of the other copy, and extra routing keys.
 _NOT_COPIED = (*_BROKER_COUNTS, "CC", "BCC")
+#: Properties that go into a copy as they are. Not the user, in whose name the broker refuses a copy.
+_COPIED = (
+    *("content_type", "content_encoding", "priority", "correlation_id", "reply_to", "expiration"),
+    *("message_id", "timestamp", "type", "app_id", "cluster_id"),
+)
 
-
+#: The header that holds, as bytes, what could not be read.
+UNREAD_HEADERS = "x-workqueue-unread-headers"
 #: Seconds; the last moment that a date can hold.
 _LATEST_TIME = 253_402_300_799
 
 
-def delivery_of(method: Any, properties: Any, body: bytes, *, epoch: int = 0, counted: bool = True) -> Delivery:
+def delivery_of(method: Any, properties: Properties, body: bytes, *, epoch: int = 0, counted: bool = True) -> Delivery:
     """A received message as our value. `counted`: its queue counts how often it gave it out."""
-    headers = {_text(name): value for name, value in (properties.headers or {}).items()}
+    headers = properties.headers or {}
     if not counted:
         headers = {name: value for name, value in headers.items() if name not in _BROKER_COUNTS}
     return Delivery(
@@ -37,6 +40,7 @@ def delivery_of(method: Any, properties: Any, body: bytes, *, epoch: int = 0, co
         content_type=_text(properties.content_type),
         enqueued_time=_enqueued_time(headers, properties.timestamp),
         properties=properties,
+        unread_headers=properties.unread,
     )
 
 
@@ -52,32 +56,19 @@ def _enqueued_time(headers: Mapping[str, object], timestamp: object) -> float | 
     return float(seconds) if isinstance(seconds, int | float) and 0 < seconds <= _LATEST_TIME else None
 
 
-def _writable(value: Any) -> Any:
-    """A header's value as the library can write it: it reads fractions and long decimals, but writes none (1.4.4)."""
-    if isinstance(value, dict):
-        return {name: _writable(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_writable(inner) for inner in value]
-    try:
-        encode_value([], value)
-    except (amqp.AMQPError, struct.error):
-        return str(value)
-    return value
-
-
 def copied_properties(
     original: object, headers: Mapping[str, object], without: Collection[str] = (), *, expires: bool = True
 ) -> pika.BasicProperties:
     """The original's properties, persistent, with `headers` added and those named in `without` left out.
 
+    Its other headers keep their bytes; what of them cannot be read becomes the value of one header.
     Not `expires`: it is kept until somebody takes it, whatever time to live the producer gave it.
     """
-    properties = copy.copy(original) if original is not None else pika.BasicProperties()
-    assert isinstance(properties, pika.BasicProperties)  # noqa: S101 - for the type checker
-    kept = {name: value for name, value in (properties.headers or {}).items() if name not in {*_NOT_COPIED, *without}}
-    properties.headers = {name: _writable(value) for name, value in {**kept, **headers}.items()}
+    assert isinstance(original, Properties)  # noqa: S101 - for the type checker
+    properties = CopiedProperties(**{name: getattr(original, name) for name in _COPIED})
+    unread = {UNREAD_HEADERS: original.unread} if original.unread else {}
+    properties.table = copied_table(original.table, {*_NOT_COPIED, *without}, {**headers, **unread})
     properties.delivery_mode = pika.DeliveryMode.Persistent.value
-    properties.user_id = None  # the broker refuses a copy in another user's name
     if not expires:
         properties.expiration = None
     return properties

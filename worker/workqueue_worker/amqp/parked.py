@@ -5,12 +5,13 @@ import contextlib
 from pika import exceptions as amqp
 from workqueue_broker import headers as header
 from workqueue_broker.address import BrokerAddress
-from workqueue_broker.connection import ConnectionSettings, broker_errors, connect
+from workqueue_broker.connection import ConnectionSettings, broker_errors
 from workqueue_broker.declaration import read_counts
-from workqueue_broker.errors import QueueMissing
+from workqueue_broker.errors import BrokerUnavailable, QueueMissing
 
 from workqueue_worker.amqp.copying import CopyRefused
 from workqueue_worker.amqp.messages import copied_properties, delivery_of
+from workqueue_worker.amqp.reading import connect_reading
 from workqueue_worker.delivery import Delivery
 
 #: What the broker adds when it parks a message by policy.
@@ -32,12 +33,24 @@ class ParkedTasks:
         """Connect; raises a BrokerError, QueueMissing when nothing was ever parked there."""
         self._address = address
         self._queue = queue
-        self._connection = connect(address, ConnectionSettings(name=name))
-        with broker_errors(address):
-            self._channel = self._connection.channel()
-            self._channel.confirm_delivery()
+        self._connection = connect_reading(address, ConnectionSettings(name=name))
+        try:
+            with broker_errors(address):
+                self._channel = self._connection.channel()
+                self._channel.confirm_delivery()
             #: How many are waiting now.
-            self.count = read_counts(self._channel, queue).messages_ready
+            self.count = self._count()
+        except BaseException:
+            self.close()
+            raise
+
+    def _count(self) -> int:
+        with broker_errors(self._address):
+            count = read_counts(self._channel, self._queue).messages_ready
+        if count == 0 and self.take():
+            # A quorum queue without a leader answers 0; who takes from it waits until there is one.
+            raise BrokerUnavailable(f"queue {self._queue!r} said that it is empty, and is not: try again")
+        return count
 
     def take(self) -> Delivery | None:
         """The next one, in hand until it is settled; None when there is none."""
@@ -62,10 +75,15 @@ class ParkedTasks:
         with broker_errors(self._address):
             self._channel.basic_ack(delivery.delivery_tag)
 
-    def put_back(self, delivery: Delivery) -> None:
-        """Return it to its place."""
+    def renew(self, delivery: Delivery) -> None:
+        """Replace it by a copy of itself, which nobody has returned yet. It goes to the end of the queue."""
+        self.publish(delivery, self._queue, as_new=False)
+        self.remove(delivery)
+
+    def put_back(self) -> None:
+        """Return everything in hand to its place."""
         with broker_errors(self._address):
-            self._channel.basic_nack(delivery.delivery_tag, requeue=True)
+            self._channel.basic_nack(0, multiple=True, requeue=True)  # 0: all of the channel
 
     def close(self) -> None:
         """Leave; what is in hand returns to the queue."""

@@ -1,6 +1,7 @@
 """A connection that hands many frames to the system at once.
 
 The library writes each message in three parts; a thousand joined messages are a few writes, at half the processor time.
+Used by the producer for messages, by the worker for acks.
 """
 
 from collections.abc import Iterator
@@ -25,21 +26,32 @@ class JoinedConnection(pika.SelectConnection):  # type: ignore[misc] # pika has 
     @contextmanager
     def joined(self) -> Iterator[None]:
         """Everything sent inside the block goes out together, at its end at the latest."""
-        self._joining = True
+        self.join()
         try:
             yield
         finally:
-            self._joining = False
-            self._emit()
+            self.part()
+
+    def join(self) -> None:
+        """Keep what is sent, until part() or until it is much."""
+        self._joining = True
+
+    def part(self) -> None:
+        """Send what was kept, and keep nothing more."""
+        self._joining = False
+        self._emit()
 
     def drop(self) -> None:
         """Close the socket now, without a word to the broker."""
         self._adapter_disconnect_stream()
 
     def _adapter_emit_data(self, data: bytes) -> None:
+        if not self._joining:
+            super()._adapter_emit_data(data)
+            return
         self._frames.append(data)
         self._size += len(data)
-        if not self._joining or self._size >= ENOUGH:
+        if self._size >= ENOUGH:
             self._emit()
 
     def _emit(self) -> None:

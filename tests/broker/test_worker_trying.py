@@ -1,0 +1,85 @@
+"""`check` and `run-one`: what a person tries before anything runs."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from task_queue import TaskQueue
+from waiting import wait_until
+from worker_process import SUPPORT, is_alive
+from workqueue_broker.declaration import QueueType
+
+
+def try_out(*words: str, body: str = "", uri: str = "amqp://127.0.0.1:1") -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"AMQP_URL": uri, "PYTHONPATH": str(SUPPORT)}
+    command = [sys.executable, "-m", "workqueue_worker", *words]
+    return subprocess.run(command, input=body, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_a_check_names_the_handler_and_counts_the_queue(quorum_queue) -> None:
+    quorum_queue.send("a", "b")
+    done = try_out("check", "--handler", "worker_handlers:ledger_ok", uri=quorum_queue.uri)
+    assert done.returncode == 0, done.stdout
+    first, second = done.stdout.splitlines()
+    assert first == "ok   handler: worker_handlers:ledger_ok"
+    assert "'task_queue' has 2 tasks ready and 0 consumers" in second
+
+
+def test_a_check_says_each_thing_that_is_wrong(quorum_queue) -> None:
+    wrong = quorum_queue.uri.replace("guest:guest", "guest:wr0ng-word")
+    done = try_out("check", "--handler", "worker_handlers:nothing", uri=wrong)
+    assert done.returncode == 1
+    first, second = done.stdout.splitlines()
+    assert first == "bad  handler: handler 'worker_handlers:nothing': module worker_handlers has no function nothing"
+    assert second.startswith("bad  broker and queue:")
+    assert "refuses" in second
+    assert "wr0ng" not in done.stdout + done.stderr
+
+
+def test_a_missing_queue_is_bad_only_when_nobody_would_make_it(rabbitmq) -> None:
+    queue = TaskQueue(rabbitmq, rabbitmq.new_vhost(), QueueType.QUORUM)
+    would_be_made = try_out("check", uri=queue.uri)
+    assert (would_be_made.returncode, "a worker will make it" in would_be_made.stdout) == (0, True)
+    missing = try_out("check", "--declare", "Never", uri=queue.uri)
+    assert (missing.returncode, "no queue 'task_queue'" in missing.stdout) == (1, True)
+
+
+def test_a_command_is_looked_up(quorum_queue) -> None:
+    found = try_out("check", "--", "sh", "-c", "true", uri=quorum_queue.uri)
+    assert "/sh -c true" in found.stdout
+    missing = try_out("check", "--", "no-such-program", uri=quorum_queue.uri)
+    assert (missing.returncode, "bad  handler: no program 'no-such-program'" in missing.stdout) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "body", "exit_code", "said"),
+    [
+        (("--handler", "worker_handlers:by_body"), "ok", 0, "done"),
+        (("--handler", "worker_handlers:by_body"), "reject no way", 65, "reject: no way"),
+        (("--handler", "worker_handlers:by_body"), "fail not now", 75, "retry: ValueError: not now"),
+        (("--", "sh", "-c", "exit $(cat)"), "0", 0, "done"),
+        (("--", "sh", "-c", "exit $(cat)"), "3", 75, "retry: the command ended with exit code 3"),
+        (("--task-timeout", "0.2", "--", "sleep", "987"), "", 75, "retry: took longer than 0.2 s"),
+        (("--task-timeout", "0.2", "--handler", "worker_handlers:polite"), "", 75, "retry: took longer than 0.2 s"),
+        (("--task-timeout", "0.2", "--handler", "worker_handlers:until_released"), "", 75, "does not end when told to"),
+    ],
+)
+def test_one_body_is_run_without_a_broker(
+    words: tuple[str, ...], body: str, exit_code: int, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = try_out("run-one", *words, body=body)
+    assert (done.returncode, said in done.stderr) == (exit_code, True), done.stderr
+
+
+def test_a_command_ends_when_its_worker_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "workqueue_worker", "run-one", "--"]
+    script = f"echo $$ > {tmp_path}/number; exec sleep 987"
+    process = subprocess.Popen([*command, "sh", "-c", script], stdin=subprocess.DEVNULL)
+    number = wait_until(lambda: int((tmp_path / "number").read_text()), 30, "the command runs")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    wait_until(lambda: not is_alive(number), 30, "the command has ended")
