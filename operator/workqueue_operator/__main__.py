@@ -11,7 +11,6 @@ import os
 import sys
 from contextlib import suppress
 
-import aiohttp
 import kopf
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
@@ -67,7 +66,7 @@ async def _run(settings: Settings) -> None:
     """Start everything; ends when kopf is told to stop, fails when a loop does."""
     clock, store, registry = SystemClock(), Store(), CollectorRegistry()
     metrics = Metrics(registry)
-    async with await load_client() as api_client, aiohttp.ClientSession() as session:
+    async with await load_client() as api_client, web.open_session() as session:
         cluster = KubernetesCluster(api_client, session, settings.namespaces)
         reconciler = Reconciler(
             Gatherer(store, cluster, clock),
@@ -132,7 +131,7 @@ async def _until_served(cluster: KubernetesCluster) -> None:
 
 
 async def _explain(key: Key) -> int:
-    async with await load_client() as api_client, aiohttp.ClientSession() as session:
+    async with await load_client() as api_client, web.open_session() as session:
         try:
             body = await KubernetesCluster(api_client, session).read_workqueue(key)
         except ClusterError as error:
