@@ -1,4 +1,7 @@
-"""The fakes: a cluster and a broker in memory. The contract tests hold them to what the real ones do."""
+"""The fakes: a cluster and a broker in memory.
+
+tests/cluster/test_cluster_contract.py holds the cluster to what a real API server does.
+"""
 
 import asyncio
 import json
