@@ -69,6 +69,8 @@ class FakeCluster:
     writes: list[tuple[str, Any]] = field(default_factory=list)
     #: Raised by the next calls, one each.
     failures: list[ClusterError] = field(default_factory=list)
+    #: Raised for every deletion cost, while it is set.
+    mark_trouble: ClusterError | None = None
     #: Scales that are carried out though their answer is lost.
     lost_answers: int = 0
     #: Pods that are deleted by somebody just before we write to them.
@@ -114,6 +116,8 @@ class FakeCluster:
 
     async def set_deletion_cost(self, namespace: str, pod: str, cost: int | None) -> None:
         self._fail_if_told()
+        if self.mark_trouble:
+            raise self.mark_trouble
         if pod in self.vanishing:
             del self.pods[pod]
             self.vanishing.remove(pod)

@@ -435,15 +435,19 @@ async def test_marks_go_when_the_mode_ends_the_shrinking(world: World, mode: str
     assert world.replicas == 6
 
 
-async def test_marks_that_cannot_be_taken_away_stop_nothing_and_are_tried_again(world: World) -> None:
+async def test_marks_that_cannot_be_taken_away_stop_nothing_and_are_tried_again_now_and_then(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     tracked = world.add()
     await aborted_shrink(world, tracked)
     await leave_marks(world, tracked)
-    world.cluster.failures = [ClusterUnavailable("429 too many requests")]
-    await world.one_pass(tracked, Counts(30, 6))
-    assert world.marked()
+    world.cluster.mark_trouble = ClusterUnavailable("429 too many requests")
+    await world.after(12, tracked, Counts(30, 6))
+    assert len(world.marked()) == 4
     assert world.status()["lastDecision"]["reason"] == "Steady"
-    await world.after(10, tracked, Counts(30, 6))
+    assert caplog.text.count("cannot be taken away") == 3
+    world.cluster.mark_trouble = None
+    await world.after(5, tracked, Counts(30, 6))
     assert world.marked() == set()
 
 
@@ -454,6 +458,37 @@ async def leave_marks(world: World, tracked: Tracked) -> None:
     while world.cluster.next_tasks:
         await world.one_pass(tracked, Counts(5, 6))
     assert (len(world.marked()), world.replicas) == (4, 6)
+
+
+async def test_marks_stay_until_the_replicaset_has_acted_on_them(world: World) -> None:
+    tracked = await slow_shrink(world, silent=0)
+    await world.after(5, tracked, Counts(0, 10))
+    assert len(world.marked()) == 6
+    await world.until_counted()
+    await world.after(1, tracked, Counts(0, 10))
+    assert world.marked() == set()
+
+
+async def test_answers_stand_only_for_the_size_that_they_were_given_at(world: World) -> None:
+    world.store.see_target(world.cluster.add_deployment(DEPLOYMENT, 4))
+    tracked = world.add(mode="DryRun")
+    await world.after(61, tracked, Counts(0, 4))
+    assert "4 -> 0" in world.status()["lastDecision"]["message"]
+    world.cluster._follow(world.cluster._change(DEPLOYMENT, 8))
+    world.store.see_target(world.cluster.targets[DEPLOYMENT])
+    await world.one_pass(tracked, Counts(0, 8))
+    assert tracked.memory.decision is not None
+    assert "8 -> 0" in tracked.memory.decision.message
+
+
+async def test_a_refused_scale_is_not_ours_when_a_person_gives_that_size(world: World) -> None:
+    tracked = world.add()
+    await world.after(65, tracked, Counts(0, 0))
+    world.cluster._change(DEPLOYMENT, 6)  # before us
+    await world.after(40, tracked, Counts(30, 0))
+    assert world.count("cluster_errors_total", kind="conflict") == 1
+    await world.after(70, tracked, Counts(0, 6))
+    assert (world.replicas, world.status()["lastDecision"]["reason"]) == (6, "ScaledManually")
 
 
 async def test_a_cost_that_a_user_gave_is_given_back(world: World) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from fakes import FakeCluster, ManualClock
 from hypothesis import given
 from hypothesis import strategies as st
-from workqueue_operator.cluster import ClusterUnavailable, Pod
+from workqueue_operator.cluster import ClusterUnavailable, Pod, Target
 from workqueue_operator.resource import Key
 from workqueue_operator.shrinking import Asked
 from workqueue_operator.victim_watch import WATCH_SECONDS, VictimWatch
@@ -105,7 +105,7 @@ def test_a_later_scale_goes_on_with_who_was_told_to_go_before() -> None:
     tally, victims = shrunk(1, Asked(pod("a"), 0), Asked(pod("b"), 0)).after([pod("a", terminating=True), pod("b")], {})
     assert victims == []
     again = tally.scaled(0, [Asked(pod("a"), 0), Asked(pod("b"), 0)], {"b"})
-    assert states(again, [], {}) == {"a": IDLE, "b": IDLE}
+    assert again.after([], {})[1] == [Victim("a", IDLE, meant=True), Victim("b", IDLE, meant=True)]
 
 
 def test_who_is_counted_is_not_counted_again_by_a_look_from_before() -> None:
@@ -202,3 +202,26 @@ async def test_all_that_go_are_asked_at_once() -> None:
     cluster.carry_out(DEPLOYMENT)
     await watch.wait()
     assert (cluster.most, [victim.state for victim in told]) == (3, [BUSY] * 3)
+
+
+async def test_a_look_that_began_before_the_last_scale_counts_nobody() -> None:
+    """It does not have the pods that were made since, and they have not gone."""
+
+    class Slow(FakeCluster):
+        async def read_pods(self, target: Target) -> list[Pod]:
+            pods = list(await super().read_pods(target))
+            await ManualClock().sleep(1)
+            return pods
+
+    cluster, told = Slow(), list[Victim]()
+    watch = await watched(cluster, ManualClock(), told)
+    await ManualClock().sleep(1)  # it has read the four, and not yet looked at them
+    cluster.replicasets_lag = False
+    grown = await cluster.set_replicas(cluster.targets[DEPLOYMENT], 6)
+    watch.grown(6)
+    asked = [Asked(one, 0) for one in cluster.pods.values()]
+    cluster.replicasets_lag = True
+    watch.shrunk(await cluster.set_replicas(grown, 5), 8000, asked, set())
+    cluster.carry_out(DEPLOYMENT)
+    await watch.wait()
+    assert len(told) == 1
