@@ -1,29 +1,34 @@
 """Makes the Deployment what the decision says. A shrink takes only workers that were just seen idle.
 
 Order of a shrink: ask every worker, mark the ones to go, read the marks back and ask those again, then scale, then
-count who went. What remains is the time from the last answer to the worker's SIGTERM; its drain finishes the task.
+watch who goes. What remains is the time from the last answer to the worker's SIGTERM; its drain finishes the task.
 """
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
+from workqueue_operator.asking import ask
 from workqueue_operator.clock import Clock
-from workqueue_operator.cluster import Cluster, ClusterError, Conflict, NotFound, Pod, Target
+from workqueue_operator.cluster import Cluster, ClusterError, Conflict, Forbidden, NotFound, Target
 from workqueue_operator.gather import Seen
+from workqueue_operator.marking import Marker
 from workqueue_operator.metrics import Metrics
-from workqueue_operator.resource import Mode
+from workqueue_operator.resource import Key, Mode
 from workqueue_operator.scaling import ScalingDecision, decide
-from workqueue_operator.shrinking import GOING_COST, Asked, choose, removable
-from workqueue_operator.store import Memory, Store
+from workqueue_operator.shrinking import Asked, Departure, choose, removable, removable_once_marked
+from workqueue_operator.store import Held, Memory, Store, Unanswered
+from workqueue_operator.victim_watch import VictimWatch
+from workqueue_operator.victims import State, Victim
 
 #: Seconds between two rounds of asking the workers while a shrink waits for them.
 ASK_PERIOD_SECONDS = 1.0
-#: Seconds to watch who goes after a shrink, and between two looks.
-VICTIMS_SECONDS = 5.0
-VICTIMS_PERIOD_SECONDS = 0.25
+#: Seconds from the marks to the second look. The ReplicaSet's controller chooses by what its watch has told it, and
+#: that is behind the API server (kubernetes#126138); the second answers come after, so that they are not older for it.
+SETTLE_SECONDS = 0.1
+#: Seconds for which a scale without an answer may still be carried out: the API server's own --request-timeout.
+UNANSWERED_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +45,15 @@ class Outcome:
     tasks_in_progress: int | None = None
 
 
+@dataclass(frozen=True)
+class Shrink:
+    """A shrink that may be carried out: by the last look, the first to be deleted are all idle."""
+
+    asked: Sequence[Asked]
+    #: UIDs of the pods that are meant to go.
+    meant: frozenset[str]
+
+
 class Applier:
     """Scales Deployments."""
 
@@ -48,105 +62,112 @@ class Applier:
         self._cluster = cluster
         self._metrics = metrics
         self._clock = clock
-        self._background: set[asyncio.Task[None]] = set()
+        self._marker = Marker(cluster, metrics, clock)
 
     async def apply(self, memory: Memory, seen: Seen, decision: ScalingDecision) -> Outcome:
         """Do what the decision says, as far as the mode and the workers allow; raises a ClusterError."""
-        now = self._clock.monotonic()
         if decision.ask_workers:
-            if now < memory.ask_again_at and memory.decision:  # what the workers last answered still stands
-                held = replace(memory.decision, replicas=seen.target.replicas)
-                return Outcome(held, seen.target, changed=False)
-            memory.ask_again_at = now + ASK_PERIOD_SECONDS
-            return await self._shrink(memory, seen)
+            return await self._shrink_if_asked(memory, seen)
         if decision.replicas == seen.target.replicas:
+            await self._clear_marks(memory, seen.target)
             return Outcome(decision, seen.target, changed=False)
         if seen.workqueue.mode is not Mode.ACTIVE:
+            await self._clear_marks(memory, seen.target)
             return Outcome(decision, seen.target, changed=decision.differs_from(memory.decision))
-        return Outcome(decision, await self._scale(memory, seen.target, decision.replicas), changed=True)
+        return Outcome(decision, await self._scale(memory, seen, decision.replicas, None), changed=True)
 
     async def wait(self) -> None:
-        """Until the counting that goes on beside the passes is done."""
-        await asyncio.gather(*self._background)
+        """Until the watching that goes on beside the passes is done."""
+        watches = [tracked.memory.victim_watch for tracked in self._store]
+        await asyncio.gather(*(watch.wait() for watch in watches if watch))
+
+    async def _shrink_if_asked(self, memory: Memory, seen: Seen) -> Outcome:
+        """Ask the workers, unless what they last said still stands."""
+        now, held = self._clock.monotonic(), memory.held
+        if held and now < held.until and held.replicas == seen.target.replicas:
+            return Outcome(held.decision, seen.target, changed=False)
+        memory.held = None
+        outcome = await self._shrink(memory, seen)
+        memory.held = Held(outcome.decision, outcome.target.replicas, now + ASK_PERIOD_SECONDS)
+        return outcome
 
     async def _shrink(self, memory: Memory, seen: Seen) -> Outcome:
-        asked = await self._ask(await self._cluster.read_pods(seen.target), seen.workqueue.metrics_port)
-        workers = replace(seen.situation.workers, removable=removable(asked, seen.target.replicas))
-        situation = replace(seen.situation, workers=workers)
-        decision = decide(seen.workqueue.scaling, situation, memory.history, self._clock.monotonic())
+        target, now = seen.target, self._clock.monotonic()
+        asked = await ask(self._cluster, await self._cluster.read_pods(target), seen.workqueue.metrics_port)
         tasks = sum(one.tasks_in_progress or 0 for one in asked)
+        decision = _decide(memory, seen, removable_once_marked(asked, target.replicas), now)
         if seen.workqueue.mode is not Mode.ACTIVE:
-            return Outcome(decision, seen.target, decision.differs_from(memory.decision), tasks)
-        if decision.replicas >= seen.target.replicas or not await self._mark(seen, asked, decision.replicas):
-            held = replace(decision, replicas=seen.target.replicas)
-            return Outcome(held, seen.target, changed=False, tasks_in_progress=tasks)
-        scaled = await self._scale(memory, seen.target, decision.replicas)
-        self._in_background(self._count_victims(seen, asked, decision.replicas))
+            await self._clear_marks(memory, target)
+            return Outcome(decision, target, decision.differs_from(memory.decision), tasks)
+        meant: frozenset[str] = frozenset()
+        if decision.replicas < target.replicas:
+            departure = choose(asked, decision.replicas)
+            meant = frozenset(pod.uid for pod in departure.going)
+            await self._marker.mark(memory, target, departure)
+            asked = await self._look_again(seen, asked, departure)
+            decision = _decide(memory, seen, removable(asked, target.replicas), now)
+        if decision.replicas >= target.replicas:  # whoever works must not go first in a shrink of somebody else's
+            await self._marker.unmark(memory, target, (one.pod for one in asked if not one.may_go))
+            return Outcome(decision, target, changed=False, tasks_in_progress=tasks)
+        scaled = await self._scale(memory, seen, decision.replicas, Shrink(asked, meant))
         return Outcome(decision, scaled, changed=True, tasks_in_progress=tasks)
 
-    async def _scale(self, memory: Memory, target: Target, replicas: int) -> Target:
+    async def _look_again(self, seen: Seen, asked: Sequence[Asked], departure: Departure) -> list[Asked]:
+        """The pods and their marks read anew, with new answers of those that go: one may have got a task."""
+        if departure.mark:
+            await self._clock.sleep(SETTLE_SECONDS)
+        going = {pod.uid for pod in departure.going}
+        pods = await self._cluster.read_pods(seen.target)
+        again = await ask(self._cluster, (pod for pod in pods if pod.uid in going), seen.workqueue.metrics_port)
+        answers = {one.pod.uid: one.tasks_in_progress for one in (*asked, *again)}
+        return [Asked(pod, answers.get(pod.uid)) for pod in pods]
+
+    async def _scale(self, memory: Memory, seen: Seen, replicas: int, shrink: Shrink | None) -> Target:
+        before, until = memory.unanswered, self._clock.monotonic() + UNANSWERED_SECONDS
+        memory.unanswered = Unanswered(replicas, until)  # noted before the call, as its answer may be lost
         try:
-            scaled = await self._cluster.set_replicas(target, replicas)
-        except (Conflict, NotFound):  # it is not as we saw it: look again before the next try
-            self._store.forget_target(target.key)
+            scaled = await self._cluster.set_replicas(seen.target, replicas)
+        except (Conflict, NotFound, Forbidden):  # it is not as we saw it, or not ours to change: nothing was done
+            memory.unanswered = before
+            self._store.forget_target(seen.target.key)
             raise
+        except ClusterError:  # perhaps it was done
+            self._store.forget_target(seen.target.key)
+            self._watch(memory, seen, replace(seen.target, replicas=replicas), shrink)
+            raise
+        memory.asked_replicas, memory.unanswered = replicas, None
         self._metrics.api_writes.labels("scale").inc()
         if memory.read_at is not None:
             self._metrics.scale_seconds.observe(max(0.0, self._clock.monotonic() - memory.read_at))
-        memory.asked_replicas = replicas
+        self._watch(memory, seen, scaled, shrink)
         self._store.see_target(scaled)
         return scaled
 
-    async def _ask(self, pods: Sequence[Pod], port: int) -> list[Asked]:
-        answers = await asyncio.gather(*(self._ask_one(pod, port) for pod in pods))
-        return [Asked(pod, answer) for pod, answer in zip(pods, answers, strict=True)]
+    def _watch(self, memory: Memory, seen: Seen, scaled: Target, shrink: Shrink | None) -> None:
+        """Have it watched who goes by this scale, and end the watch over the one before."""
+        if shrink is None:
+            if memory.victim_watch:
+                memory.victim_watch.grown(scaled.replicas)
+            return
+        if memory.victim_watch is None:
+            key = seen.workqueue.key
+            memory.victim_watch = VictimWatch(self._cluster, self._clock, lambda victim: self._tell(key, victim))
+        memory.victim_watch.shrunk(scaled, seen.workqueue.metrics_port, shrink.asked, shrink.meant)
 
-    async def _ask_one(self, pod: Pod, port: int) -> int | None:
-        return await self._cluster.ask_tasks_in_progress(pod, port) if pod.running else None
+    def _tell(self, workqueue: Key, victim: Victim) -> None:
+        self._metrics.victims.labels(victim.state).inc()
+        if not victim.meant:
+            log.warning("%s: %s went (%s) though another was meant to", workqueue, victim.name, victim.state)
+        elif victim.state is State.BUSY:
+            log.warning("%s: %s got a task as it was told to go; it finishes that first", workqueue, victim.name)
 
-    async def _mark(self, seen: Seen, asked: Sequence[Asked], replicas: int) -> bool:
-        """Mark the workers to go; False when one of them got a task or lost its mark meanwhile."""
-        if replicas == 0:  # all go, there is nothing to choose
-            return True
-        departure = choose(asked, replicas)
-        namespace = seen.target.key.namespace
-        marks = [(pod, GOING_COST) for pod in departure.going if pod.deletion_cost != GOING_COST]
-        unmarks = [(pod, None) for pod in departure.unmark]
-        await asyncio.gather(
-            *(self._cluster.set_deletion_cost(namespace, pod.name, cost) for pod, cost in (*marks, *unmarks))
-        )
-        self._metrics.api_writes.labels("mark").inc(len(marks) + len(unmarks))
-        names = {pod.name for pod in departure.going}
-        marked = [pod for pod in await self._cluster.read_pods(seen.target) if pod.name in names]
-        again = await self._ask(marked, seen.workqueue.metrics_port)
-        return all(one.is_idle and one.pod.deletion_cost == GOING_COST for one in again)
+    async def _clear_marks(self, memory: Memory, target: Target) -> None:
+        """No shrink is due: whoever is still marked stays. Those told to go may yet be chosen by their marks."""
+        if memory.victim_watch is None or memory.victim_watch.is_over:
+            await self._marker.clear(memory, target)
 
-    async def _count_victims(self, seen: Seen, asked: Sequence[Asked], replicas: int) -> None:
-        """Watch who goes and what they do as they go; a worker answers until its drain is over."""
-        idle = {one.pod.name: one.is_idle for one in asked if not one.pod.terminating}
-        awaited = len(idle) - replicas
-        deadline = self._clock.monotonic() + VICTIMS_SECONDS
-        gone: dict[str, bool] = {}
-        while len(gone) < awaited and self._clock.monotonic() < deadline:
-            try:
-                pods = {pod.name: pod for pod in await self._cluster.read_pods(seen.target)}
-            except ClusterError as error:
-                log.warning("%s: cannot see which workers went: %s", seen.workqueue.key, error)
-                return
-            for name in idle.keys() - gone.keys():
-                pod = pods.get(name)
-                if pod is None or pod.terminating:
-                    gone[name] = await self._was_idle(pod, idle[name], seen.workqueue.metrics_port)
-            await asyncio.sleep(VICTIMS_PERIOD_SECONDS)
-        for was_idle in gone.values():
-            self._metrics.victims.labels("idle" if was_idle else "busy").inc()
 
-    async def _was_idle(self, pod: Pod | None, seen_idle: bool, port: int) -> bool:
-        """What a worker that goes is doing: its own answer counts for more than the one before the shrink."""
-        tasks = await self._ask_one(pod, port) if pod else None
-        return seen_idle if tasks is None else tasks == 0
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+def _decide(memory: Memory, seen: Seen, removable_now: int, now: float) -> ScalingDecision:
+    """The decision with the workers' answers."""
+    situation = replace(seen.situation, workers=replace(seen.situation.workers, removable=removable_now))
+    return decide(seen.workqueue.scaling, situation, memory.history, now)

@@ -44,7 +44,7 @@ async def _run(settings: Settings) -> None:
     _leave_at_a_signal()
     clock, store, registry = SystemClock(), Store(), metrics.new_registry()
     counters = Metrics(registry)
-    async with await load_client() as api_client, web.Session() as session:
+    async with await load_client() as api_client, web.open_session() as session:
         cluster = KubernetesCluster(api_client, session, settings.namespaces)
         reconciler = Reconciler(
             Gatherer(store, cluster, clock),
@@ -113,7 +113,7 @@ async def _until_served(cluster: KubernetesCluster) -> None:
 
 
 async def _explain(key: Key) -> int:
-    async with await load_client() as api_client, web.Session() as session:
+    async with await load_client() as api_client, web.open_session() as session:
         try:
             body = await KubernetesCluster(api_client, session).read_workqueue(key)
         except ClusterError as error:

@@ -53,8 +53,8 @@ class Target:
     replicas: int
     ready: int
     rolling_out: bool
-    #: Labels that its pods have.
-    selector: Mapping[str, str]
+    #: The label selector of its pods, as the API server takes it in a query: all of spec.selector, never empty.
+    selector: str
     #: Grows with every change of the object; comparable since KEP-5504, and in practice before.
     resource_version: int
 
@@ -64,6 +64,7 @@ class Pod:
     """A worker pod of a Deployment."""
 
     name: str
+    uid: str
     #: None until it has one.
     ip: str | None
     #: Its phase: no container has run yet, or it has no node.
@@ -72,6 +73,8 @@ class Pod:
     running: bool
     ready: bool
     terminating: bool
+    #: Its phase is Succeeded or Failed, as of an evicted one: it never runs again, and no ReplicaSet counts it.
+    finished: bool
     #: Seconds since 1970; when it was made.
     created: float
     #: controller.kubernetes.io/pod-deletion-cost; 0 without the annotation.
@@ -79,6 +82,11 @@ class Pod:
     restarts: int
     #: The container waits in CrashLoopBackOff, or its image cannot be pulled: the kubelet's word; "" otherwise.
     trouble: str = ""
+
+    @property
+    def active(self) -> bool:
+        """Whether a ReplicaSet counts it among its replicas (controller_utils.go, IsPodActive)."""
+        return not (self.terminating or self.finished)
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,7 @@ class Cluster(Protocol):
         """The Deployment."""
 
     async def read_pods(self, target: Target) -> Sequence[Pod]:
-        """The pods of the Deployment, terminating ones too."""
+        """The pods of the Deployment, those that terminate or are finished too."""
 
     async def find_autoscaler(self, target: Key) -> str | None:
         """The name of a HorizontalPodAutoscaler on the Deployment, if there is one."""

@@ -11,7 +11,7 @@ from workqueue_operator.demand import Counts
 from workqueue_operator.health import failing
 from workqueue_operator.resource import InvalidSpec, Mode, WorkQueue
 from workqueue_operator.scaling import ManualSize, Situation, Unknown, Workers
-from workqueue_operator.store import Memory, Store, Tracked
+from workqueue_operator.store import Memory, Store, Tracked, Unanswered
 
 #: Seconds for which a size that somebody else gave the Deployment is kept.
 MANUAL_SECONDS = 300.0
@@ -51,11 +51,12 @@ class Gatherer:
         workqueue = self._usable(tracked)
         target = await self._target(workqueue)
         memory, now = tracked.memory, self._clock.monotonic()
+        memory.meet(target.uid)
         await self._stand_back(memory, workqueue, now)
         if workqueue.mode is Mode.ACTIVE:
             _notice_manual_size(memory, target, now)
         else:
-            memory.asked_replicas = None  # whoever scales it meanwhile does not do it against us
+            memory.asked_replicas = memory.unanswered = None  # whoever scales it meanwhile does not do it against us
         failing_how = await self._failing(memory, target, now) or tracked.estimate.failing(now, target.ready)
         workers = Workers(target.replicas, target.ready, target.rolling_out, failing=failing_how)
         manual = memory.manual if now < memory.manual_until else None
@@ -108,7 +109,12 @@ class Gatherer:
 def _notice_manual_size(memory: Memory, target: Target, now: float) -> None:
     """A Deployment that is not as we left it was scaled by somebody else: a person, another autoscaler, a rollback."""
     asked = memory.asked_replicas
-    if asked is not None and target.replicas != asked:
+    if asked is not None and target.replicas != asked and not _is_ours(memory.unanswered, target.replicas, now):
         memory.manual = ManualSize(target.replicas, raised=target.replicas > asked, kept_seconds=MANUAL_SECONDS)
         memory.manual_until = now + MANUAL_SECONDS
     memory.asked_replicas = target.replicas
+
+
+def _is_ours(unanswered: Unanswered | None, replicas: int, now: float) -> bool:
+    """Whether a scale of ours was carried out though its answer did not come."""
+    return unanswered is not None and now < unanswered.until and replicas == unanswered.replicas

@@ -36,6 +36,8 @@ REQUEST_TIMEOUT_SECONDS = 10.0
 ASK_TIMEOUT_SECONDS = 1.0
 #: Requests under way at once; a cluster's API server is shared with others.
 CONCURRENT_REQUESTS = 16
+#: Workers asked at once. The wait for a turn is outside of a worker's second, which is the worker's alone.
+WORKERS_ASKED_AT_ONCE = 200
 #: Seconds for which one list of a namespace's HorizontalPodAutoscalers serves all WorkQueues in it.
 AUTOSCALERS_SECONDS = 30.0
 #: Seconds in which an Event of the same reason is counted up instead of posted anew.
@@ -56,6 +58,7 @@ class KubernetesCluster:
         self._namespaces = tuple(namespaces)
         self._session = session
         self._slots = asyncio.Semaphore(CONCURRENT_REQUESTS)
+        self._turns = asyncio.Semaphore(WORKERS_ASKED_AT_ONCE)
         self._posted: dict[tuple[str, str], _PostedEvent] = {}
         #: By namespace: when they were listed, and each one's name by its Deployment's.
         self._autoscalers: dict[str, tuple[float, dict[str, str]]] = {}
@@ -74,18 +77,20 @@ class KubernetesCluster:
     async def read_secret(self, key: Key) -> Mapping[str, str]:
         """The decoded keys of a Secret; one that is no UTF-8 text is left out."""
         secret = await self._call("GET", f"/api/v1/namespaces/{key.namespace}/secrets/{key.name}")
-        return {name: _decoded(value) for name, value in (secret.get("data") or {}).items()}
+        decoded = {name: _decoded(value) for name, value in (secret.get("data") or {}).items()}
+        return {name: value for name, value in decoded.items() if value is not None}
 
     async def read_target(self, key: Key) -> Target:
         """The Deployment."""
         return target_of(await self._call("GET", _deployment_path(key)))
 
     async def read_pods(self, target: Target) -> Sequence[Pod]:
-        """The Deployment's pods, terminating ones too."""
-        selector = ",".join(f"{name}={value}" for name, value in sorted(target.selector.items()))
+        """The Deployment's pods, those that terminate or are finished too."""
+        if not target.selector:  # the API server takes no such Deployment; a list would be of every pod there
+            raise ClusterUnavailable(f"Deployment {target.key}: spec.selector is empty, it chooses no pods")
         path = f"/api/v1/namespaces/{target.key.namespace}/pods"
-        pods = await self._call("GET", path, query=[("labelSelector", selector)])
-        return [pod_of(item) for item in pods["items"]]
+        pods = await self._call("GET", path, query=[("labelSelector", target.selector)])
+        return [pod_of(item) for item in pods["items"] if is_of_a_deployment(item)]
 
     async def find_autoscaler(self, target: Key) -> str | None:
         """The first HorizontalPodAutoscaler whose scaleTargetRef is the Deployment; KEDA's are among them."""
@@ -139,7 +144,8 @@ class KubernetesCluster:
         if pod.ip is None:
             return None
         host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
-        page = await web.fetch_text(self._session, f"http://{host}:{port}/metrics", ASK_TIMEOUT_SECONDS)
+        async with self._turns:
+            page = await web.fetch_text(self._session, f"http://{host}:{port}/metrics", ASK_TIMEOUT_SECONDS)
         return None if page is None else web.tasks_in_progress(page)
 
     async def _count_up(self, key: Key, notice: Notice, posted: "_PostedEvent", now: float) -> bool:
@@ -215,9 +221,36 @@ def target_of(deployment: Mapping[str, Any]) -> Target:
         ready=status.get("readyReplicas", 0),
         # Not by observedGeneration: our own scaling lets that lag too, and no pod changes hands by it.
         rolling_out=status.get("updatedReplicas", 0) < pods,
-        selector=dict((spec.get("selector") or {}).get("matchLabels") or {}),
+        selector=selector_of(spec["selector"]),
         resource_version=int(metadata["resourceVersion"]),
     )
+
+
+def selector_of(selector: Mapping[str, Any]) -> str:
+    """A label selector as a query has it: labels and expressions, of which all must hold."""
+    labels = [f"{name}={value}" for name, value in sorted((selector.get("matchLabels") or {}).items())]
+    return ",".join(labels + [_requirement(one) for one in selector.get("matchExpressions") or ()])
+
+
+def _requirement(expression: Mapping[str, Any]) -> str:
+    key, values = expression["key"], ",".join(expression.get("values") or ())
+    words = {
+        "In": f"{key} in ({values})",
+        "NotIn": f"{key} notin ({values})",
+        "Exists": f"{key}",
+        "DoesNotExist": f"!{key}",
+    }
+    return words[expression["operator"]]  # the API server takes no other
+
+
+def is_of_a_deployment(pod: Mapping[str, Any]) -> bool:
+    """Whether no other kind of controller has the pod.
+
+    Which ReplicaSet is the Deployment's, we do not ask: that would be another right, and one that it adopted bears
+    another's name. A pod too many only makes a shrink wait; one too few would count as not made yet.
+    """
+    owners = pod["metadata"].get("ownerReferences") or ()
+    return all(owner["kind"] == "ReplicaSet" for owner in owners if owner.get("controller"))
 
 
 def autoscalers_of(items: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -233,11 +266,13 @@ def pod_of(body: Mapping[str, Any]) -> Pod:
     ready = any(item["type"] == "Ready" and item["status"] == "True" for item in status.get("conditions") or [])
     return Pod(
         name=metadata["name"],
+        uid=metadata["uid"],
         ip=status.get("podIP"),
         pending=status.get("phase", "Pending") == "Pending",
         running=any("running" in (container.get("state") or {}) for container in containers),
         ready=ready,
         terminating="deletionTimestamp" in metadata,
+        finished=status.get("phase") in ("Succeeded", "Failed"),
         created=datetime.fromisoformat(metadata["creationTimestamp"]).timestamp(),
         deletion_cost=_deletion_cost(metadata.get("annotations") or {}),
         restarts=max((container.get("restartCount", 0) for container in containers), default=0),
@@ -288,8 +323,11 @@ def _timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _decoded(value: str) -> str:
-    return base64.b64decode(value).decode("utf-8", errors="replace")
+def _decoded(value: str) -> str | None:
+    try:
+        return base64.b64decode(value).decode()
+    except UnicodeDecodeError:  # a keystore, say; nothing that tells where a broker is
+        return None
 
 
 def _deployment_path(key: Key) -> str:

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from workqueue_operator.demand import Counts
 from workqueue_operator.scaling import Reason
 from workqueue_operator.store import Store, Tracked
+from workqueue_operator.victims import State
 
 VERBS = ("scale", "status", "event", "mark")
 ERROR_KINDS = (
@@ -41,7 +42,7 @@ class Metrics:
         self.api_writes = _counter("api_writes", "Writes to the API server, by what was written", "verb", registry)
         self.victims = _counter(
             "scale_down_victims",
-            "Workers that went in a shrink, by what they did when they were told to",
+            "Workers that went in a shrink, by what they said that they did when they were told to",
             "state",
             registry,
         )
@@ -64,7 +65,7 @@ class Metrics:
             self.decisions.labels(reason)
         for verb in VERBS:
             self.api_writes.labels(verb)
-        for state in ("idle", "busy"):
+        for state in State:
             self.victims.labels(state)
 
 

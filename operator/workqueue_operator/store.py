@@ -17,6 +17,27 @@ from workqueue_operator.history import History
 from workqueue_operator.rates import Estimate
 from workqueue_operator.resource import InvalidSpec, Key, WorkQueue, parse
 from workqueue_operator.scaling import ManualSize, ScalingDecision, Unknown
+from workqueue_operator.victim_watch import VictimWatch
+
+
+@dataclass(frozen=True)
+class Unanswered:
+    """A scale of ours whose answer is missing: it was carried out, or not, or will be."""
+
+    replicas: int
+    #: Seconds of the clock after which no API server still carries it out.
+    until: float
+
+
+@dataclass(frozen=True)
+class Held:
+    """What came of asking the workers; it stands while they are not asked again."""
+
+    decision: ScalingDecision
+    #: The Deployment's size that it was decided for.
+    replicas: int
+    #: Seconds of the clock before which workers are not asked again.
+    until: float
 
 
 @dataclass
@@ -24,16 +45,24 @@ class Memory:
     """What the passes over one WorkQueue leave to the next ones."""
 
     history: History = field(default_factory=History)
+    #: The Deployment; with another UID it is another one. None: not seen yet.
+    target_uid: str | None = None
     #: The replicas we last asked for; a Deployment that has others was scaled by somebody else. None: not yet known.
     asked_replicas: int | None = None
+    unanswered: Unanswered | None = None
     #: The Deployment's replicas after the last pass.
     replicas: int | None = None
     #: A size that somebody else gave it, and until when (seconds of the clock) it is kept.
     manual: ManualSize | None = None
     manual_until: float = 0.0
     decision: ScalingDecision | None = None
-    #: Seconds of the clock before which workers are not asked again.
-    ask_again_at: float = 0.0
+    held: Held | None = None
+    #: The deletion costs that pods had before our mark, by UID of those that bear it as far as we know.
+    marks: dict[str, int] = field(default_factory=dict)
+    #: Seconds of the clock before which marks that could not be taken away are left alone.
+    unmark_at: float = float("-inf")
+    #: Who goes after our scales of the Deployment; None: none yet.
+    victim_watch: VictimWatch | None = None
     #: Failed passes in a row, and the time before which the cluster is left alone.
     failures: int = 0
     retry_at: float = 0.0
@@ -49,6 +78,15 @@ class Memory:
     #: The status as last written, and when.
     status: dict[str, Any] = field(default_factory=dict)
     status_written_at: float = float("-inf")
+
+    def meet(self, target_uid: str) -> None:
+        """A Deployment that was deleted and made again was scaled by nobody, and its pods are others."""
+        if self.target_uid not in (None, target_uid):
+            if self.victim_watch:
+                self.victim_watch.stop()
+            self.asked_replicas = self.unanswered = self.manual = self.held = self.victim_watch = None
+            self.marks = {}
+        self.target_uid = target_uid
 
     def remember(self, decision: ScalingDecision, known: bool, now: float, window_seconds: float) -> None:
         """Keep what was wanted; a queue that could not be read wants what is there."""

@@ -3,29 +3,52 @@
 The only importer of aiohttp beside the Kubernetes adapter, which needs its exceptions.
 """
 
+import math
+import re
 from collections.abc import Callable
 
 import aiohttp
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.parser import text_string_to_metric_families
 
 Session = aiohttp.ClientSession
 
 TASKS_IN_PROGRESS = "workqueue_tasks_in_progress"
 #: A page longer than this is not one of a worker's.
 MAX_PAGE_BYTES = 2**20
+#: More tasks than any worker has: a number above it is none.
+MOST_TASKS = 1e9
+#: One sample of the gauge: labels, whose values may hold anything, then the value, then perhaps a time.
+_SAMPLE = re.compile(rf"{TASKS_IN_PROGRESS}(?:\{{.*\}})?\s+(\S+)(?:\s+\S+)?\s*")
+
+
+def open_session() -> Session:
+    """A session whose connections nobody has to queue for: a deadline must measure the other side, not our queue.
+
+    aiohttp's own bound is 100 connections; who asks many at once bounds that himself.
+    """
+    return Session(connector=aiohttp.TCPConnector(limit=0))
 
 
 async def fetch_text(session: Session, url: str, timeout_seconds: float) -> str | None:
-    """The page, or None when there is none in time; the caller knows what no answer means."""
+    """The page, or None when there is no whole one in time; the caller knows what no answer means."""
     try:
-        async with session.get(url, timeout=aiohttp.ClientTimeout(total=timeout_seconds)) as response:
-            if response.status != 200:
-                return None
-            return (await response.content.read(MAX_PAGE_BYTES)).decode("utf-8", errors="replace")
+        timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        async with session.get(url, timeout=timeout, allow_redirects=False) as response:
+            page = await _read_whole(response.content) if response.status == 200 else None
     except (aiohttp.ClientError, TimeoutError, OSError):
         return None
+    return None if page is None else page.decode("utf-8", errors="replace")
+
+
+async def _read_whole(content: aiohttp.StreamReader) -> bytes | None:
+    """All there is, since one read gives only what has come so far; None when there is too much."""
+    page = bytearray()
+    async for piece in content.iter_any():
+        page += piece
+        if len(page) > MAX_PAGE_BYTES:
+            return None
+    return bytes(page)
 
 
 class Unreachable(Exception):
@@ -47,14 +70,30 @@ async def fetch_with_login(session: Session, url: str, login: tuple[str, str], t
 
 
 def tasks_in_progress(page: str) -> int | None:
-    """The sum over the worker's queues in its metrics page; None when the page does not tell."""
-    lines = "\n".join(line for line in page.splitlines() if line.startswith(TASKS_IN_PROGRESS))
+    """The sum over the worker's queues in its metrics page; None when the page does not tell in whole.
+
+    A part of a task counts as one. What cannot be a number of tasks (NaN, infinite, below 0) is no answer.
+    """
+    values = [_value(line) for line in page.split("\n") if _is_sample(line)]
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
+        return None
+    return math.ceil(sum(known))
+
+
+def _is_sample(line: str) -> bool:
+    """Whether it is one of the gauge itself, and not of a metric whose name only begins like it."""
+    name, rest = line[: len(TASKS_IN_PROGRESS)], line[len(TASKS_IN_PROGRESS) :]
+    return name == TASKS_IN_PROGRESS and rest[:1] in ("", "{", " ", "\t", "\r")
+
+
+def _value(line: str) -> float | None:
+    found = _SAMPLE.fullmatch(line)
     try:
-        samples = [sample for family in text_string_to_metric_families(lines + "\n") for sample in family.samples]
+        value = float(found[1]) if found else math.nan
     except ValueError:
         return None
-    values = [sample.value for sample in samples if sample.name == TASKS_IN_PROGRESS]
-    return int(sum(values)) if values else None
+    return value if 0 <= value <= MOST_TASKS else None
 
 
 async def serve(port: int, registry: CollectorRegistry, trouble: Callable[[], str | None]) -> web.AppRunner:

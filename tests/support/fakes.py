@@ -1,5 +1,9 @@
-"""The fakes: a cluster and a broker in memory. The contract tests hold them to what the real ones do."""
+"""The fakes: a cluster and a broker in memory.
 
+tests/cluster/test_cluster_contract.py holds the cluster to what a real API server does.
+"""
+
+import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,7 +11,7 @@ from typing import Any
 
 from workqueue_broker.declaration import QueueCounts
 from workqueue_broker.errors import BrokerError, QueueMissing
-from workqueue_operator.cluster import ClusterError, Conflict, NotFound, Notice, Pod, Target
+from workqueue_operator.cluster import ClusterError, ClusterUnavailable, Conflict, NotFound, Notice, Pod, Target
 from workqueue_operator.queue_reader import Answer, QueueReading
 from workqueue_operator.resource import Declare, Key, QueueSpec
 
@@ -27,27 +31,60 @@ class ManualClock:
     def advance(self, seconds: float) -> None:
         self.now += seconds
 
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+
+
+@dataclass
+class PostedEvent:
+    """An Event as the API server has it."""
+
+    reason: str
+    message: str
+    count: int = 1
+
 
 @dataclass
 class FakeCluster:
-    """The Cluster port in memory. Pods follow the replicas at once, as a ReplicaSet would make and delete them."""
+    """The Cluster port in memory. Pods follow the replicas at once, as a ReplicaSet would make and delete them.
+
+    A deleted pod terminates while its worker has a task or does not answer, and is gone when the worker has none.
+    """
 
     secrets: dict[Key, dict[str, str]] = field(default_factory=dict)
     targets: dict[Key, Target] = field(default_factory=dict)
     pods: dict[str, Pod] = field(default_factory=dict)
+    #: The labels of the pods, by name.
+    labels: dict[str, dict[str, str]] = field(default_factory=dict)
     #: Tasks in progress by pod name; a name without an entry does not answer.
     tasks: dict[str, int] = field(default_factory=dict)
     workqueues: dict[Key, dict[str, Any]] = field(default_factory=dict)
     #: HorizontalPodAutoscalers by the Deployment that they scale.
     autoscalers: dict[Key, str] = field(default_factory=dict)
+    #: Every Event that was asked for, also those that were only counted up.
     events: list[Notice] = field(default_factory=list)
+    #: Those that there are, by the object's UID and the reason.
+    posted: dict[tuple[str, str], PostedEvent] = field(default_factory=dict)
     #: Every write, in order: ("scale", 5), ("mark", "w-1"), …
     writes: list[tuple[str, Any]] = field(default_factory=list)
     #: Raised by the next calls, one each.
     failures: list[ClusterError] = field(default_factory=list)
+    #: Raised for every deletion cost, while it is set.
+    mark_trouble: ClusterError | None = None
+    #: Scales that are carried out though their answer is lost.
+    lost_answers: int = 0
+    #: Pods that are deleted by somebody just before we write to them.
+    vanishing: set[str] = field(default_factory=set)
+    #: Tasks that a worker gets just after its next answer, by pod name.
+    next_tasks: dict[str, int] = field(default_factory=dict)
+    #: The ReplicaSets do nothing until they are told to `carry_out`.
+    replicasets_lag: bool = False
+    #: Objects made so far; each has a UID, and each pod a name, that no other had.
+    born: int = 0
 
     def add_deployment(self, key: Key, replicas: int) -> Target:
-        self.targets[key] = Target(key, f"uid-{key}", 0, 0, False, {"app": key.name}, 1)
+        self.born += 1
+        self.targets[key] = Target(key, f"uid-{key}-{self.born}", 0, 0, False, f"app={key.name}", 1)
         self._follow(self._change(key, replicas))
         return self.targets[key]
 
@@ -69,7 +106,9 @@ class FakeCluster:
 
     async def read_pods(self, target: Target) -> Sequence[Pod]:
         self._fail_if_told()
-        return list(self.pods.values())
+        for pod in [pod for pod in self.pods.values() if pod.terminating and self._is_finished(pod)]:
+            del self.pods[pod.name]
+        return self._pods_of(target)
 
     async def find_autoscaler(self, target: Key) -> str | None:
         self._fail_if_told()
@@ -77,6 +116,11 @@ class FakeCluster:
 
     async def set_deletion_cost(self, namespace: str, pod: str, cost: int | None) -> None:
         self._fail_if_told()
+        if self.mark_trouble:
+            raise self.mark_trouble
+        if pod in self.vanishing:
+            del self.pods[pod]
+            self.vanishing.remove(pod)
         if pod not in self.pods:
             raise NotFound(f"pods {pod} not found")
         self.writes.append(("mark" if cost else "unmark", pod))
@@ -86,26 +130,80 @@ class FakeCluster:
         self._fail_if_told()
         if target.key not in self.targets:
             raise NotFound(f"deployments {target.key.name} not found")
-        if self.targets[target.key].replicas != target.replicas:
+        there = self.targets[target.key]
+        changed = there.resource_version != target.resource_version  # all there is to compare where a zero is left out
+        if changed if target.replicas == 0 else there.replicas != target.replicas:
             raise Conflict("the replicas are not as they were seen")
         self.writes.append(("scale", replicas))
         self._follow(self._change(target.key, replicas))
+        if self.lost_answers:
+            self.lost_answers -= 1
+            raise ClusterUnavailable("PATCH scale: no answer in time")
         return self.targets[target.key]
 
     async def write_status(self, key: Key, status: Mapping[str, Any]) -> None:
         self._fail_if_told()
         if key not in self.workqueues:
             raise NotFound(f"workqueues {key.name} not found")
-        json.dumps(status)  # as it must go over the wire
-        self.writes.append(("status", dict(status)))
-        self.workqueues[key]["status"] = dict(status)
+        sent = json.loads(json.dumps(status))  # as it must go over the wire
+        self.writes.append(("status", sent))
+        self.workqueues[key]["status"] = merged(self.workqueues[key].get("status"), sent)
 
     async def post_event(self, key: Key, uid: str, notice: Notice) -> None:
         self._fail_if_told()
         self.events.append(notice)
+        count = self.posted[uid, notice.reason].count + 1 if (uid, notice.reason) in self.posted else 1
+        self.posted[uid, notice.reason] = PostedEvent(notice.reason, notice.message, count)
 
     async def ask_tasks_in_progress(self, pod: Pod, port: int) -> int | None:
-        return self.tasks.get(pod.name)
+        answer = self.tasks.get(pod.name)
+        if pod.name in self.next_tasks:
+            self.tasks[pod.name] = self.next_tasks.pop(pod.name)
+        return answer
+
+    def carry_out(self, key: Key, at_most: int | None = None) -> None:
+        """Have the Deployment's ReplicaSet delete and make pods; `at_most` so many are deleted."""
+        target = self.targets[key]
+        active = [pod for pod in self._pods_of(target) if pod.active]
+        order = sorted(active, key=lambda pod: (not pod.pending, pod.ready, pod.deletion_cost, -pod.created))
+        too_many = max(0, len(order) - target.replicas)
+        for pod in order[: too_many if at_most is None else min(at_most, too_many)]:
+            self.terminate(pod.name)
+        for _ in range(target.replicas - len(order)):
+            self._make_pod(key)
+
+    def terminate(self, name: str) -> None:
+        """Delete the pod."""
+        self.pods[name] = replace(self.pods[name], terminating=True)
+        if self._is_finished(self.pods[name]):
+            del self.pods[name]
+
+    def _make_pod(self, key: Key) -> None:
+        self.born += 1
+        name = f"{key.name}-{self.born:04}"
+        self.pods[name] = Pod(
+            name=name,
+            uid=f"uid-{name}",
+            ip="127.0.0.1",
+            pending=False,
+            running=True,
+            ready=True,
+            terminating=False,
+            finished=False,
+            created=float(self.born),
+            deletion_cost=0,
+            restarts=0,
+        )
+        self.labels[name] = {"app": key.name}
+        self.tasks[name] = 0
+
+    def _is_finished(self, pod: Pod) -> bool:
+        """A worker that was told to go leaves when it has no task; one that does not answer may have one."""
+        return not pod.running or self.tasks.get(pod.name) == 0
+
+    def _pods_of(self, target: Target) -> list[Pod]:
+        name, _, value = target.selector.partition("=")
+        return [pod for pod in self.pods.values() if self.labels.get(pod.name, {}).get(name) == value]
 
     def _change(self, key: Key, replicas: int) -> Target:
         old = self.targets[key]
@@ -113,22 +211,21 @@ class FakeCluster:
         return self.targets[key]
 
     def _follow(self, target: Target) -> None:
-        """Delete as a ReplicaSet does, cheapest and youngest first; make what is missing, idle."""
-        order = sorted(
-            self.pods.values(), key=lambda pod: (not pod.pending, pod.ready, pod.deletion_cost, -pod.created)
-        )
-        for pod in order[: max(0, len(order) - target.replicas)]:
-            del self.pods[pod.name]
-        born = max((pod.created for pod in self.pods.values()), default=0.0)
-        for _ in range(target.replicas - len(self.pods)):
-            born += 1
-            name = f"{target.key.name}-{born:.0f}"
-            self.pods[name] = Pod(name, "127.0.0.1", False, True, True, False, born, 0, 0)
-            self.tasks[name] = 0
+        if not self.replicasets_lag:
+            self.carry_out(target.key)
 
     def _fail_if_told(self) -> None:
         if self.failures:
             raise self.failures.pop(0)
+
+
+def merged(old: Any, patch: Any) -> Any:
+    """A JSON merge patch (RFC 7396): objects are merged, null takes a field away, all else is replaced."""
+    if not isinstance(patch, dict):
+        return patch
+    before = old if isinstance(old, dict) else {}
+    changed = {name: merged(before.get(name), value) for name, value in patch.items() if value is not None}
+    return {name: value for name, value in {**before, **changed}.items() if patch.get(name, 0) is not None}
 
 
 @dataclass

@@ -21,6 +21,7 @@ UNSERVED = "workqueue-test-unserved"
 METRICS_PORT = 8000
 #: What a test may leave behind in its namespace, in the order in which it goes: first what makes other objects.
 LEFT_BEHIND = "workqueues.workqueue.dev,horizontalpodautoscalers,jobs,deployments,replicasets,pods,secrets"
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 
 
 def make_namespace(kube: Kube, name: str) -> None:
@@ -127,6 +128,18 @@ class Work:
             raise Unread(f"the pods of {self.name}")
         return found
 
+    def staying(self) -> dict[str, bool]:
+        """The pods that nobody told to go, by name, and whether each is Ready."""
+        return {pod["metadata"]["name"]: is_ready(pod) for pod in self.pods() if not is_going(pod)}
+
+    def going(self) -> set[str]:
+        """The pods that were told to go."""
+        return {pod["metadata"]["name"] for pod in self.pods() if is_going(pod)}
+
+    def marked(self) -> set[str]:
+        """The pods with a deletion cost."""
+        return {pod["metadata"]["name"] for pod in self.pods() if DELETION_COST in annotations(pod)}
+
     def running(self) -> list[str]:
         return [pod["metadata"]["name"] for pod in self.pods() if pod["status"]["phase"] == "Running"]
 
@@ -135,8 +148,8 @@ class Work:
         return None if page is None else int(total(page, name))
 
     def tasks_in_progress(self) -> dict[str, int]:
-        """By pod, of those that answer."""
-        told = {pod: self.metric(pod, "workqueue_tasks_in_progress") for pod in self.running()}
+        """By pod, of those that answer and were not told to go."""
+        told = {pod: self.metric(pod, "workqueue_tasks_in_progress") for pod in self.staying()}
         return {pod: tasks for pod, tasks in told.items() if tasks is not None}
 
     def count(self, name: str) -> int:
@@ -184,6 +197,20 @@ class Work:
 def task_records(log: str) -> list[dict[str, Any]]:
     records = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     return [record for record in records if record.get("message") == "task"]
+
+
+def is_going(pod: dict[str, Any]) -> bool:
+    return "deletionTimestamp" in pod["metadata"]
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    conditions = pod["status"].get("conditions", [])
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def annotations(pod: dict[str, Any]) -> dict[str, str]:
+    found: dict[str, str] = pod["metadata"].get("annotations", {})
+    return found
 
 
 def rabbitmqctl(kube: Kube, *arguments: str) -> str:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from workqueue_operator.kubernetes_cluster import pod_of, target_of
+import pytest
+from workqueue_operator.kubernetes_cluster import is_of_a_deployment, pod_of, selector_of, target_of
 
 
 def deployment(**status: Any) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def test_a_new_deployment_has_no_status_yet() -> None:
 
 def pod(state: dict[str, Any], phase: str = "Running", **metadata: Any) -> dict[str, Any]:
     return {
-        "metadata": {"name": "w-1", "creationTimestamp": "2026-01-01T00:00:00Z", **metadata},
+        "metadata": {"name": "w-1", "uid": "1", "creationTimestamp": "2026-01-01T00:00:00Z", **metadata},
         "status": {
             "phase": phase,
             "podIP": "10.0.0.7",
@@ -53,3 +54,37 @@ def test_a_deletion_cost_and_a_deletion() -> None:
     annotations = {"controller.kubernetes.io/pod-deletion-cost": "-1000"}
     seen = pod_of(pod({"running": {}}, annotations=annotations, deletionTimestamp="2026-01-01T00:00:01Z"))
     assert (seen.deletion_cost, seen.terminating) == (-1000, True)
+
+
+def test_an_evicted_pod_is_finished_and_no_replica() -> None:
+    seen = pod_of(pod({"terminated": {"exitCode": 137}}, "Failed"))
+    assert (seen.finished, seen.active, seen.running) == (True, False, False)
+    assert pod_of(pod({"running": {}})).active
+
+
+@pytest.mark.parametrize(
+    ("selector", "query"),
+    [
+        ({"matchLabels": {"b": "2", "a": "1"}}, "a=1,b=2"),
+        ({"matchExpressions": [{"key": "a", "operator": "In", "values": ["1", "2"]}]}, "a in (1,2)"),
+        ({"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["1"]}]}, "a notin (1)"),
+        ({"matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "Exists"}]}, "a=1,b"),
+        ({"matchExpressions": [{"key": "b", "operator": "DoesNotExist"}]}, "!b"),
+    ],
+)
+def test_the_whole_selector_counts(selector: dict[str, Any], query: str) -> None:
+    assert selector_of(selector) == query
+
+
+@pytest.mark.parametrize(
+    ("owners", "counts"),
+    [
+        ([], True),  # an orphan, which the ReplicaSet takes to itself
+        ([{"kind": "ReplicaSet", "name": "w-5d8f", "controller": True}], True),
+        ([{"kind": "ReplicaSet", "name": "adopted-5d8f", "controller": True}], True),
+        ([{"kind": "StatefulSet", "name": "w", "controller": True}], False),
+        ([{"kind": "Job", "name": "w", "controller": True}], False),
+    ],
+)
+def test_pods_of_another_kind_of_controller_are_not_the_deployments(owners: list[Any], counts: bool) -> None:
+    assert is_of_a_deployment(pod({"running": {}}, ownerReferences=owners)) == counts

@@ -1,6 +1,6 @@
 """Whole passes over a WorkQueue, on the fakes: what is written, when, and what is not."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -15,7 +15,9 @@ from workqueue_operator.reconcile import Reconciler
 from workqueue_operator.report import Reporter
 from workqueue_operator.resource import Key
 from workqueue_operator.scaling import Unknown
+from workqueue_operator.shrinking import GOING_COST
 from workqueue_operator.store import Store, Tracked
+from workqueue_operator.victim_watch import WATCH_SECONDS
 
 WORKQUEUE = Key("team", "thumbnails")
 DEPLOYMENT = Key("team", "thumbnails-worker")
@@ -48,6 +50,8 @@ class World:
     clock: ManualClock = field(default_factory=ManualClock)
     store: Store = field(default_factory=Store)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    #: Seconds between two passes.
+    period: float = 1.0
 
     def __post_init__(self) -> None:
         metrics = Metrics(self.registry)
@@ -69,10 +73,31 @@ class World:
         return next(tracked for tracked in self.store if tracked.key.name == made["metadata"]["name"])
 
     async def after(self, seconds: float, tracked: Tracked, reading: Counts | Unknown) -> None:
-        """Let time pass with this reading, a pass every second."""
-        for _ in range(int(seconds)):
-            self.clock.advance(1.0)
-            await self.reconciler.reconcile(tracked, reading)
+        """Let time pass with this reading."""
+        for _ in range(round(seconds / self.period)):
+            await self.one_pass(tracked, reading)
+
+    async def one_pass(self, tracked: Tracked, reading: Counts | Unknown) -> None:
+        self.clock.advance(self.period)
+        await self.reconciler.reconcile(tracked, reading)
+
+    async def until_counted(self) -> None:
+        """Let the watch over those that go come to its end."""
+        self.clock.advance(WATCH_SECONDS)
+        await self.applier.wait()
+
+    def change(self, tracked: Tracked, **spec: Any) -> None:
+        """Another spec of the same WorkQueue."""
+        made = body(tracked.key.name, **spec)
+        made["metadata"]["generation"] = tracked.generation + 1
+        self.store.see_workqueue(made)
+
+    def marked(self) -> set[str]:
+        return {pod.name for pod in self.cluster.pods.values() if pod.deletion_cost == GOING_COST}
+
+    def victims(self) -> dict[str, float]:
+        states = ("idle", "busy", "unknown")
+        return {state: self.count("scale_down_victims_total", state=state) for state in states}
 
     @property
     def replicas(self) -> int:
@@ -91,9 +116,9 @@ class World:
         return self.registry.get_sample_value(f"workqueue_operator_{name}", labels) or 0.0
 
 
-@pytest.fixture
-def world() -> World:
-    made = World()
+@pytest.fixture(params=[1.0, 0.2], ids=["a pass a second", "five a second"])
+def world(request: pytest.FixtureRequest) -> World:
+    made = World(period=request.param)
     made.cluster.add_deployment(DEPLOYMENT, 0)
     return made
 
@@ -113,7 +138,7 @@ async def test_from_nothing_to_work_and_back_to_nothing(world: World) -> None:
 
 async def test_the_status_tells_the_decision_in_numbers(world: World) -> None:
     tracked = world.add()
-    await world.after(1, tracked, Counts(30, 0))
+    await world.one_pass(tracked, Counts(30, 0))
     status = world.status()
     assert (status["desiredReplicas"], status["replicas"], status["messagesReady"]) == (6, 6, 30)
     assert status["lastDecision"]["reason"] == "Backlog"
@@ -156,7 +181,7 @@ async def test_counts_of_a_queue_that_cannot_be_read_are_taken_out_of_the_status
     tracked = world.add()
     await world.after(1, tracked, Counts(30, 0))
     await world.after(1, tracked, AWAY)
-    assert (world.status()["messagesReady"], world.status()["consumers"]) == (None, None)
+    assert {"messagesReady", "consumers"} & world.status().keys() == set()
 
 
 async def test_a_size_changed_while_paused_is_no_size_given_by_hand(world: World) -> None:
@@ -314,6 +339,293 @@ async def test_a_deployment_that_was_deleted_and_made_again_is_found(world: Worl
     world.cluster.add_deployment(DEPLOYMENT, 0)
     await world.after(40, tracked, Counts(30, 0))
     assert world.replicas == 6
+
+
+async def test_a_deployment_that_was_made_again_at_another_size_was_not_scaled_by_hand(world: World) -> None:
+    tracked = world.add()
+    await world.after(70, tracked, Counts(0, 0))
+    world.store.forget_target(DEPLOYMENT)
+    world.store.see_target(world.cluster.add_deployment(DEPLOYMENT, 3))
+    await world.after(5, tracked, Counts(0, 3))
+    assert (world.replicas, world.status()["lastDecision"]["reason"]) == (0, "Steady")
+
+
+async def test_a_scale_of_ours_whose_answer_is_lost_is_nobody_elses(world: World) -> None:
+    """A size given by hand would hold the new tasks up for 300 s."""
+    tracked = world.add()
+    await world.after(61, tracked, Counts(0, 0))
+    await world.after(1, tracked, Counts(30, 0))
+    world.cluster.lost_answers = 1
+    await world.after(61, tracked, Counts(0, 6))
+    assert world.replicas == 0
+    await world.after(40, tracked, Counts(500, 0))
+    assert world.replicas == 50
+
+
+async def test_a_scale_of_ours_that_is_carried_out_after_all_is_nobody_elses(world: World) -> None:
+    """The Deployment was read again meanwhile, and was as before."""
+    tracked = world.add()
+    await world.after(65, tracked, Counts(0, 0))
+    world.cluster.failures.append(ClusterUnavailable("no answer in time"))
+    await world.one_pass(tracked, Counts(30, 0))
+    assert world.count("cluster_errors_total", kind="unavailable") == 1
+    await world.after(2, tracked, Counts(0, 0))
+    world.store.see_target(world.cluster._change(DEPLOYMENT, 6))
+    await world.after(40, tracked, Counts(0, 6))
+    assert world.status()["lastDecision"]["reason"] == "Stabilized"
+
+
+async def test_a_dry_run_shrink_is_told_once(world: World) -> None:
+    world.store.see_target(world.cluster.add_deployment(DEPLOYMENT, 4))
+    tracked = world.add(mode="DryRun")
+    await world.after(61, tracked, Counts(0, 4))
+    assert [one.reason for one in world.cluster.events] == ["BacklogDrained"]
+    world.cluster.events.clear()
+    world.cluster.writes.clear()
+    await world.after(20, tracked, Counts(0, 4))
+    assert (world.cluster.events, world.cluster.writes) == ([], [])
+
+
+async def aborted_shrink(world: World, tracked: Tracked) -> set[str]:
+    """Six workers, one wanted, and those that were to go have a task by the second look; answers who they are."""
+    await world.after(1, tracked, Counts(30, 0))
+    to_go = set(sorted(world.cluster.pods)[1:])
+    await world.after(59, tracked, Counts(5, 6))
+    world.cluster.next_tasks = dict.fromkeys(to_go, 1)
+    while world.cluster.next_tasks:
+        await world.one_pass(tracked, Counts(5, 6))
+    return to_go
+
+
+async def test_a_shrink_that_is_given_up_says_that_workers_are_busy(world: World) -> None:
+    tracked = world.add()
+    await aborted_shrink(world, tracked)
+    assert (world.replicas, world.writes("scale")) == (6, [6])
+    last = world.status()["lastDecision"]
+    assert (last["reason"], last["replicas"]) == ("WorkersBusy", 6)
+    assert [one.reason for one in world.cluster.events] == ["Backlog"]
+
+
+async def test_a_shrink_that_is_given_up_leaves_no_mark_on_workers_at_work(world: World) -> None:
+    tracked = world.add()
+    await aborted_shrink(world, tracked)
+    assert world.writes("mark")
+    assert world.marked() == set()
+
+
+async def test_marks_go_when_no_shrink_is_due_any_more(world: World) -> None:
+    tracked = world.add()
+    await aborted_shrink(world, tracked)
+    await leave_marks(world, tracked)
+    await world.after(5, tracked, Counts(30, 6))
+    assert world.marked() == set()
+    world.cluster.writes.clear()
+    await world.after(100, tracked, Counts(30, 6))
+    assert world.cluster.writes == []
+
+
+@pytest.mark.parametrize("mode", ["Paused", "DryRun"])
+async def test_marks_go_when_the_mode_ends_the_shrinking(world: World, mode: str) -> None:
+    tracked = world.add()
+    await aborted_shrink(world, tracked)
+    await leave_marks(world, tracked)
+    world.change(tracked, mode=mode)
+    await world.after(5, tracked, Counts(5, 6))
+    assert world.marked() == set()
+    assert world.replicas == 6
+
+
+async def test_marks_that_cannot_be_taken_away_stop_nothing_and_are_tried_again_now_and_then(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracked = world.add()
+    await aborted_shrink(world, tracked)
+    await leave_marks(world, tracked)
+    world.cluster.mark_trouble = ClusterUnavailable("429 too many requests")
+    await world.after(12, tracked, Counts(30, 6))
+    assert len(world.marked()) == 4
+    assert world.status()["lastDecision"]["reason"] == "Steady"
+    assert caplog.text.count("cannot be taken away") == 3
+    world.cluster.mark_trouble = None
+    await world.after(5, tracked, Counts(30, 6))
+    assert world.marked() == set()
+
+
+async def leave_marks(world: World, tracked: Tracked) -> None:
+    """Have another shrink given up, by one worker that gets a task, so that the idle ones stay marked."""
+    world.cluster.tasks.update(dict.fromkeys(world.cluster.pods, 0))
+    world.cluster.next_tasks = {max(world.cluster.pods): 1}
+    while world.cluster.next_tasks:
+        await world.one_pass(tracked, Counts(5, 6))
+    assert (len(world.marked()), world.replicas) == (4, 6)
+
+
+async def test_marks_stay_until_the_replicaset_has_acted_on_them(world: World) -> None:
+    tracked = await slow_shrink(world, silent=0)
+    await world.after(5, tracked, Counts(0, 10))
+    assert len(world.marked()) == 6
+    await world.until_counted()
+    await world.after(1, tracked, Counts(0, 10))
+    assert world.marked() == set()
+
+
+async def test_answers_stand_only_for_the_size_that_they_were_given_at(world: World) -> None:
+    world.store.see_target(world.cluster.add_deployment(DEPLOYMENT, 4))
+    tracked = world.add(mode="DryRun")
+    await world.after(61, tracked, Counts(0, 4))
+    assert "4 -> 0" in world.status()["lastDecision"]["message"]
+    world.cluster._follow(world.cluster._change(DEPLOYMENT, 8))
+    world.store.see_target(world.cluster.targets[DEPLOYMENT])
+    await world.one_pass(tracked, Counts(0, 8))
+    assert tracked.memory.decision is not None
+    assert "8 -> 0" in tracked.memory.decision.message
+
+
+async def test_a_refused_scale_is_not_ours_when_a_person_gives_that_size(world: World) -> None:
+    tracked = world.add()
+    await world.after(65, tracked, Counts(0, 0))
+    world.cluster._change(DEPLOYMENT, 6)  # before us
+    await world.after(40, tracked, Counts(30, 0))
+    assert world.count("cluster_errors_total", kind="conflict") == 1
+    await world.after(70, tracked, Counts(0, 6))
+    assert (world.replicas, world.status()["lastDecision"]["reason"]) == (6, "ScaledManually")
+
+
+async def test_a_cost_that_a_user_gave_is_given_back(world: World) -> None:
+    tracked = world.add()
+    await world.after(1, tracked, Counts(30, 0))
+    own = max(world.cluster.pods)
+    await world.cluster.set_deletion_cost("team", own, 50)
+    await world.after(59, tracked, Counts(5, 6))
+    world.cluster.next_tasks = dict.fromkeys(world.cluster.pods, 1)
+    await world.after(3, tracked, Counts(5, 6))
+    assert own in world.writes("unmark") + world.writes("mark")[1:]
+    assert {pod.name: pod.deletion_cost for pod in world.cluster.pods.values() if pod.deletion_cost} == {own: 50}
+
+
+async def test_a_worker_that_its_user_made_cheap_is_not_taken_at_work(world: World) -> None:
+    """It would go before all whom we mark."""
+    tracked = world.add()
+    await world.after(1, tracked, Counts(30, 0))
+    cheap = max(world.cluster.pods)
+    await world.cluster.set_deletion_cost("team", cheap, -5000)
+    world.cluster.tasks[cheap] = 1
+    await world.after(70, tracked, Counts(5, 6))
+    assert world.replicas == 6
+    assert world.status()["lastDecision"]["reason"] == "WorkersBusy"
+
+
+async def test_a_worker_that_gets_a_task_before_the_step_to_none_stops_it(world: World) -> None:
+    tracked = world.add()
+    await world.after(1, tracked, Counts(30, 0))
+    await world.after(59, tracked, Counts(0, 6))
+    busy = min(world.cluster.pods)
+    world.cluster.next_tasks = {busy: 1}
+    while world.cluster.next_tasks:
+        await world.one_pass(tracked, Counts(0, 6))
+    assert (world.replicas, world.status()["lastDecision"]["reason"]) == (6, "WorkersBusy")
+    await world.after(5, tracked, Counts(0, 6))
+    assert set(world.cluster.pods) == {busy}
+
+
+async def test_a_pod_that_vanishes_as_it_is_marked_does_not_end_the_pass(world: World) -> None:
+    tracked = world.add()
+    await world.after(1, tracked, Counts(30, 0))
+    world.cluster.vanishing = {max(world.cluster.pods)}
+    await world.after(62, tracked, Counts(5, 6))
+    assert not world.cluster.vanishing
+    assert world.replicas == 1
+    assert world.count("cluster_errors_total", kind="not_found") == 0
+
+
+async def test_evicted_pods_are_not_awaited_among_those_that_go(world: World) -> None:
+    tracked = world.add()
+    await world.after(1, tracked, Counts(30, 0))
+    for number in range(3):
+        world.cluster._make_pod(DEPLOYMENT)
+        name = max(world.cluster.pods)
+        evicted = replace(world.cluster.pods[name], running=False, ready=False, finished=True, created=float(-number))
+        world.cluster.pods[name] = evicted
+    await world.after(62, tracked, Counts(10, 6))
+    assert world.replicas == 2
+    await world.applier.wait()  # before the time to watch is over
+    assert world.victims() == {"idle": 4, "busy": 0, "unknown": 0}
+
+
+async def slow_shrink(world: World, *, silent: int) -> Tracked:
+    """Ten workers, four of them busy, `silent` give no answer; shrunk as far as that goes, which nobody carries out."""
+    world.store.see_target(world.cluster.add_deployment(DEPLOYMENT, 10))
+    world.cluster.replicasets_lag = True
+    names = sorted(world.cluster.pods, key=lambda name: world.cluster.pods[name].created)
+    world.cluster.tasks.update(dict.fromkeys(names[:4], 1))
+    for name in names[4 : 4 + silent]:
+        del world.cluster.tasks[name]
+    tracked = world.add(scaling={"minReplicas": 4, "scaleDown": {"stabilizationWindowSeconds": 0}})
+    while world.replicas == 10:
+        await world.one_pass(tracked, Counts(0, 10))
+    assert world.replicas == 4 + silent
+    return tracked
+
+
+async def test_a_shrink_in_two_steps_counts_each_worker_once(world: World) -> None:
+    """Two give no answer at first; when the second step comes, half of the first is carried out."""
+    tracked = await slow_shrink(world, silent=2)
+    world.cluster.carry_out(DEPLOYMENT, at_most=2)
+    await world.one_pass(tracked, Counts(0, 10))
+    silent = [name for name in world.cluster.pods if name not in world.cluster.tasks]
+    world.cluster.tasks.update(dict.fromkeys(silent, 0))
+    await world.after(3, tracked, Counts(0, 10))
+    assert world.replicas == 4
+    world.cluster.carry_out(DEPLOYMENT)
+    await world.until_counted()
+    assert world.victims() == {"idle": 6, "busy": 0, "unknown": 0}
+
+
+async def test_a_shrink_that_growth_overtakes_counts_only_those_that_went(world: World) -> None:
+    tracked = await slow_shrink(world, silent=1)
+    world.change(tracked, scaling={"minReplicas": 10, "scaleDown": {"stabilizationWindowSeconds": 0}})
+    await world.after(1, tracked, Counts(0, 10))
+    assert world.replicas == 10
+    world.cluster.carry_out(DEPLOYMENT)
+    await world.applier.wait()
+    assert world.victims() == {"idle": 0, "busy": 0, "unknown": 0}
+    world.change(tracked, scaling={"minReplicas": 9, "scaleDown": {"stabilizationWindowSeconds": 0}})
+    await world.after(3, tracked, Counts(0, 10))
+    world.cluster.carry_out(DEPLOYMENT)
+    await world.until_counted()
+    assert world.victims() == {"idle": 1, "busy": 0, "unknown": 0}
+
+
+async def test_a_worker_without_an_answer_is_never_counted_as_busy(world: World) -> None:
+    """It does not answer in time, for want of processor time, and the ReplicaSet takes it all the same."""
+    await slow_shrink(world, silent=1)
+    (silent,) = world.cluster.pods.keys() - world.cluster.tasks.keys()
+    world.cluster.pods[silent] = replace(world.cluster.pods[silent], deletion_cost=-9999)
+    world.cluster.carry_out(DEPLOYMENT)
+    del world.cluster.pods[silent]
+    await world.until_counted()
+    assert world.victims() == {"idle": 4, "busy": 0, "unknown": 1}
+
+
+async def test_the_wrong_pod_is_logged_with_what_it_did(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """The ReplicaSet did not have the marks yet: it takes a worker at work."""
+    await slow_shrink(world, silent=0)
+    busy = min(world.cluster.pods, key=lambda name: world.cluster.pods[name].created)
+    world.cluster.pods[busy] = replace(world.cluster.pods[busy], deletion_cost=-9999)
+    world.cluster.carry_out(DEPLOYMENT)
+    await world.until_counted()
+    assert world.victims() == {"idle": 5, "busy": 1, "unknown": 0}
+    assert f"{busy} went (busy) though another was meant to" in caplog.text
+
+
+async def test_a_shrink_whose_answer_is_lost_is_counted_too(world: World) -> None:
+    tracked = world.add()
+    await world.after(1, tracked, Counts(30, 0))
+    world.cluster.lost_answers = 1
+    await world.after(61, tracked, Counts(5, 6))
+    assert world.replicas == 1
+    await world.until_counted()
+    assert world.victims() == {"idle": 5, "busy": 0, "unknown": 0}
 
 
 async def test_the_clock_of_a_condition_moves_only_when_it_turns(world: World) -> None:
