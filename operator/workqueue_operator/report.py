@@ -17,7 +17,7 @@ from workqueue_operator.store import Tracked
 
 #: Conditions whose turning is worth an Event of its own; the others turn with a decision, which has one.
 TOLD_CONDITIONS = (conditions.QUEUE_OBSERVED, conditions.TARGET_FOUND, conditions.WORKERS_HEALTHY)
-#: Reasons of other conditions that no decision tells, as none is made.
+#: Reasons of ScalingActive that no decision tells, as none is made.
 TOLD_REASONS = ("TargetConflict", "InvalidSpec")
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,8 @@ def turned(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Notice]:
     notices = []
     for one in after["conditions"]:
         status, was = one["status"], old.get(one["type"])
-        told = one["type"] in TOLD_CONDITIONS or one["reason"] in TOLD_REASONS
+        undecided = one["type"] == conditions.SCALING_ACTIVE and one["reason"] in TOLD_REASONS
+        told = undecided or one["type"] in TOLD_CONDITIONS
         if told and status != was and status != "Unknown":
             if status == "False":
                 notices.append(Notice(one["reason"], one["message"], "Warning"))

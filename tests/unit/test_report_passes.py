@@ -107,6 +107,13 @@ async def test_of_events_that_are_refused_for_long_the_latest_are_kept() -> None
     assert [one.message for one in cluster.events] == [f"change {change}" for change in range(40 - MOST_NOTICES, 40)]
 
 
+async def test_a_spec_that_cannot_be_used_is_told_once() -> None:
+    """Ready is False for the same reason; one Event is enough for both."""
+    operator = Operator()
+    await operator.after(5, operator.add(scaling={"minReplicas": 5, "maxReplicas": 2}), Counts(30, 0))
+    assert [(one.type, one.reason) for one in operator.cluster.events] == [("Warning", "InvalidSpec")]
+
+
 async def test_no_event_while_nothing_changes() -> None:
     operator, cluster, tracked = await started()
     await operator.after(1, tracked, Counts(30, 0))
