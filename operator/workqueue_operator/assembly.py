@@ -13,7 +13,7 @@ from workqueue_operator import explain as explaining
 from workqueue_operator import handlers, metrics, web
 from workqueue_operator.apply import Applier
 from workqueue_operator.clock import SystemClock
-from workqueue_operator.cluster import ClusterError, NotFound
+from workqueue_operator.cluster import Cluster, ClusterError, NotFound
 from workqueue_operator.gather import Gatherer
 from workqueue_operator.kubernetes_cluster import KubernetesCluster, load_client
 from workqueue_operator.management import ManagementReader
@@ -63,7 +63,7 @@ async def _run(settings: Settings) -> None:
             registry.register(collector)
         server = await web.serve(settings.metrics_port, registry, scheduler.trouble)
         try:
-            await _until_served(cluster)
+            await fill(store, cluster)
             await _watch_and_schedule(settings, store, scheduler)
         finally:
             await server.cleanup()
@@ -98,11 +98,14 @@ async def _watch_and_schedule(settings: Settings, store: Store, scheduler: Sched
             await task
 
 
-async def _until_served(cluster: KubernetesCluster) -> None:
-    """Wait until the API server knows WorkQueues; kopf would look once and then never again."""
+async def fill(store: Store, cluster: Cluster) -> None:
+    """Put all WorkQueues into the store before anything is decided: the watch tells them one by one, in any order.
+
+    Waits until the API server knows WorkQueues; kopf would look once and then never again.
+    """
     while True:
         try:
-            await cluster.list_workqueues()
+            store.replace_workqueues(await cluster.list_workqueues(), store.keys())
         except NotFound:
             log.warning("the API server knows no WorkQueues yet: install the custom resource definition")
         except ClusterError as error:

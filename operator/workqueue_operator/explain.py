@@ -10,7 +10,9 @@ def explain(body: Mapping[str, Any]) -> str:
     status = body.get("status") or {}
     last = status.get("lastDecision")
     if not last:
-        return f"{name}: no decision yet. {_broken(status) or 'Is the operator running?'}"
+        return "\n".join(
+            [f"{name}: nothing is decided. {_broken(status) or 'Is the operator running?'}", *_recent(status)]
+        )
     lines = [
         f"{name} runs {status.get('replicas', '?')} workers and should run {last['replicas']} "
         f"since {last['time']}: {last['reason']}.",
@@ -20,11 +22,13 @@ def explain(body: Mapping[str, Any]) -> str:
     broken = _broken(status)
     if broken:
         lines.append(broken)
+    return "\n".join([*lines, *_recent(status)])
+
+
+def _recent(status: Mapping[str, Any]) -> list[str]:
     recent = status.get("recentDecisions") or []
-    if recent:
-        lines.append("Last changes, newest first:")
-        lines += [f"  {one['time']}  {one['reason']}: {one['message']}" for one in recent]
-    return "\n".join(lines)
+    lines = [f"  {one['time']}  {one['reason']}: {one['message']}" for one in recent]
+    return ["Last changes, newest first:", *lines] if lines else []
 
 
 def _count(status: Mapping[str, Any], name: str) -> str:

@@ -8,7 +8,6 @@ from workqueue_operator.clock import Clock
 from workqueue_operator.cluster import Cluster, NotFound, Target
 from workqueue_operator.conditions import Condition
 from workqueue_operator.demand import Counts
-from workqueue_operator.health import failing
 from workqueue_operator.resource import InvalidSpec, Mode, WorkQueue
 from workqueue_operator.scaling import ManualSize, Situation, Unknown, Workers
 from workqueue_operator.store import Memory, Store, Tracked, Unanswered
@@ -57,7 +56,7 @@ class Gatherer:
             _notice_manual_size(memory, target, now)
         else:
             memory.asked_replicas = memory.unanswered = None  # whoever scales it meanwhile does not do it against us
-        failing_how = await self._failing(memory, target, now) or tracked.estimate.failing(now, target.ready)
+        failing_how = await self._failing(tracked, target, now) or tracked.estimate.failing(now, target.ready)
         workers = Workers(target.replicas, target.ready, target.rolling_out, failing=failing_how)
         manual = memory.manual if now < memory.manual_until else None
         return Seen(workqueue, target, Situation(reading, workers, manual, paused=workqueue.mode is Mode.PAUSED))
@@ -97,13 +96,14 @@ class Gatherer:
             )
             raise NothingToScale(conditions.of_conflict(text))
 
-    async def _failing(self, memory: Memory, target: Target, now: float) -> str | None:
-        if target.ready >= target.replicas:
-            memory.failing = None
-        elif now - memory.health_checked_at >= HEALTH_PERIOD_SECONDS:
+    async def _failing(self, tracked: Tracked, target: Target, now: float) -> str | None:
+        memory = tracked.memory
+        troubled = target.ready < target.replicas or memory.health.failures
+        if troubled and now - memory.health_checked_at >= HEALTH_PERIOD_SECONDS:
             memory.health_checked_at = now
-            memory.failing = failing(await self._cluster.read_pods(target))
-        return memory.failing
+            pods = await self._cluster.read_pods(target)
+            memory.health = memory.health.looked(pods, now, tracked.estimate.acked_at)
+        return memory.health.failing
 
 
 def _notice_manual_size(memory: Memory, target: Target, now: float) -> None:

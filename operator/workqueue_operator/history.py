@@ -2,6 +2,13 @@
 
 from dataclasses import dataclass, replace
 
+from workqueue_operator.demand import Counts
+
+#: What a watch survives without a pass: so many polls, and at least so many seconds, as a shrink that asks many workers
+#: takes some of them. What was wanted in a longer pause nobody knows.
+PAUSE_POLLS = 5
+PAUSE_SECONDS = 10.0
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -18,12 +25,20 @@ class History:
 
     #: Only wishes that no later one reaches or exceeds, oldest and highest first: enough for the window's maximum.
     wishes: tuple[Wish, ...] = ()
-    #: Seconds of the clock; the first pass after the start. None: no pass yet.
+    #: Seconds of the clock; since when passes follow each other without a pause. None: no pass yet.
     watched_since: float | None = None
+    #: Seconds of the clock; the last pass.
+    passed_at: float = 0.0
+    #: For how long wishes were kept at the last pass.
+    window_seconds: float = 0.0
     #: Seconds of the clock; since when the queue could not be read. None: it can be read.
     unknown_since: float | None = None
+    #: Whether the last counts that could be believed showed messages or consumers.
+    in_use: bool = False
 
-    def remember(self, now: float, replicas: int, window_seconds: float, *, known: bool) -> "History":
+    def remember(
+        self, now: float, replicas: int, window_seconds: float, *, known: bool, poll_seconds: float = 1.0
+    ) -> "History":
         """The history after a pass at `now` that wanted `replicas`."""
         kept = tuple(
             Wish(min(wish.time, now), wish.replicas)  # a clock that went back must not keep a wish for longer
@@ -33,21 +48,33 @@ class History:
         return replace(
             self,
             wishes=(*kept, Wish(now, replicas)),
-            watched_since=now if self.watched_since is None else min(self.watched_since, now),
+            watched_since=_earliest(self._watched_since(now, window_seconds, poll_seconds), now),
+            passed_at=now,
+            window_seconds=window_seconds,
             unknown_since=None if known else _earliest(self.unknown_since, now),
         )
+
+    def saw(self, counts: Counts) -> "History":
+        """The history after counts that could be believed."""
+        return replace(self, in_use=counts.messages_ready > 0 or counts.consumers > 0)
 
     def highest_wish(self, now: float, window_seconds: float) -> int:
         """The highest number wanted in the window that ends now; 0 without any."""
         return max((wish.replicas for wish in self.wishes if now - wish.time < window_seconds), default=0)
 
-    def has_seen_whole_window(self, now: float, window_seconds: float) -> bool:
-        """Whether the operator has watched for at least one window."""
-        return self.watched_since is not None and now - self.watched_since >= window_seconds
+    def has_seen_whole_window(self, now: float, window_seconds: float, poll_seconds: float = 1.0) -> bool:
+        """Whether the operator has really watched for at least one window, up to now."""
+        since = self._watched_since(now, window_seconds, poll_seconds)
+        return since is not None and now - since >= window_seconds
 
     def unknown_for(self, now: float) -> float:
         """Seconds for which the queue could not be read, before this pass."""
         return 0.0 if self.unknown_since is None else max(0.0, now - self.unknown_since)
+
+    def _watched_since(self, now: float, window_seconds: float, poll_seconds: float) -> float | None:
+        """None also after a pause in the passes, and when the window is longer than that for which wishes were kept."""
+        paused = now - self.passed_at > max(PAUSE_SECONDS, PAUSE_POLLS * poll_seconds)
+        return None if paused or window_seconds > self.window_seconds else self.watched_since
 
 
 def _earliest(since: float | None, now: float) -> float:

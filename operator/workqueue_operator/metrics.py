@@ -10,15 +10,20 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from workqueue_operator.demand import Counts
-from workqueue_operator.scaling import Reason
+from workqueue_operator.resource import WorkQueue
+from workqueue_operator.scaling import Reason, Unknown, Workers, readable
 from workqueue_operator.store import Store, Tracked
 from workqueue_operator.victims import State
 
+#: What is written to the API server: scale, status, Events, and the marks of idle pods.
 VERBS = ("scale", "status", "event", "mark")
-ERROR_KINDS = (
-    *("unavailable", "access_refused", "queue_missing", "queue_mismatch", "invalid_address"),
-    *("forbidden", "not_found", "conflict", "management"),
+#: Why a queue could not be read: the kinds of workqueue_broker.errors; and the management API.
+BROKER_KINDS = (
+    *("broker", "invalid_address", "unavailable", "access_refused", "queue_missing", "queue_mismatch"),
+    "management",
 )
+#: The kinds of ClusterError.
+CLUSTER_KINDS = ("cluster", "unavailable", "forbidden", "not_found", "conflict")
 
 
 def new_registry() -> CollectorRegistry:
@@ -58,8 +63,9 @@ class Metrics:
             buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
             registry=registry,
         )
-        for kind in ERROR_KINDS:
+        for kind in BROKER_KINDS:
             self.broker_errors.labels(kind)
+        for kind in CLUSTER_KINDS:
             self.cluster_errors.labels(kind)
         for reason in Reason:
             self.decisions.labels(reason)
@@ -80,8 +86,8 @@ class WorkQueueCollector(Collector):
         """One family a number, one sample a WorkQueue that has it."""
         now = self._clock()
         numbers: dict[str, tuple[str, Callable[[Tracked], float | None]]] = {
-            "messages_ready": ("Messages ready in the queue", _messages_ready),
-            "queue_observed": ("1 while the queue can be read", _observed),
+            "messages_ready": ("Messages ready in the queue", self._messages_ready),
+            "queue_observed": ("1 while the queue can be read", self._observed),
             "reading_age_seconds": ("Seconds since the last reading", lambda tracked: _age(tracked, now)),
             "replicas": ("Replicas the Deployment has", lambda tracked: tracked.memory.replicas),
             "desired_replicas": ("Replicas it should have now", _desired),
@@ -94,6 +100,22 @@ class WorkQueueCollector(Collector):
                 if value is not None:
                     family.add_metric((tracked.key.namespace, tracked.key.name), value)
             yield family
+
+    def _reading(self, tracked: Tracked) -> Counts | Unknown | None:
+        """The last reading, as far as it can be believed beside the workers there are."""
+        if tracked.memory.reading is None:
+            return None
+        target = self._store.target(tracked.spec.target) if isinstance(tracked.spec, WorkQueue) else None
+        workers = Workers(target.replicas, target.ready) if target else Workers(0, 0)
+        return readable(tracked.memory.reading, workers, tracked.memory.history.in_use)
+
+    def _messages_ready(self, tracked: Tracked) -> float | None:
+        reading = self._reading(tracked)
+        return reading.messages_ready if isinstance(reading, Counts) else None
+
+    def _observed(self, tracked: Tracked) -> float | None:
+        reading = self._reading(tracked)
+        return None if reading is None else float(isinstance(reading, Counts))
 
 
 class HeartbeatCollector(Collector):
@@ -112,16 +134,6 @@ class HeartbeatCollector(Collector):
 
 def _counter(name: str, text: str, label: str, registry: CollectorRegistry) -> Counter:
     return Counter(f"workqueue_operator_{name}", text, [label], registry=registry)
-
-
-def _messages_ready(tracked: Tracked) -> float | None:
-    reading = tracked.memory.reading
-    return reading.messages_ready if isinstance(reading, Counts) else None
-
-
-def _observed(tracked: Tracked) -> float | None:
-    reading = tracked.memory.reading
-    return None if reading is None else float(isinstance(reading, Counts))
 
 
 def _age(tracked: Tracked, now: float) -> float | None:

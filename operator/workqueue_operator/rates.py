@@ -16,11 +16,15 @@ HALF_LIFE_ACKS = 10
 #: Arrivals count for at least as long as a task takes, up to so many seconds: how many are in progress at once depends
 #: on as long a time, and one task an hour is no rush in the seconds after it came.
 LONGEST_HALF_LIFE_SECONDS = 120.0
+#: Tasks a second that count as none: an average that fades never reaches zero by itself.
+LEAST_ARRIVALS = 1e-3
 #: Seconds without a new sample after which nothing is known any more.
 STALE_SECONDS = 30.0
 #: Redeliveries a Ready worker without one ack among them, from which the workers count as failing. A broker's restart
 #: gives each worker one; a task that kills its worker gives as many as there are tries.
 REDELIVERIES_PER_WORKER = 3
+#: Seconds after which a redelivery counts half: where nobody takes tasks any more, no ack can end the count.
+REDELIVERY_HALF_LIFE_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,10 @@ class Estimate:
     #: Seconds of work and acked tasks, both fading: their quotient is the service time.
     work_seconds: float = 0.0
     acks: float = 0.0
-    redelivered_since_ack: int = 0
+    #: Redeliveries since the last ack, fading.
+    redelivered_since_ack: float = 0.0
+    #: Seconds of the clock; the last sample that had acks. None: none had.
+    acked_at: float | None = None
 
     def updated(self, sample: Sample) -> "Estimate":
         """With one more sample; totals that went back are those of a restarted broker and start anew."""
@@ -57,13 +64,14 @@ class Estimate:
             return self
         kept = max(math.exp2(-seconds / HALF_LIFE_SECONDS), math.exp2(-acked / HALF_LIFE_ACKS))
         in_progress = (sample.messages_unacknowledged + last.messages_unacknowledged) / 2
-        since = 0 if acked else self.redelivered_since_ack + sample.redelivered - last.redelivered
+        still = self.redelivered_since_ack * math.exp2(-seconds / REDELIVERY_HALF_LIFE_SECONDS)
         return Estimate(
             last=sample,
             arrivals=self._arrivals_with((sample.published - last.published) / seconds, seconds),
             work_seconds=kept * self.work_seconds + in_progress * seconds,
             acks=kept * self.acks + acked,
-            redelivered_since_ack=since,
+            redelivered_since_ack=0.0 if acked else still + sample.redelivered - last.redelivered,
+            acked_at=sample.time if acked else self.acked_at,
         )
 
     def _arrivals_with(self, rate: float, seconds: float) -> float:
@@ -72,7 +80,8 @@ class Estimate:
         task_seconds = self.work_seconds / self.acks if self.acks else 0.0
         half_life = max(HALF_LIFE_SECONDS, min(task_seconds, LONGEST_HALF_LIFE_SECONDS))
         kept = math.exp2(-seconds / half_life)
-        return kept * self.arrivals + (1 - kept) * rate
+        arrivals = kept * self.arrivals + (1 - kept) * rate
+        return arrivals if arrivals >= LEAST_ARRIVALS else 0.0
 
     def is_fresh(self, now: float) -> bool:
         """Whether the last sample is recent."""
@@ -89,7 +98,7 @@ class Estimate:
         least = REDELIVERIES_PER_WORKER * max(1, workers_ready)
         if self.redelivered_since_ack < least or not self.is_fresh(now):
             return None
-        return f"{self.redelivered_since_ack} redeliveries and no ack among them"
+        return f"{self.redelivered_since_ack:.0f} redeliveries and no ack among them"
 
 
 def _went_back(last: Sample, sample: Sample) -> bool:

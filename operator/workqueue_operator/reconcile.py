@@ -59,7 +59,7 @@ class Reconciler:
             return
         now = self._clock.monotonic()
         decision = decide(seen.workqueue.scaling, seen.situation, tracked.memory.history, now)
-        known = isinstance(readable(reading, seen.situation.workers), Counts)
-        tracked.memory.remember(decision, known, now, seen.workqueue.scaling.scale_down_stabilization_seconds)
+        believed = readable(reading, seen.situation.workers, tracked.memory.history.in_use)
+        tracked.memory.remember(decision, believed, now, seen.workqueue.scaling)
         outcome = await self._applier.apply(tracked.memory, seen, decision)
         await self._reporter.report(tracked, seen, outcome)

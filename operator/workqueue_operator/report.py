@@ -11,13 +11,13 @@ from workqueue_operator.cluster import Cluster, Notice
 from workqueue_operator.conditions import Condition
 from workqueue_operator.gather import Seen
 from workqueue_operator.metrics import Metrics
-from workqueue_operator.scaling import Unknown, readable
-from workqueue_operator.status import Pass, is_due, next_status, timestamp
+from workqueue_operator.scaling import Reason, Unknown, readable
+from workqueue_operator.status import RECENT_DECISIONS, Change, Pass, is_due, next_status, timestamp
 from workqueue_operator.store import Tracked
 
 #: Conditions whose turning is worth an Event of its own; the others turn with a decision, which has one.
 TOLD_CONDITIONS = (conditions.QUEUE_OBSERVED, conditions.TARGET_FOUND, conditions.WORKERS_HEALTHY)
-#: Reasons of other conditions that no decision tells, as none is made.
+#: Reasons of ScalingActive that no decision tells, as none is made.
 TOLD_REASONS = ("TargetConflict", "InvalidSpec")
 
 log = logging.getLogger(__name__)
@@ -38,14 +38,12 @@ class Reporter:
             self._metrics.decisions.labels(decision.reason).inc()
             log.info("%s: %s: %s", tracked.key, decision.reason, decision.message)
         memory.decision, memory.replicas = decision, outcome.target.replicas
-        while tracked.notices:
-            await self.tell(tracked, tracked.notices[0])
-            tracked.notices.pop(0)
-        reading = readable(seen.situation.reading, seen.situation.workers)
+        if outcome.changed:  # kept until it is written, as the next pass finds nothing changed
+            memory.changes = [*memory.changes, Change(decision, timestamp(self._clock.wall()))][-RECENT_DECISIONS:]
+            tracked.notices.append(Notice(decision.reason, decision.message))
+        reading = readable(seen.situation.reading, seen.situation.workers, memory.history.in_use)
         unknown = reading if isinstance(reading, Unknown) else None
         found = conditions.of_decision(decision, unknown, seen.workqueue.mode, seen.situation.workers.failing)
-        if outcome.changed:
-            await self._post(tracked, Notice(decision.reason, decision.message))
         await self._write(
             tracked,
             Pass(
@@ -54,34 +52,38 @@ class Reporter:
                 replicas=outcome.target.replicas,
                 reading=reading,
                 decision=decision,
-                changed=outcome.changed,
+                changes=memory.changes,
                 tasks_in_progress=outcome.tasks_in_progress,
             ),
         )
 
     async def report_nothing(self, tracked: Tracked, found: Sequence[Condition]) -> None:
         """Tell why there is nothing to decide about."""
-        await self._write(tracked, Pass(generation=tracked.generation, conditions=found))
-
-    async def tell(self, tracked: Tracked, notice: Notice) -> None:
-        """Tell of something beside a decision, such as a queue that had to be made."""
-        log.info("%s: %s: %s", tracked.key, notice.reason, notice.message)
-        await self._post(tracked, notice)
+        tracked.memory.decision = tracked.memory.replicas = None
+        await self._write(tracked, Pass(tracked.generation, found, changes=tracked.memory.changes))
 
     async def _write(self, tracked: Tracked, seen: Pass) -> None:
+        """The status first: what an Event tells can be looked up there."""
         memory, now = tracked.memory, self._clock.monotonic()
         status = next_status(memory.status, seen, timestamp(self._clock.wall()))
-        if not is_due(memory.status, status, now - memory.status_written_at):
-            return
-        await self._cluster.write_status(tracked.key, status)
-        self._metrics.api_writes.labels("status").inc()
-        before, memory.status, memory.status_written_at = memory.status, status, now
-        for notice in turned(before, status):
-            await self.tell(tracked, notice)
+        if is_due(memory.status, status, now - memory.status_written_at):
+            await self._cluster.write_status(tracked.key, status)
+            self._metrics.api_writes.labels("status").inc()
+            before, memory.status, memory.status_written_at = memory.status, status, now
+            memory.changes = []
+            tracked.notices.extend(turned(before, status))
+        await self._tell(tracked)
 
-    async def _post(self, tracked: Tracked, notice: Notice) -> None:
-        await self._cluster.post_event(tracked.key, tracked.uid, notice)
-        self._metrics.api_writes.labels("event").inc()
+    async def _tell(self, tracked: Tracked) -> None:
+        """Post what waits, oldest first; what could not be posted stays."""
+        while tracked.notices:
+            notice = tracked.notices[0]
+            await self._cluster.post_event(tracked.key, tracked.uid, notice)
+            self._metrics.api_writes.labels("event").inc()
+            if not isinstance(notice.reason, Reason):  # a decision was logged when it was taken
+                log.info("%s: %s: %s", tracked.key, notice.reason, notice.message)
+            if tracked.notices and tracked.notices[0] is notice:  # a full queue may have lost it meanwhile
+                tracked.notices.popleft()
 
 
 def turned(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Notice]:
@@ -90,7 +92,8 @@ def turned(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Notice]:
     notices = []
     for one in after["conditions"]:
         status, was = one["status"], old.get(one["type"])
-        told = one["type"] in TOLD_CONDITIONS or one["reason"] in TOLD_REASONS
+        undecided = one["type"] == conditions.SCALING_ACTIVE and one["reason"] in TOLD_REASONS
+        told = undecided or one["type"] in TOLD_CONDITIONS
         if told and status != was and status != "Unknown":
             if status == "False":
                 notices.append(Notice(one["reason"], one["message"], "Warning"))

@@ -49,7 +49,7 @@ class Workers:
     replicas: int
     #: Its status.readyReplicas.
     ready: int
-    #: Pods of more than one template, or a template the Deployment has not looked at yet.
+    #: Pods of more than one template, as far as the Deployment has counted them.
     rolling_out: bool = False
     #: How many can go without a busy one being stopped; None: not asked. A worker that does not answer is busy.
     removable: int | None = None
@@ -66,6 +66,10 @@ class ManualSize:
     raised: bool
     #: Seconds for which such a size is kept.
     kept_seconds: float
+
+
+#: A worker that is started although the workers fail: without any, nothing could show that they work again.
+PROBE_REPLICAS = 1
 
 
 @dataclass(frozen=True)
@@ -100,11 +104,12 @@ class Situation:
 
 def decide(policy: ScalingPolicy, situation: Situation, history: History, now: float) -> ScalingDecision:
     """How many workers to run at `now` (seconds of the clock that `history` was written with)."""
-    reading, workers = readable(situation.reading, situation.workers), situation.workers
+    workers = situation.workers
+    reading = readable(situation.reading, workers, history.in_use)
     if situation.paused:
         return _paused(policy, reading, workers)
     if isinstance(reading, Unknown):
-        return _without_reading(policy, reading, workers, history.unknown_for(now))
+        return _without_reading(policy, reading, situation, history.unknown_for(now))
     wanted, formula = wanted_replicas(policy, reading, workers.replicas)
     bounded = min(max(wanted, policy.min_replicas), policy.max_replicas)
     kept = _kept_by_hand(situation.manual, bounded)
@@ -119,22 +124,33 @@ def decide(policy: ScalingPolicy, situation: Situation, history: History, now: f
     return _shrink(policy, situation, bounded, formula, history, now)
 
 
-def readable(reading: Counts | Unknown, workers: Workers) -> Counts | Unknown:
-    """The reading, or Unknown when its numbers cannot be true.
+def readable(reading: Counts | Unknown, workers: Workers, in_use: bool) -> Counts | Unknown:
+    """The reading, or Unknown when its numbers cannot be true, or need not be.
 
-    A quorum queue without a leader answers 0 ready and 0 consumers (RabbitMQ rabbit_quorum_queue.erl stat/2);
-    workers that are Ready consume, so that answer is not an empty queue.
+    A quorum queue without a leader answers 0 ready and 0 consumers (RabbitMQ rabbit_quorum_queue.erl stat/2), and its
+    workers, cut off, stop being Ready. So while there are workers that answer is no empty queue when some of them are
+    Ready, as these consume, or when the queue was `in_use`: the last counts that could be believed were others. Without
+    workers there is nothing to hold, nobody should consume, and a queue that was just made looks the same.
     """
     if isinstance(reading, Unknown):
         return reading
-    if reading.messages_ready < 0 or reading.consumers < 0:
-        return Unknown("CountMissing", f"the broker counts {reading.messages_ready} ready messages, which cannot be")
-    if reading.messages_ready == 0 and reading.consumers == 0 and workers.ready > 0:
-        return Unknown(
-            "NoLeader",
-            f"the broker answers 0 messages and 0 consumers while {workers.ready} workers are Ready: "
-            "the queue has no leader, or the workers take from another queue",
+    ready, consumers = reading.messages_ready, reading.consumers
+    if ready < 0 or consumers < 0:
+        text = f"the broker counts {ready} ready messages and {consumers} consumers, which cannot be"
+        return Unknown("CountMissing", text)
+    if (ready, consumers) != (0, 0) or workers.replicas == 0:
+        return reading
+    if workers.ready > 0:
+        told = (
+            f"while {workers.ready} workers are Ready: the queue has no leader, or the workers take from another queue"
         )
+        return Unknown("NoLeader", f"the broker answers 0 messages and 0 consumers {told}")
+    if in_use:
+        told = (
+            f"and none of {workers.replicas} workers is Ready: the queue has no leader, or its workers do not run; "
+            "if it is empty, mend them or scale the Deployment to 0"
+        )
+        return Unknown("NoLeader", f"the broker answers 0 messages and 0 consumers {told}")
     return reading
 
 
@@ -146,14 +162,19 @@ def _paused(policy: ScalingPolicy, reading: Counts | Unknown, workers: Workers) 
     )
 
 
-def _without_reading(policy: ScalingPolicy, unknown: Unknown, workers: Workers, seconds: float) -> ScalingDecision:
-    held = max(workers.replicas, policy.min_replicas)
-    fallback = policy.fallback
+def _without_reading(policy: ScalingPolicy, unknown: Unknown, situation: Situation, seconds: float) -> ScalingDecision:
+    current, fallback, manual = situation.workers.replicas, policy.fallback, situation.manual
+    held = max(current, policy.min_replicas)
+    reason, text = Reason.QUEUE_UNKNOWN, f"queue unknown, {held} workers held"
     if fallback and seconds >= fallback.after_seconds:
-        lifted = max(held, min(fallback.replicas, policy.max_replicas))
-        text = f"queue unknown for {fallback.after_seconds} s, at least {fallback.replicas} workers: {unknown.message}"
-        return ScalingDecision(lifted, lifted, Reason.FALLBACK, text)
-    return ScalingDecision(held, held, Reason.QUEUE_UNKNOWN, f"queue unknown, {held} workers held: {unknown.message}")
+        held = max(held, min(fallback.replicas, policy.max_replicas))
+        reason = Reason.FALLBACK
+        text = f"queue unknown for {fallback.after_seconds} s, at least {fallback.replicas} workers"
+    kept = max(current, _kept_by_hand(manual, held))
+    if manual and kept < held:  # lowered by a person, who protects something that we do not see
+        held, reason = kept, Reason.SCALED_MANUALLY
+        text = f"kept at {kept} as scaled by hand, for {manual.kept_seconds:.0f} s; queue unknown"
+    return ScalingDecision(held, held, reason, f"{text}: {unknown.message}")
 
 
 def _kept_by_hand(manual: ManualSize | None, bounded: int) -> int:
@@ -170,13 +191,13 @@ def _manual(kept: int, bounded: int, manual: ManualSize | None, formula: str) ->
 
 
 def _grow(policy: ScalingPolicy, workers: Workers, bounded: int, formula: str, *, needed: bool) -> ScalingDecision:
-    if workers.failing and bounded > policy.min_replicas:
-        held = max(workers.replicas, policy.min_replicas)
+    if workers.failing and bounded > max(policy.min_replicas, PROBE_REPLICAS):
+        held = max(workers.replicas, policy.min_replicas, PROBE_REPLICAS)
         text = f"no more than {held} while the workers fail ({workers.failing}); the queue asks: {formula}"
         return ScalingDecision(held, bounded, Reason.WORKERS_FAILING, text)
     step = policy.scale_up_max_step
     if step and bounded > workers.replicas + step:
-        replicas = max(workers.replicas + step, policy.min_replicas)
+        replicas = max(workers.replicas + step, min(policy.min_replicas, bounded))
         text = f"{workers.replicas} -> {replicas}, at most {step} more in one step; the queue asks: {formula}"
         return ScalingDecision(replicas, bounded, Reason.STEP_LIMITED, text)
     if not needed and bounded == policy.min_replicas:
@@ -199,7 +220,7 @@ def _shrink(
 ) -> ScalingDecision:
     current, window = situation.workers.replicas, policy.scale_down_stabilization_seconds
     floor = min(current, max(bounded, history.highest_wish(now, window)))
-    if not history.has_seen_whole_window(now, window):
+    if not history.has_seen_whole_window(now, window, policy.poll_period_seconds):
         text = f"{current} held until one window of {window} s has been watched; the queue asks: {formula}"
         return ScalingDecision(current, bounded, Reason.FIRST_WINDOW, text)
     if floor == current:

@@ -143,6 +143,7 @@ class Scheduler:
         finally:
             self._watched.discard(address)
             self._beats.pop(name, None)
+            self._beats.pop(f"management {address}", None)
             await reader.close()
 
     async def _measure(self, address: BrokerAddress) -> None:
@@ -151,6 +152,7 @@ class Scheduler:
             return
         reader = self._readers.open_management(address)
         while True:
+            self._beat(f"management {address}")
             try:
                 samples = await reader.read(self._clock.monotonic())
             except ManagementUnavailable as error:

@@ -3,6 +3,7 @@
 What a person acts on is written at once; counts that move with every reading wait for their turn.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,11 +12,22 @@ from typing import Any
 from workqueue_operator import conditions
 from workqueue_operator.conditions import Condition
 from workqueue_operator.demand import Counts
-from workqueue_operator.scaling import ScalingDecision, Unknown
+from workqueue_operator.scaling import Reason, ScalingDecision, Unknown
 
 #: Seconds between two writes that only move counts.
 COUNTS_PERIOD_SECONDS = 5.0
 RECENT_DECISIONS = 10
+#: A number in a sentence, with what may stand in one.
+_NUMBER = re.compile(r"[0-9][0-9.,e+-]*")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A decision that changed the Deployment (or would have, in DryRun)."""
+
+    decision: ScalingDecision
+    #: RFC 3339.
+    time: str
 
 
 @dataclass(frozen=True)
@@ -28,35 +40,41 @@ class Pass:
     replicas: int | None = None
     reading: Counts | Unknown | None = None
     decision: ScalingDecision | None = None
-    #: Whether the decision changed the Deployment (or would have, in DryRun).
-    changed: bool = False
+    #: What changed since the status was last written, oldest first; a change of this pass is the last one.
+    changes: Sequence[Change] = ()
+    #: Over all workers that answered; None: not asked in this pass.
     tasks_in_progress: int | None = None
 
 
 def next_status(old: Mapping[str, Any], seen: Pass, time: str) -> dict[str, Any]:
-    """The whole status after the pass; what the pass did not see stays."""
+    """The whole status after the pass. What is not known is None, which takes it out of the stored one."""
+    reading = seen.reading if isinstance(seen.reading, Counts) else None
     status: dict[str, Any] = dict(old)
     status["observedGeneration"] = seen.generation
     status["conditions"] = conditions.merged(
         old.get("conditions") or (), conditions.summarised(seen.conditions), seen.generation, time
     )
-    status.update(_known({"replicas": seen.replicas, "tasksInProgress": seen.tasks_in_progress}))
-    if isinstance(seen.reading, Counts):
-        status["messagesReady"] = seen.reading.messages_ready
-        status["consumers"] = seen.reading.consumers
-        status.update(_known({"messagesUnacknowledged": seen.reading.messages_unacknowledged}))
-    elif seen.reading:  # no number is better than an old one; null takes it out of the stored status
-        status["messagesReady"] = status["consumers"] = None
-    if seen.decision:
-        status.update(_decided(old, seen.decision, seen.changed, time))
+    status["replicas"] = seen.replicas
+    status["messagesReady"] = reading.messages_ready if reading else None
+    status["consumers"] = reading.consumers if reading else None
+    status["messagesUnacknowledged"] = reading.messages_unacknowledged if reading else None
+    status["tasksInProgress"] = _tasks_in_progress(old, seen) if reading else None
+    status["desiredReplicas"] = seen.decision.replicas if seen.decision else None
+    status["lastDecision"] = _last_decision(old, seen, time)
+    entries = [_entry(change.decision, change.time) for change in reversed(seen.changes)]
+    if entries:
+        status["recentDecisions"] = [*entries, *(old.get("recentDecisions") or [])][:RECENT_DECISIONS]
     return status
 
 
 def is_due(old: Mapping[str, Any], new: Mapping[str, Any], seconds_since_write: float) -> bool:
-    """Whether to write: at once for a decision or a condition, every few seconds for counts, never for nothing."""
+    """Whether to write: at once for a decision or a condition, every few seconds for counts, never for nothing.
+
+    A sentence in which only the numbers move is nothing: it is written along with the counts behind it.
+    """
     if _urgent(old) != _urgent(new):
         return True
-    return dict(old) != dict(new) and seconds_since_write >= COUNTS_PERIOD_SECONDS
+    return _worded(old) != _worded(new) and seconds_since_write >= COUNTS_PERIOD_SECONDS
 
 
 def timestamp(seconds_since_1970: float) -> str:
@@ -64,19 +82,30 @@ def timestamp(seconds_since_1970: float) -> str:
     return datetime.fromtimestamp(seconds_since_1970, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _decided(old: Mapping[str, Any], decision: ScalingDecision, changed: bool, time: str) -> dict[str, Any]:
+def _tasks_in_progress(old: Mapping[str, Any], seen: Pass) -> int | None:
+    """What the workers last told, for as long as a shrink waits for them."""
+    waits = seen.decision is not None and seen.decision.reason is Reason.WORKERS_BUSY
+    return old.get("tasksInProgress") if seen.tasks_in_progress is None and waits else seen.tasks_in_progress
+
+
+def _last_decision(old: Mapping[str, Any], seen: Pass, time: str) -> dict[str, Any] | None:
+    if seen.decision is None:
+        return None
     last = old.get("lastDecision") or {}
-    same = (last.get("replicas"), last.get("reason")) == (decision.replicas, decision.reason)
-    entry = {
-        "time": last["time"] if same and not changed else time,
+    same = (last.get("replicas"), last.get("reason")) == (seen.decision.replicas, seen.decision.reason)
+    changed = bool(seen.changes) and seen.changes[-1].decision == seen.decision
+    if changed:
+        return _entry(seen.decision, seen.changes[-1].time)
+    return _entry(seen.decision, last["time"] if same else time)
+
+
+def _entry(decision: ScalingDecision, time: str) -> dict[str, Any]:
+    return {
+        "time": time,
         "replicas": decision.replicas,
         "reason": str(decision.reason),
         "message": decision.message[:1024],
     }
-    status = {"desiredReplicas": decision.replicas, "lastDecision": entry}
-    if changed:
-        status["recentDecisions"] = [entry, *(old.get("recentDecisions") or [])][:RECENT_DECISIONS]
-    return status
 
 
 def _urgent(status: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -91,5 +120,12 @@ def _urgent(status: Mapping[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def _known(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
+def _worded(value: Any) -> Any:
+    """Without what is not known, and without the numbers in sentences."""
+    if isinstance(value, Mapping):
+        return {
+            name: _NUMBER.sub("#", each) if name == "message" else _worded(each)
+            for name, each in value.items()
+            if each is not None
+        }
+    return [_worded(each) for each in value] if isinstance(value, list) else value

@@ -4,6 +4,7 @@ Fed by the handlers, read by the loops, in one event loop; nothing here waits.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,11 +14,16 @@ from workqueue_broker.errors import BrokerError
 
 from workqueue_operator.cluster import ClusterError, Notice, Target
 from workqueue_operator.demand import Counts
+from workqueue_operator.health import Health
 from workqueue_operator.history import History
 from workqueue_operator.rates import Estimate
-from workqueue_operator.resource import InvalidSpec, Key, WorkQueue, parse
+from workqueue_operator.resource import InvalidSpec, Key, ScalingPolicy, WorkQueue, parse
 from workqueue_operator.scaling import ManualSize, ScalingDecision, Unknown
+from workqueue_operator.status import Change
 from workqueue_operator.victim_watch import VictimWatch
+
+#: Notices that wait to be posted; of more than so many only the latest are worth reading.
+MOST_NOTICES = 20
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,8 @@ class Memory:
     #: Failed passes in a row, and the time before which the cluster is left alone.
     failures: int = 0
     retry_at: float = 0.0
-    #: Why more workers would not help, and when that was last looked at.
-    failing: str | None = None
+    #: How the pods were over the last looks at them, and when that was.
+    health: Health = field(default_factory=Health)
     health_checked_at: float = float("-inf")
     #: Another autoscaler on the Deployment, and when that was last looked for.
     autoscaler: str | None = None
@@ -75,6 +81,8 @@ class Memory:
     #: The last reading and when it was made.
     reading: Counts | Unknown | None = None
     read_at: float | None = None
+    #: What changed the Deployment and is not in the status yet, oldest first.
+    changes: list[Change] = field(default_factory=list)
     #: The status as last written, and when.
     status: dict[str, Any] = field(default_factory=dict)
     status_written_at: float = float("-inf")
@@ -88,9 +96,12 @@ class Memory:
             self.marks = {}
         self.target_uid = target_uid
 
-    def remember(self, decision: ScalingDecision, known: bool, now: float, window_seconds: float) -> None:
+    def remember(self, decision: ScalingDecision, reading: Counts | Unknown, now: float, policy: ScalingPolicy) -> None:
         """Keep what was wanted; a queue that could not be read wants what is there."""
-        self.history = self.history.remember(now, decision.wanted, window_seconds, known=known)
+        known = isinstance(reading, Counts)
+        history = self.history.saw(reading) if isinstance(reading, Counts) else self.history
+        window, poll = policy.scale_down_stabilization_seconds, policy.poll_period_seconds
+        self.history = history.remember(now, decision.wanted, window, known=known, poll_seconds=poll)
 
 
 @dataclass
@@ -110,8 +121,8 @@ class Tracked:
     #: How the queue moves, and why that is not known.
     estimate: Estimate = field(default_factory=Estimate)
     no_rates: str = "the broker's Secret has no management_uri"
-    #: Told at the next pass.
-    notices: list[Notice] = field(default_factory=list)
+    #: Told at the next pass, and kept until they are.
+    notices: deque[Notice] = field(default_factory=lambda: deque(maxlen=MOST_NOTICES))
     #: The pass under way, so that a slow one is not overtaken by the next.
     running: "asyncio.Task[None] | None" = None
 
@@ -141,7 +152,8 @@ class Store:
         if known and known.uid == metadata["uid"]:
             known.spec, known.generation, known.address = _parsed(body), metadata["generation"], None
         else:
-            memory = Memory(status=dict(body.get("status") or {}))
+            status = dict(body.get("status") or {})
+            memory = Memory(status=status, history=History(in_use=_was_in_use(status)))
             self._workqueues[key] = Tracked(key, metadata["uid"], metadata["generation"], _parsed(body), memory)
         self.changed.set()
 
@@ -155,10 +167,11 @@ class Store:
         return frozenset(self._workqueues)
 
     def replace_workqueues(self, bodies: Sequence[Mapping[str, Any]], known_before: frozenset[Key]) -> None:
-        """Take in a whole list: what was known before it was asked for and is not in it is gone."""
-        for body in bodies:
+        """Take in a whole list: what was known before it and is not in it, or is being deleted, is gone."""
+        staying = [body for body in bodies if "deletionTimestamp" not in body["metadata"]]
+        for body in staying:
             self.see_workqueue(body)
-        listed = {_key(body) for body in bodies}
+        listed = {_key(body) for body in staying}
         for key in known_before - listed:
             self.forget_workqueue(key)
 
@@ -191,6 +204,11 @@ def _parsed(body: Mapping[str, Any]) -> WorkQueue | InvalidSpec:
         return parse(body)
     except InvalidSpec as error:
         return error
+
+
+def _was_in_use(status: Mapping[str, Any]) -> bool:
+    """Whether the queue may have had messages or consumers: also when the last thing written is that nobody knew."""
+    return bool(status) and (status.get("messagesReady"), status.get("consumers")) != (0, 0)
 
 
 def _key(body: Mapping[str, Any]) -> Key:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from workqueue_operator.management import sample_of
-from workqueue_operator.rates import HALF_LIFE_SECONDS, STALE_SECONDS, Estimate, Sample
+from workqueue_operator.rates import REDELIVERY_HALF_LIFE_SECONDS, STALE_SECONDS, Estimate, Sample
 
 
 def after(seconds: float, arrivals: float, acks: float, busy: int, start: Estimate | None = None) -> Estimate:
@@ -34,14 +34,34 @@ def test_no_acks_are_no_rate() -> None:
     assert after(60, arrivals=5, acks=0, busy=10).rates(60) is None
 
 
-def test_a_service_time_that_changes_by_ten_is_followed_in_a_few_half_lives() -> None:
-    """Half a minute and a half later nine tenths of the way are gone."""
-    before = after(120, arrivals=10, acks=10, busy=10)
-    assert before.last is not None
-    later = after(4 * HALF_LIFE_SECONDS, arrivals=10, acks=1, busy=10, start=before)
-    rates = later.rates(before.last.time + 4 * HALF_LIFE_SECONDS)
+@pytest.mark.parametrize(("before", "after_it", "samples"), [(10, 1, 20), (1, 10, 3)], ids=["up", "down"])
+def test_a_service_time_that_changes_by_ten_is_followed(before: int, after_it: int, samples: int) -> None:
+    """Ten busy workers ack so many tasks a second; nine tenths of the way are gone after so many samples of 5 s.
+
+    Up takes longer: the many short tasks of before weigh by their number.
+    """
+    estimate = after(300, arrivals=10, acks=before, busy=10)
+    old, new = 10 / before, 10 / after_it
+    last = estimate.last
+    assert last is not None
+    for sample in range(1, samples + 1):
+        rates = estimate.rates(last.time + 5.0 * (sample - 1))
+        assert rates is not None
+        assert abs(rates.service_seconds - old) < 0.9 * abs(new - old)
+        acked = last.acked + 5 * after_it * sample
+        estimate = estimate.updated(Sample(last.time + 5.0 * sample, last.published + 50 * sample, acked, 0, 10))
+    rates = estimate.rates(last.time + 5.0 * samples)
     assert rates is not None
-    assert rates.service_seconds > 6
+    assert abs(rates.service_seconds - old) > 0.9 * abs(new - old)
+
+
+def test_arrivals_that_fade_are_none_in_the_end() -> None:
+    estimate = after(60, arrivals=5, acks=5, busy=10)
+    last = estimate.last
+    assert last is not None
+    for sample in range(1, 61):
+        estimate = estimate.updated(Sample(last.time + 5.0 * sample, last.published, last.acked, 0, 0))
+    assert estimate.arrivals == 0.0
 
 
 def test_totals_that_went_back_start_anew() -> None:
@@ -69,6 +89,21 @@ def test_one_ack_ends_the_failure() -> None:
         Estimate().updated(Sample(0, 10, 0, 0, 2)).updated(Sample(5, 10, 0, 9, 2)).updated(Sample(10, 10, 1, 9, 2))
     )
     assert estimate.failing(10, workers_ready=2) is None
+
+
+def test_redeliveries_fade_where_nobody_takes_tasks_any_more() -> None:
+    """Without workers no ack can come; the count is halved in each half-life."""
+    estimate = Estimate().updated(Sample(0, 10, 0, 0, 2)).updated(Sample(5, 10, 0, 6, 2))
+    end = 5 + int(REDELIVERY_HALF_LIFE_SECONDS)
+    for second in range(10, end + 10, 5):
+        assert estimate.failing(second - 5, workers_ready=0) is not None or second > end
+        estimate = estimate.updated(Sample(second, 10, 0, 6, 0))
+    assert estimate.failing(end + 5, workers_ready=0) is None
+
+
+def test_when_tasks_were_last_acked_is_kept() -> None:
+    estimate = Estimate().updated(Sample(0, 10, 0, 0, 2)).updated(Sample(5, 10, 1, 0, 2))
+    assert estimate.updated(Sample(10, 10, 1, 0, 2)).acked_at == 5
 
 
 totals = st.integers(0, 2**40)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from strategies import watch
 from workqueue_operator.demand import Counts, Rates
 from workqueue_operator.history import History
 from workqueue_operator.resource import Fallback, ScalingPolicy
@@ -12,7 +13,7 @@ POLICY = ScalingPolicy(min_replicas=0, max_replicas=50, messages_per_replica=5, 
 AWAY = Unknown("Unavailable", "connection refused")
 NOW = 10_000.0
 #: A history that has watched a quiet queue for longer than every window here.
-QUIET = History().remember(NOW - 1000, 0, 60, known=True).remember(NOW - 0.2, 0, 60, known=True)
+QUIET = watch(History(), NOW - 1000, NOW, 0)
 
 
 def decided(
@@ -99,12 +100,32 @@ def test_nothing_ready_and_no_consumers_while_workers_are_ready_is_unknown() -> 
     assert (decision.replicas, decision.reason) == (4, Reason.QUEUE_UNKNOWN)
 
 
-def test_nothing_ready_and_no_consumers_while_no_worker_is_ready_is_an_empty_queue() -> None:
+def test_a_new_queue_whose_workers_do_not_run_yet_is_empty() -> None:
     assert decided(Counts(0, 0), Workers(4, 0, removable=4)).replicas == 0
 
 
+@pytest.mark.parametrize("last", [Counts(100, 0), Counts(0, 4), Counts(100, 4)])
+def test_a_queue_in_use_that_shows_nothing_at_once_is_unknown(last: Counts) -> None:
+    """The workers lost their consumers with the leader, and so are not Ready."""
+    decision = decided(Counts(0, 0), Workers(4, 0, removable=4), QUIET.saw(last))
+    assert (decision.replicas, decision.reason) == (4, Reason.QUEUE_UNKNOWN)
+    assert "scale the Deployment to 0" in decision.message
+
+
+@pytest.mark.parametrize("ready_still", [0, 4])
+def test_after_the_step_to_zero_nothing_and_nobody_is_an_empty_queue(ready_still: int) -> None:
+    """The consumers are gone before the Deployment counts its workers as gone."""
+    decision = decided(Counts(0, 0), Workers(0, ready_still), QUIET.saw(Counts(0, 4)))
+    assert (decision.replicas, decision.reason) == (0, Reason.STEADY)
+
+
+def test_a_queue_that_was_empty_before_its_workers_started_is_empty_while_they_start() -> None:
+    history = QUIET.saw(Counts(100, 4)).saw(Counts(0, 0))
+    assert decided(Counts(0, 0), Workers(4, 0, removable=4), history).replicas == 0
+
+
 def test_the_window_holds_the_highest_wish() -> None:
-    history = QUIET.remember(NOW - 59, 8, 60, known=True).remember(NOW - 1, 0, 60, known=True)
+    history = watch(watch(QUIET, NOW - 60, NOW - 58, 8), NOW - 58, NOW, 0)
     decision = decided(ready(0), Workers(8, 8, removable=8), history)
     assert (decision.replicas, decision.reason) == (8, Reason.STABILIZED)
 
@@ -115,19 +136,19 @@ def test_after_the_window_the_workers_go_in_one_step_to_zero() -> None:
 
 
 def test_the_step_down_stops_at_the_windows_highest_wish() -> None:
-    history = QUIET.remember(NOW - 30, 5, 60, known=True)
+    history = watch(watch(QUIET, NOW - 30, NOW - 29, 5), NOW - 29, NOW, 0)
     assert decided(ready(0), Workers(8, 8, removable=8), history).replicas == 5
 
 
 def test_no_shrink_before_a_whole_window_was_watched() -> None:
-    history = History().remember(NOW - 59, 0, 60, known=True)
+    history = watch(History(), NOW - 59, NOW, 0)
     decision = decided(ready(0), Workers(8, 8, removable=8), history)
     assert (decision.replicas, decision.reason) == (8, Reason.FIRST_WINDOW)
 
 
 def test_an_outage_counts_as_a_wish_for_what_is_there() -> None:
     """What was wanted during the outage is not known, so the window starts anew after it."""
-    history = QUIET.remember(NOW - 30, 8, 60, known=False).remember(NOW - 29, 0, 60, known=True)
+    history = watch(watch(QUIET, NOW - 30, NOW - 29, 8, known=False), NOW - 29, NOW, 0)
     assert decided(ready(0), Workers(8, 8, removable=8), history).replicas == 8
 
 
@@ -154,6 +175,19 @@ def test_failing_workers_stop_growth() -> None:
     decision = decided(ready(100), Workers(4, 0, failing="4 of 4 pods: CrashLoopBackOff"))
     assert (decision.replicas, decision.reason) == (4, Reason.WORKERS_FAILING)
     assert "CrashLoopBackOff" in decision.message
+
+
+def test_one_worker_is_started_although_they_fail() -> None:
+    """Without any nobody could ack, and the breaker would stay shut for ever."""
+    decision = decided(ready(100, 0), Workers(0, 0, failing="9 redeliveries and no ack among them"))
+    assert (decision.replicas, decision.wanted, decision.reason) == (1, 20, Reason.WORKERS_FAILING)
+    assert decided(ready(1, 0), Workers(0, 0, failing="9 redeliveries and no ack")).reason is Reason.BACKLOG
+    assert decided(ready(100, 0), Workers(1, 0, failing="9 redeliveries and no ack")).replicas == 1
+
+
+def test_failing_workers_still_get_min_replicas() -> None:
+    policy = replace(POLICY, min_replicas=3)
+    assert decided(ready(100, 0), Workers(0, 0, failing="1 of 1 pods: CrashLoopBackOff"), policy=policy).replicas == 3
 
 
 def test_failing_workers_do_not_stop_a_shrink() -> None:
@@ -188,6 +222,26 @@ def test_a_size_lowered_by_hand_is_kept_as_the_most() -> None:
     manual = ManualSize(1, raised=False, kept_seconds=300)
     assert decided(ready(100), Workers(1, 1), manual=manual).replicas == 1
     assert decided(ready(0), Workers(1, 1, removable=1), manual=manual).replicas == 0
+
+
+def test_a_size_lowered_by_hand_is_kept_while_the_queue_is_unknown() -> None:
+    """Neither minReplicas nor the fallback start what a person just stopped; nobody stops what runs."""
+    policy = replace(POLICY, min_replicas=2, fallback=Fallback(after_seconds=60, replicas=5))
+    long = watch(QUIET, NOW - 100, NOW, 0, known=False)
+    manual = ManualSize(0, raised=False, kept_seconds=300)
+    kept = decided(AWAY, Workers(0, 0), long, policy, manual=manual)
+    assert (kept.replicas, kept.reason) == (0, Reason.SCALED_MANUALLY)
+    assert "connection refused" in kept.message
+    assert decided(AWAY, Workers(3, 3, removable=3), long, policy, manual=manual).replicas == 3
+    assert decided(AWAY, Workers(0, 0), long, policy).replicas == 5
+
+
+def test_a_size_raised_by_hand_is_held_and_lifted_while_the_queue_is_unknown() -> None:
+    policy = replace(POLICY, fallback=Fallback(after_seconds=60, replicas=5))
+    manual = ManualSize(3, raised=True, kept_seconds=300)
+    assert decided(AWAY, Workers(3, 3), policy=policy, manual=manual).replicas == 3
+    long = watch(QUIET, NOW - 100, NOW, 3, known=False)
+    assert decided(AWAY, Workers(3, 3), long, policy, manual=manual).replicas == 5
 
 
 def test_drain_seconds_uses_littles_law() -> None:

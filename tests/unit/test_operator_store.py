@@ -1,0 +1,69 @@
+"""What the operator knows after events and lists of any order."""
+
+from typing import Any
+
+import pytest
+from fakes import FakeCluster
+from passes import DEPLOYMENT, WORKQUEUE, Operator, body
+from workqueue_operator.__main__ import fill
+from workqueue_operator.demand import Counts
+from workqueue_operator.resource import Key
+from workqueue_operator.store import Store
+
+
+def test_a_list_takes_back_no_workqueue_that_is_being_deleted() -> None:
+    """Somebody's finalizer may hold it for long; its deletion was seen as an event."""
+    store = Store()
+    store.see_workqueue(body())
+    going = body()
+    going["metadata"]["deletionTimestamp"] = "2026-01-02T00:00:00Z"
+    store.forget_workqueue(WORKQUEUE)
+    store.replace_workqueues([going], store.keys())
+    assert store.keys() == frozenset()
+
+
+def test_a_list_forgets_what_is_being_deleted() -> None:
+    store = Store()
+    store.see_workqueue(body())
+    going = body()
+    going["metadata"]["deletionTimestamp"] = "2026-01-02T00:00:00Z"
+    store.replace_workqueues([going], store.keys())
+    assert store.keys() == frozenset()
+
+
+async def test_at_the_start_the_older_of_two_is_known_before_anything_is_decided() -> None:
+    """The watch may tell the younger one first; it must not scale in the meantime."""
+    operator = Operator()
+    late = Key("team", "late")
+    operator.cluster.workqueues[late] = body("late", created="2026-06-01T00:00:00Z")
+    operator.cluster.workqueues[WORKQUEUE] = body()
+    await fill(operator.store, operator.cluster)
+    younger = next(tracked for tracked in operator.store if tracked.key == late)
+    await operator.after(3, younger, Counts(500, 0))
+    assert operator.replicas == 0
+    assert operator.condition("ScalingActive", late)["reason"] == "TargetConflict"
+
+
+@pytest.mark.parametrize(
+    ("status", "in_use"),
+    [
+        ({}, False),
+        ({"messagesReady": 0, "consumers": 0}, False),
+        ({"messagesReady": 3, "consumers": 0}, True),
+        ({"messagesReady": 0, "consumers": 2}, True),
+        ({"conditions": []}, True),
+    ],
+)
+def test_whether_a_queue_was_in_use_is_known_from_the_status(status: dict[str, Any], in_use: bool) -> None:
+    """A status without counts says that nobody knew."""
+    store = Store()
+    store.see_workqueue({**body(), "status": status})
+    assert [tracked.memory.history.in_use for tracked in store] == [in_use]
+
+
+async def test_the_deployment_of_a_workqueue_is_its_own_namespaces() -> None:
+    cluster = FakeCluster()
+    cluster.workqueues[WORKQUEUE] = body()
+    store = Store()
+    await fill(store, cluster)
+    assert store.owner_of(DEPLOYMENT) == WORKQUEUE
