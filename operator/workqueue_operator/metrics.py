@@ -16,7 +16,7 @@ from workqueue_operator.store import Store, Tracked
 VERBS = ("scale", "status", "event", "mark")
 ERROR_KINDS = (
     *("unavailable", "access_refused", "queue_missing", "queue_mismatch", "invalid_address"),
-    *("forbidden", "not_found", "conflict", "management"),
+    *("forbidden", "not_found", "conflict", "management", "management_refused", "policy_refused"),
 )
 
 
@@ -28,6 +28,7 @@ class Metrics:
         self.broker_errors = _counter(
             "broker_errors", "Queues that could not be read, by kind of error", "kind", registry
         )
+        self.policies_set = Counter("workqueue_operator_policies_set", "Policies set in RabbitMQ", registry=registry)
         self.cluster_errors = _counter("cluster_errors", "Requests the API server refused, by kind", "kind", registry)
         self.decisions = _counter("decisions", "Decisions that changed size or reason, by reason", "reason", registry)
         self.api_writes = _counter("api_writes", "Writes to the API server, by what was written", "verb", registry)

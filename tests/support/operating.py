@@ -13,7 +13,7 @@ from workqueue_broker.address import BrokerAddress
 from workqueue_operator.apply import Applier
 from workqueue_operator.clock import SystemClock
 from workqueue_operator.gather import Gatherer
-from workqueue_operator.management import ManagementReader
+from workqueue_operator.management import ManagementApi
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.queue_reader import AmqpQueueReader
 from workqueue_operator.reconcile import Reconciler
@@ -29,6 +29,15 @@ DEPLOYMENT = Key("team", "jobs-worker")
 SECRET = Key("team", "rabbitmq")
 
 
+class JumpingClock(SystemClock):
+    """The machine's time, and what a test adds to it: for what comes only once a minute."""
+
+    ahead = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+
 @dataclass
 class Operating:
     """An operator that runs, and what its user sees."""
@@ -36,12 +45,19 @@ class Operating:
     cluster: FakeCluster = field(default_factory=FakeCluster)
     store: Store = field(default_factory=Store)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    clock: JumpingClock = field(default_factory=JumpingClock)
+    generation: int = 0
 
     def add(self, secret: dict[str, str], replicas: int = 0, **spec: Any) -> None:
         self.cluster.secrets[SECRET] = secret
         self.store.see_target(self.cluster.add_deployment(DEPLOYMENT, replicas))
+        self.change(**spec)
+
+    def change(self, **spec: Any) -> None:
+        """The WorkQueue as it is from now on."""
+        self.generation += 1
         body = {
-            "metadata": {"namespace": "team", "name": "jobs", "uid": "1", "generation": 1},
+            "metadata": {"namespace": "team", "name": "jobs", "uid": "1", "generation": self.generation},
             "spec": {
                 "broker": {"secretName": SECRET.name},
                 "scaleTargetRef": {"name": DEPLOYMENT.name},
@@ -49,7 +65,7 @@ class Operating:
                 **spec,
             },
         }
-        self.cluster.workqueues[NAME] = body
+        self.cluster.workqueues[NAME] = {**body, "status": self.status} if self.status else body
         self.store.see_workqueue(body)
 
     @property
@@ -58,7 +74,7 @@ class Operating:
 
     @property
     def status(self) -> dict[str, Any]:
-        return dict(self.cluster.workqueues[NAME].get("status", {}))
+        return dict(self.cluster.workqueues.get(NAME, {}).get("status", {}))
 
     def condition(self, name: str) -> dict[str, Any]:
         return next((one for one in self.status.get("conditions", []) if one["type"] == name), {})
@@ -85,7 +101,8 @@ class Operating:
 @asynccontextmanager
 async def operating() -> AsyncIterator[Operating]:
     """Run the loops for as long as the block lasts."""
-    made, clock = Operating(), SystemClock()
+    made = Operating()
+    clock = made.clock
     metrics = Metrics(made.registry)
     applier = Applier(made.store, made.cluster, metrics, clock)
     reconciler = Reconciler(
@@ -93,7 +110,7 @@ async def operating() -> AsyncIterator[Operating]:
     )
     async with aiohttp.ClientSession() as session:
         readers = Readers(
-            lambda address: AmqpQueueReader(address, "test"), lambda address: ManagementReader(session, address)
+            lambda address: AmqpQueueReader(address, "test"), lambda address: ManagementApi(session, address)
         )
         running = asyncio.create_task(Scheduler(made.store, made.cluster, reconciler, readers, metrics, clock).run())
         try:
