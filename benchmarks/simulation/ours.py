@@ -14,7 +14,7 @@ from workqueue_operator.resource import ScalingPolicy
 from workqueue_operator.scaling import ScalingDecision, Situation, Workers, decide
 from world import WATCHING_FROM, Worker, World
 
-#: Seconds between two questions to the management API, and what one question takes (scheduler.MEASURE_SECONDS).
+#: Seconds between two questions to the management API, and what one question takes (measuring.MEASURE_SECONDS).
 MEASURE_SECONDS = 5.0
 QUESTION_SECONDS = 0.02
 #: Seconds between two rounds of asking the workers (apply.ASK_PERIOD_SECONDS), from the answers to the second look,

@@ -1,15 +1,39 @@
-"""Where the broker of a WorkQueue is: its Secret, read once and again when the broker refuses us or stays away."""
+"""Where the broker of a WorkQueue is: its Secret, read now and then, and sooner while the broker does not work.
+
+A Secret that several WorkQueues name is read once for all of them. One that became unusable does not take away an
+address that works: what is wrong is told, and the queues are read on.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import AccessRefused, BrokerError, InvalidAddress
 
 from workqueue_operator.clock import Clock
-from workqueue_operator.cluster import Cluster, ClusterError, NotFound
+from workqueue_operator.cluster import Cluster, ClusterError, ClusterUnavailable, NotFound, Notice
 from workqueue_operator.resource import Key, WorkQueue
 from workqueue_operator.store import Store, Tracked
 
 #: Seconds after which a Secret is read again while it, or the broker it names, does not work.
 REREAD_SECONDS = 10.0
+#: The same while all is well. A fifth more or less by chance, so that many are not read at once for ever.
+RECHECK_SECONDS = 60.0
+RECHECK_JITTER = 0.2
+
+Address = BrokerAddress | BrokerError | ClusterError
+
+
+@dataclass
+class _Secret:
+    """What a Secret last said, and when it is read again, in seconds of the clock."""
+
+    address: Address
+    read_at: float
+    recheck_at: float
+    #: What was wrong when it was last read and is not used; None: nothing.
+    unusable: str | None = None
 
 
 class Addresses:
@@ -19,24 +43,43 @@ class Addresses:
         self._store = store
         self._cluster = cluster
         self._clock = clock
-        self._read_at: dict[Key, float] = {}
+        self._secrets: dict[Key, _Secret] = {}
 
     async def look_up(self) -> None:
-        """Give each WorkQueue that has none, or one that does not work, what its Secret says now."""
-        self._forget_the_gone()
+        """Read the Secrets that are due, and give each WorkQueue what its Secret says."""
+        users = self._users()
+        self._secrets = {key: secret for key, secret in self._secrets.items() if key in users}
+        for key, sharing in users.items():
+            known = self._secrets.get(key)
+            if known is None or self._is_due(known, sharing):
+                self._secrets[key] = self._taken(known, sharing, await self._read(key))
+            for tracked in sharing:
+                if _names(tracked, key):  # it may have changed meanwhile
+                    tracked.address = self._secrets[key].address
+
+    def _users(self) -> dict[Key, list[Tracked]]:
+        users: dict[Key, list[Tracked]] = {}
         for tracked in self._store:
-            if isinstance(tracked.spec, WorkQueue) and self._is_due(tracked):
-                self._read_at[tracked.key] = self._clock.monotonic()
-                tracked.address = await self._read(tracked.spec)
+            if isinstance(tracked.spec, WorkQueue):
+                users.setdefault(Key(tracked.key.namespace, tracked.spec.broker_secret), []).append(tracked)
+        return users
 
-    def _is_due(self, tracked: Tracked) -> bool:
-        if tracked.address is None:
-            return True
-        read_at = self._read_at.get(tracked.key, float("-inf"))
-        return not _works(tracked) and self._clock.monotonic() - read_at >= REREAD_SECONDS
+    def _is_due(self, known: _Secret, sharing: Sequence[Tracked]) -> bool:
+        now = self._clock.monotonic()
+        return now >= known.recheck_at or (not _works(known.address, sharing) and now - known.read_at >= REREAD_SECONDS)
 
-    async def _read(self, workqueue: WorkQueue) -> BrokerAddress | BrokerError | ClusterError:
-        key = Key(workqueue.key.namespace, workqueue.broker_secret)
+    def _taken(self, known: _Secret | None, sharing: Sequence[Tracked], said: Address) -> _Secret:
+        now = self._clock.monotonic()
+        recheck_at = now + RECHECK_SECONDS * random.uniform(1 - RECHECK_JITTER, 1 + RECHECK_JITTER)
+        if known is None or isinstance(said, BrokerAddress) or not _works(known.address, sharing):
+            return _Secret(said, now, recheck_at)
+        if str(said) != known.unusable and not isinstance(said, ClusterUnavailable):
+            for tracked in sharing:
+                text = f"{said}; the address from before still works and is used until the operator restarts"
+                tracked.notices.append(Notice("SecretUnusable", text, "Warning"))
+        return _Secret(known.address, now, recheck_at, str(said))
+
+    async def _read(self, key: Key) -> Address:
         try:
             return BrokerAddress.from_secret(await self._cluster.read_secret(key))
         except NotFound:
@@ -47,12 +90,12 @@ class Addresses:
         except ClusterError as error:
             return error
 
-    def _forget_the_gone(self) -> None:
-        living = {tracked.key for tracked in self._store}
-        self._read_at = {key: time for key, time in self._read_at.items() if key in living}
+
+def _names(tracked: Tracked, secret: Key) -> bool:
+    return isinstance(tracked.spec, WorkQueue) and tracked.spec.broker_secret == secret.name
 
 
-def _works(tracked: Tracked) -> bool:
-    return isinstance(tracked.address, BrokerAddress) and not isinstance(
-        tracked.trouble, AccessRefused | ConnectionError
-    )
+def _works(address: Address, sharing: Sequence[Tracked]) -> bool:
+    """Whether nobody who uses it is refused or left without an answer."""
+    troubled = any(isinstance(tracked.trouble, AccessRefused | ConnectionError) for tracked in sharing)
+    return isinstance(address, BrokerAddress) and not troubled

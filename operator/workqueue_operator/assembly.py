@@ -16,7 +16,7 @@ from workqueue_operator.clock import SystemClock
 from workqueue_operator.cluster import Cluster, ClusterError, NotFound
 from workqueue_operator.gather import Gatherer
 from workqueue_operator.kubernetes_cluster import KubernetesCluster, load_client
-from workqueue_operator.management import ManagementReader
+from workqueue_operator.management import ManagementApi
 from workqueue_operator.metrics import HeartbeatCollector, Metrics, WorkQueueCollector
 from workqueue_operator.queue_reader import AmqpQueueReader
 from workqueue_operator.reconcile import Reconciler
@@ -56,7 +56,7 @@ async def _run(settings: Settings) -> None:
         name = os.environ.get("HOSTNAME", "workqueue-operator")
         readers = Readers(
             open_queues=lambda address: AmqpQueueReader(address, name),
-            open_management=lambda address: ManagementReader(session, address),
+            open_management=lambda address: ManagementApi(session, address),
         )
         scheduler = Scheduler(store, cluster, reconciler, readers, counters, clock)
         for collector in (WorkQueueCollector(store, clock.monotonic), HeartbeatCollector(scheduler.ages)):

@@ -4,12 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workqueue_operator.queue_policy import MANAGEMENT_API_UNAVAILABLE, Verdict
 from workqueue_operator.resource import Mode
 from workqueue_operator.scaling import Reason, ScalingDecision, Unknown
 
 READY = "Ready"
 QUEUE_OBSERVED = "QueueObserved"
 TARGET_FOUND = "TargetFound"
+POLICY_APPLIED = "PolicyApplied"
 SCALING_ACTIVE = "ScalingActive"
 SCALING_LIMITED = "ScalingLimited"
 WORKERS_HEALTHY = "WorkersHealthy"
@@ -37,6 +39,8 @@ class Condition:
     #: One CamelCase word.
     reason: str
     message: str = ""
+    #: It is told, and Ready does not look at it.
+    advisory: bool = False
 
 
 def of_decision(decision: ScalingDecision, unknown: Unknown | None, mode: Mode, failing: str | None) -> list[Condition]:
@@ -46,9 +50,7 @@ def of_decision(decision: ScalingDecision, unknown: Unknown | None, mode: Mode, 
         Condition(TARGET_FOUND, True, "DeploymentFound"),
         _workers_healthy(failing),
         _scaling_active(decision, mode),
-        Condition(
-            SCALING_LIMITED, decision.reason in LIMITS, decision.reason if decision.reason in LIMITS else "WithinLimits"
-        ),
+        _scaling_limited(decision),
     ]
 
 
@@ -73,9 +75,23 @@ def of_invalid_spec(message: str) -> list[Condition]:
     return [Condition(SCALING_ACTIVE, False, "InvalidSpec", message)]
 
 
+def of_policy(verdict: Verdict | None, asked_for: bool, stored: Mapping[str, Any] | None) -> list[Condition]:
+    """PolicyApplied: only a limit that somebody asked for makes Ready False when it does not hold.
+
+    `stored` is the condition as last written for this spec. It stands until somebody looked, such as after a restart;
+    and while the management API is away, what was set there is still there, as far as is known.
+    """
+    if verdict is None:
+        return [_as_stored(stored, asked_for)] if stored else []
+    applied, message = verdict.applied, verdict.message
+    if verdict.reason == MANAGEMENT_API_UNAVAILABLE and stored and _held(stored):
+        applied, message = None, f"RabbitMQ keeps what was set before; {message}"
+    return [Condition(POLICY_APPLIED, applied, verdict.reason, message, advisory=not asked_for)]
+
+
 def summarised(conditions: Sequence[Condition]) -> list[Condition]:
     """With Ready in front: True when nothing that must hold is broken; the first broken one gives its reason."""
-    broken = [one for one in conditions if one.type != SCALING_LIMITED and one.status is False]
+    broken = [one for one in conditions if one.status is False and not one.advisory]
     asked_for = {"Paused", "DryRun"}
     first = next((one for one in broken if one.reason not in asked_for), None)
     if first:
@@ -105,6 +121,20 @@ def _stored(condition: Condition, old: Mapping[str, Any] | None, generation: int
         "observedGeneration": generation,
         "lastTransitionTime": time if flipped or old is None else old["lastTransitionTime"],
     }
+
+
+def _held(stored: Mapping[str, Any]) -> bool:
+    return stored["status"] == "True" or (stored["status"], stored["reason"]) == ("Unknown", MANAGEMENT_API_UNAVAILABLE)
+
+
+def _as_stored(stored: Mapping[str, Any], asked_for: bool) -> Condition:
+    status = {"True": True, "False": False}.get(stored["status"])
+    return Condition(stored["type"], status, stored["reason"], stored["message"], advisory=not asked_for)
+
+
+def _scaling_limited(decision: ScalingDecision) -> Condition:
+    limited = decision.reason in LIMITS
+    return Condition(SCALING_LIMITED, limited, decision.reason if limited else "WithinLimits", advisory=True)
 
 
 def _queue_observed(unknown: Unknown | None) -> Condition:

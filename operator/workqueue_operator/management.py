@@ -1,53 +1,122 @@
-"""Reads a virtual host's queues from RabbitMQ's management API: what AMQP does not tell. Its numbers are up to 5 s old.
+"""RabbitMQ's management API: reads a virtual host for what AMQP does not tell, up to 5 s old, and sets policies.
 
 A number that the answer lacks is not known, never zero (rabbitmq-management#795: a new queue has none).
+
+ManagementError
+├── ManagementUnavailable  no usable answer; the next look asks again
+├── ManagementRefused      the user may not: give it the tag that the message names
+└── PolicyRefused          the broker does not accept this policy; another one may be fine
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from workqueue_broker.address import BrokerAddress
 
 from workqueue_operator import web
+from workqueue_operator.queue_policy import Policy, QueueInForce, VirtualHost
 from workqueue_operator.rates import Sample
 
 TIMEOUT_SECONDS = 5.0
+#: A policy may take that long in a virtual host with a thousand of them.
+SET_TIMEOUT_SECONDS = 30.0
 _COLUMNS = ",".join(
     (
-        *("name", "messages_unacknowledged"),
+        *("name", "messages_unacknowledged", "type", "policy", "effective_policy_definition"),
         *("message_stats.publish", "message_stats.ack", "message_stats.redeliver"),
     )
 )
 
 
-class ManagementUnavailable(Exception):
-    """The management API did not give a usable answer; the message says why."""
+class ManagementError(Exception):
+    """The management API did not do what was asked; the message says why."""
+
+    #: For the metric of broker errors.
+    kind = "management"
 
 
-class ManagementReader:
+class ManagementUnavailable(ManagementError):
+    """No usable answer."""
+
+
+class ManagementRefused(ManagementError):
+    """The user, the password or the user's tags do not suffice."""
+
+    kind = "management_refused"
+
+
+class PolicyRefused(ManagementError):
+    """RabbitMQ knows the user and does not accept the policy."""
+
+    kind = "policy_refused"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A virtual host as the management API sees it."""
+
+    #: Of each queue that has all numbers, by name.
+    samples: Mapping[str, Sample]
+    there: VirtualHost
+
+
+class ManagementApi:
     """One address's management API."""
 
     def __init__(self, session: web.Session, address: BrokerAddress) -> None:
-        self._session = session
-        self._login = address.management_login or (address.username, address.password)
-        vhost = quote(address.virtual_host, safe="")
-        self._url = f"{address.management_uri}/api/queues/{vhost}?columns={_COLUMNS}&disable_stats=false"
+        login = address.management_login or (address.username, address.password)
+        self._site = web.Site(session, address.management_uri or "", login)
+        self._user = login[0]
+        self._vhost = quote(address.virtual_host, safe="")
 
-    async def read(self, now: float) -> Mapping[str, Sample]:
-        """A sample of each queue that has all numbers, by name; raises ManagementUnavailable."""
+    async def read(self, now: float) -> Answer:
+        """Two requests, however many queues there are; raises a ManagementError."""
+        queues = await self._list(f"/api/queues/{self._vhost}?columns={_COLUMNS}&disable_stats=false")
+        policies = await self._list(f"/api/policies/{self._vhost}")
+        samples = {queue["name"]: sample_of(queue, now) for queue in queues}
+        return Answer(
+            {name: sample for name, sample in samples.items() if sample is not None},
+            VirtualHost(
+                {one["name"]: _in_force(one) for one in queues}, {one["name"]: _policy(one) for one in policies}
+            ),
+        )
+
+    async def set_policy(self, policy: Policy) -> None:
+        """Set the policy, also over one of the same name; raises a ManagementError."""
+        body = {
+            "pattern": policy.pattern,
+            "apply-to": policy.apply_to,
+            "priority": policy.priority,
+            "definition": dict(policy.definition),
+        }
         try:
-            text = await web.fetch_with_login(self._session, self._url, self._login, TIMEOUT_SECONDS)
-            listed = json.loads(text)
+            path = f"/api/policies/{self._vhost}/{quote(policy.name, safe='')}"
+            await self._site.put(path, body, SET_TIMEOUT_SECONDS)
         except web.Unreachable as error:
-            raise ManagementUnavailable(str(error)) from error
+            raise self._told(error, "policymaker") from error
+
+    async def _list(self, path: str) -> list[dict[str, Any]]:
+        try:
+            listed = json.loads(await self._site.get(path, TIMEOUT_SECONDS))
+        except web.Unreachable as error:
+            raise self._told(error, "management") from error
         except (ValueError, RecursionError) as error:
-            raise ManagementUnavailable(f"{self._url.partition('?')[0]} answers no JSON") from error
+            raise ManagementUnavailable(f"{self._site.base}{path.partition('?')[0]} answers no JSON") from error
         if not isinstance(listed, list):
-            raise ManagementUnavailable(f"{self._url.partition('?')[0]} answers no list of queues")
-        samples = {item["name"]: sample_of(item, now) for item in listed if _has_name(item)}
-        return {name: sample for name, sample in samples.items() if sample is not None}
+            raise ManagementUnavailable(f"{self._site.base}{path.partition('?')[0]} answers no list")
+        return [item for item in listed if _has_name(item)]
+
+    def _told(self, error: web.Unreachable, tag: str) -> ManagementError:
+        if not isinstance(error, web.Refused):
+            return ManagementUnavailable(str(error))
+        text = f"{error}: {_reason(error.page)}"
+        if error.status in (401, 403):
+            remedy = f"give the user {self._user} the tag {tag} or administrator, and permissions in the virtual host"
+            return ManagementRefused(f"{text}; {remedy}")
+        return PolicyRefused(text) if error.status == 400 else ManagementUnavailable(text)
 
 
 def sample_of(queue: Mapping[str, Any], now: float) -> Sample | None:
@@ -70,3 +139,30 @@ def _has_name(item: object) -> bool:
 def _count(number: object) -> int | None:
     """The number, or None for what cannot be a count: the answer is what somebody's server says."""
     return number if isinstance(number, int) and 0 <= number < 2**63 else None
+
+
+def _in_force(queue: Mapping[str, Any]) -> QueueInForce:
+    definition = queue.get("effective_policy_definition")
+    if definition is None:
+        return QueueInForce(queue.get("type"))
+    # Told, and null: no policy applies. Erlang may write an empty object as an empty list.
+    return QueueInForce(queue.get("type"), queue.get("policy") or "", definition or {})
+
+
+def _policy(policy: Mapping[str, Any]) -> Policy:
+    return Policy(
+        policy["name"],
+        policy.get("pattern", ""),
+        policy.get("definition") or {},
+        policy.get("priority", 0),
+        policy.get("apply-to", "all"),
+    )
+
+
+def _reason(page: str) -> str:
+    """RabbitMQ's own words: {"error": …, "reason": …}."""
+    try:
+        told = json.loads(page)
+    except ValueError:
+        return page[:100]
+    return str(told.get("reason") or told.get("error")) if isinstance(told, dict) else page[:100]

@@ -17,10 +17,10 @@ from workqueue_operator.victims import State
 
 #: What is written to the API server: scale, status, Events, and the marks of idle pods.
 VERBS = ("scale", "status", "event", "mark")
-#: Why a queue could not be read: the kinds of workqueue_broker.errors; and the management API.
+#: Why a queue could not be read: the kinds of workqueue_broker.errors; and of management.ManagementError.
 BROKER_KINDS = (
     *("broker", "invalid_address", "unavailable", "access_refused", "queue_missing", "queue_mismatch"),
-    "management",
+    *("management", "management_refused", "policy_refused"),
 )
 #: The kinds of ClusterError.
 CLUSTER_KINDS = ("cluster", "unavailable", "forbidden", "not_found", "conflict")
@@ -42,6 +42,7 @@ class Metrics:
         self.broker_errors = _counter(
             "broker_errors", "Queues that could not be read, by kind of error", "kind", registry
         )
+        self.policies_set = Counter("workqueue_operator_policies_set", "Policies set in RabbitMQ", registry=registry)
         self.cluster_errors = _counter("cluster_errors", "Requests the API server refused, by kind", "kind", registry)
         self.decisions = _counter("decisions", "Decisions that changed size or reason, by reason", "reason", registry)
         self.api_writes = _counter("api_writes", "Writes to the API server, by what was written", "verb", registry)

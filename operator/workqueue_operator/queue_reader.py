@@ -7,6 +7,7 @@ blocking calls must not stop the event loop.
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from typing import Any, Protocol
 
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, broker_errors, connect
-from workqueue_broker.declaration import QueueCounts, read_counts
-from workqueue_broker.errors import BrokerError, BrokerUnavailable, QueueMissing
+from workqueue_broker.declaration import QueueCounts, QueueDeclaration, read_counts
+from workqueue_broker.errors import BrokerError, BrokerUnavailable, QueueMismatch, QueueMissing
 
 from workqueue_operator.resource import Declare, QueueSpec
 
@@ -24,6 +25,8 @@ ROUND_SECONDS = 5.0
 QUEUE_SECONDS = 0.01
 #: Seconds; shorter than a worker's, since a dead peer here means a stale reading.
 HEARTBEAT_SECONDS = 10
+#: Seconds of a round for dead-letter queues: making a thousand quorum queues takes a minute, and readings do not wait.
+DECLARE_SECONDS = 0.1
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,8 @@ class QueueReading:
 
     counts: QueueCounts
     created: bool = False
+    #: Why its dead-letter queue could not be made the last time that was tried; None: it was, or is not ours to make.
+    dead_letter_trouble: BrokerError | None = None
 
 
 Answer = QueueReading | BrokerError
@@ -44,6 +49,9 @@ class QueueReader(Protocol):
 
     async def read(self, queues: Sequence[QueueSpec]) -> Sequence[Answer]:
         """A reading or an error for each queue, in their order; never raises a BrokerError."""
+
+    def declare_dead_letter_queue(self, queue: QueueSpec) -> None:
+        """Make the queue's dead-letter queue at the end of a later round; what goes wrong is in the readings then."""
 
     async def close(self) -> None:
         """Give the connection back."""
@@ -74,6 +82,10 @@ class AmqpQueueReader:
         except TimeoutError:
             return _same_for_all(queues, BrokerUnavailable(f"the broker did not answer within {seconds:.0f} s"))
 
+    def declare_dead_letter_queue(self, queue: QueueSpec) -> None:
+        """Make the queue's dead-letter queue at the end of the next rounds."""
+        self._rounds.to_declare.add(queue)
+
     async def close(self) -> None:
         """Close the connection once the thread is free; does not wait for a broker that hangs."""
         self._thread.submit(self._rounds.close)
@@ -89,13 +101,17 @@ class _Rounds:
         self._connection: Any = None
         self._channel: Any = None
         #: Queues whose declaration was seen to be ours on this connection.
-        self._confirmed: set[str] = set()
+        self._confirmed: set[QueueSpec] = set()
+        #: Queues whose dead-letter queue is to be made. The event loop's thread adds to it; ours only pops.
+        self.to_declare: set[QueueSpec] = set()
+        self._dead_letter_trouble: dict[QueueSpec, BrokerError] = {}
 
     def read(self, queues: Sequence[QueueSpec]) -> Sequence[Answer]:
         answers: list[Answer] = []
         try:
             for queue in queues:
                 answers.append(self._read_one(queue))  # noqa: PERF401 - what was read before an error must be kept
+            self._declare_dead_letter_queues()
         except BrokerError as error:
             self._lose(queues, answers, error)
         except Exception as error:  # noqa: BLE001 - what a stranger's server says may fail the library in any way
@@ -112,6 +128,7 @@ class _Rounds:
     def close(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
         self._confirmed.clear()
+        self._dead_letter_trouble.clear()
         if connection is not None and connection.is_open:
             try:
                 with broker_errors(self._address):
@@ -125,13 +142,13 @@ class _Rounds:
         try:
             counts = self._passive(name)
         except QueueMissing as missing:
-            self._confirmed.discard(name)
+            self._confirmed.discard(queue)
             return missing if queue.declare is Declare.NEVER else self._declare(queue, created=True)
         except BrokerError as error:
             return self._of_this_queue(error)
-        if queue.declare is Declare.CREATE and name not in self._confirmed:
+        if queue.declare is Declare.CREATE and queue not in self._confirmed:
             return self._declare(queue, created=False)
-        return QueueReading(counts)
+        return self._reading(queue, counts)
 
     def _declare(self, queue: QueueSpec, *, created: bool) -> Answer:
         try:
@@ -139,8 +156,31 @@ class _Rounds:
                 counts = queue.declaration.declare(self._open_channel())
         except BrokerError as error:
             return self._of_this_queue(error)
-        self._confirmed.add(queue.declaration.name)
-        return QueueReading(counts, created)
+        self._confirmed.add(queue)
+        self.to_declare.add(queue)
+        return self._reading(queue, counts, created=created)
+
+    def _reading(self, queue: QueueSpec, counts: QueueCounts, *, created: bool = False) -> QueueReading:
+        return QueueReading(counts, created, self._dead_letter_trouble.get(queue))
+
+    def _declare_dead_letter_queues(self) -> None:
+        """As many as there is time for, at least one."""
+        deadline = time.monotonic() + DECLARE_SECONDS
+        while self.to_declare:
+            queue = self.to_declare.pop()
+            self._dead_letter_trouble.pop(queue, None)
+            try:
+                with broker_errors(self._address):
+                    # As the workers declare it.
+                    QueueDeclaration(queue.dead_letter_queue, queue.declaration.type).declare(self._open_channel())
+            except QueueMismatch:  # one that is there in another form is as good
+                pass
+            except BrokerError as error:
+                self._dead_letter_trouble[queue] = error
+                if self._connection is None or not self._connection.is_open:
+                    raise
+            if time.monotonic() >= deadline:
+                return
 
     def _passive(self, name: str) -> QueueCounts:
         with broker_errors(self._address):

@@ -4,21 +4,28 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from workqueue_operator import conditions
+from workqueue_operator import conditions, queue_policy
 from workqueue_operator.apply import Outcome
 from workqueue_operator.clock import Clock
 from workqueue_operator.cluster import Cluster, Notice
 from workqueue_operator.conditions import Condition
 from workqueue_operator.gather import Seen
 from workqueue_operator.metrics import Metrics
+from workqueue_operator.queue_policy import Verdict
+from workqueue_operator.resource import WorkQueue
 from workqueue_operator.scaling import Reason, Unknown, readable
 from workqueue_operator.status import RECENT_DECISIONS, Change, Pass, is_due, next_status, timestamp
 from workqueue_operator.store import Tracked
 
 #: Conditions whose turning is worth an Event of its own; the others turn with a decision, which has one.
-TOLD_CONDITIONS = (conditions.QUEUE_OBSERVED, conditions.TARGET_FOUND, conditions.WORKERS_HEALTHY)
+TOLD_CONDITIONS = (
+    *(conditions.QUEUE_OBSERVED, conditions.TARGET_FOUND, conditions.WORKERS_HEALTHY),
+    conditions.POLICY_APPLIED,
+)
 #: Reasons of ScalingActive that no decision tells, as none is made.
 TOLD_REASONS = ("TargetConflict", "InvalidSpec")
+#: Reasons that are as somebody has it, and no news.
+UNTOLD_REASONS = (queue_policy.MANAGEMENT_API_MISSING, "DeclareNever", "Paused", "DryRun")
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +55,7 @@ class Reporter:
             tracked,
             Pass(
                 generation=seen.workqueue.generation,
-                conditions=found,
+                conditions=[*found, *_policy(tracked)],
                 replicas=outcome.target.replicas,
                 reading=reading,
                 decision=decision,
@@ -60,7 +67,8 @@ class Reporter:
     async def report_nothing(self, tracked: Tracked, found: Sequence[Condition]) -> None:
         """Tell why there is nothing to decide about."""
         tracked.memory.decision = tracked.memory.replicas = None
-        await self._write(tracked, Pass(tracked.generation, found, changes=tracked.memory.changes))
+        seen = [*found, *_policy(tracked)]
+        await self._write(tracked, Pass(tracked.generation, seen, changes=tracked.memory.changes))
 
     async def _write(self, tracked: Tracked, seen: Pass) -> None:
         """The status first: what an Event tells can be looked up there."""
@@ -86,6 +94,20 @@ class Reporter:
                 tracked.notices.popleft()
 
 
+def _policy(tracked: Tracked) -> list[Condition]:
+    """What is known of the queue's policy; nothing while the broker is not."""
+    spec, checked = tracked.spec, tracked.policy
+    if not isinstance(spec, WorkQueue) or isinstance(tracked.address, Exception):
+        return []
+    verdict = checked.verdict if checked else None
+    if checked and (checked.queue, checked.mode) != (spec.queue, spec.mode):
+        verdict = Verdict(None, queue_policy.PENDING, "spec.queue or spec.mode changed, and nobody looked since")
+    asked_for, stored = queue_policy.is_asked_for(spec.queue), tracked.memory.status.get("conditions") or ()
+    last = (one for one in stored if one["type"] == conditions.POLICY_APPLIED)
+    same = (one for one in last if one.get("observedGeneration") == tracked.generation)
+    return conditions.of_policy(verdict, asked_for, next(same, None))
+
+
 def turned(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Notice]:
     """A notice for each told condition that broke or recovered; none for one that was fine from the start."""
     old = {one["type"]: one["status"] for one in before.get("conditions") or ()}
@@ -94,7 +116,7 @@ def turned(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Notice]:
         status, was = one["status"], old.get(one["type"])
         undecided = one["type"] == conditions.SCALING_ACTIVE and one["reason"] in TOLD_REASONS
         told = undecided or one["type"] in TOLD_CONDITIONS
-        if told and status != was and status != "Unknown":
+        if told and status != was and status != "Unknown" and one["reason"] not in UNTOLD_REASONS:
             if status == "False":
                 notices.append(Notice(one["reason"], one["message"], "Warning"))
             elif was == "False":

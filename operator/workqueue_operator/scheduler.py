@@ -6,7 +6,8 @@ A loop that fails ends the process, as one that silently stands still would hold
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from workqueue_broker.address import BrokerAddress
@@ -17,12 +18,12 @@ from workqueue_operator.addresses import Addresses
 from workqueue_operator.clock import Clock
 from workqueue_operator.cluster import Cluster, ClusterError, Notice
 from workqueue_operator.demand import Counts
-from workqueue_operator.management import ManagementReader, ManagementUnavailable
+from workqueue_operator.management import ManagementApi
+from workqueue_operator.measuring import Measuring
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.queue_reader import Answer, QueueReader, QueueReading
-from workqueue_operator.rates import Sample
 from workqueue_operator.reconcile import Reconciler
-from workqueue_operator.resource import WorkQueue
+from workqueue_operator.resource import Declare, Mode, QueueSpec, WorkQueue
 from workqueue_operator.scaling import Unknown
 from workqueue_operator.store import Store, Tracked
 
@@ -33,8 +34,6 @@ READS_PER_SECOND = 500
 #: Seconds between two looks for new Secrets, and between two lists that catch what the watch has missed.
 ASSIGN_SECONDS = 2.0
 RESYNC_SECONDS = 60.0
-#: Seconds between two questions to the management API; its own statistics are made every 5 s.
-MEASURE_SECONDS = 5.0
 #: Bounds of the wait, in seconds, before a broker that did not answer is tried again.
 RETRY_BASE_SECONDS = 0.25
 RETRY_CAP_SECONDS = 3.0
@@ -53,7 +52,7 @@ class Readers:
     """How to read a broker: its queues over AMQP, and its management API."""
 
     open_queues: Callable[[BrokerAddress], QueueReader]
-    open_management: Callable[[BrokerAddress], ManagementReader]
+    open_management: Callable[[BrokerAddress], ManagementApi]
 
 
 class Scheduler:
@@ -75,6 +74,7 @@ class Scheduler:
         self._metrics = metrics
         self._clock = clock
         self._addresses = Addresses(store, cluster, clock)
+        self._measuring = Measuring(store, readers.open_management, metrics, clock)
         self._watched: set[BrokerAddress] = set()
         self._beats: dict[str, float] = {}
 
@@ -131,41 +131,25 @@ class Scheduler:
         failures = 0
         try:
             async with asyncio.TaskGroup() as passes:
-                measuring = passes.create_task(self._measure(address))
-                while members := self._members(address):
+                measuring: asyncio.Task[None] | None = None
+                while members := self._store.members(address):
                     self._beat(name)
                     started = self._clock.monotonic()
                     due = [tracked for tracked in members if self._is_due(tracked, len(members), started)]
                     failures = 0 if await self._read(reader, due, passes) else failures + 1
+                    # After the first round, when the queues that were missing are there.
+                    measuring = measuring or passes.create_task(
+                        self._measuring.run(address, reader, partial(self._beat, f"management {address}"))
+                    )
                     pause = _spacing(1, len(members)) + _pause_after(failures)
                     await asyncio.sleep(max(0.01, started + pause - self._clock.monotonic()))
-                measuring.cancel()
+                if measuring:
+                    measuring.cancel()
         finally:
             self._watched.discard(address)
             self._beats.pop(name, None)
             self._beats.pop(f"management {address}", None)
             await reader.close()
-
-    async def _measure(self, address: BrokerAddress) -> None:
-        """Ask the management API how the queues move, every few seconds, for the whole virtual host."""
-        if address.management_uri is None:
-            return
-        reader = self._readers.open_management(address)
-        while True:
-            self._beat(f"management {address}")
-            try:
-                samples = await reader.read(self._clock.monotonic())
-            except ManagementUnavailable as error:
-                self._metrics.broker_errors.labels("management").inc()
-                for tracked in self._members(address):
-                    tracked.no_rates = str(error)
-            else:
-                for tracked in self._members(address):
-                    _measured(tracked, samples)
-            await asyncio.sleep(MEASURE_SECONDS)
-
-    def _members(self, address: BrokerAddress) -> list[Tracked]:
-        return [tracked for tracked in self._store if tracked.address == address]
 
     def _is_due(self, tracked: Tracked, members: int, now: float) -> bool:
         if tracked.asked_at is None or not isinstance(tracked.spec, WorkQueue):
@@ -174,7 +158,7 @@ class Scheduler:
 
     async def _read(self, reader: QueueReader, due: Sequence[Tracked], passes: asyncio.TaskGroup) -> bool:
         """Read and start the passes; False when the broker answered for none."""
-        queues = [(tracked, tracked.spec.queue) for tracked in due if isinstance(tracked.spec, WorkQueue)]
+        queues = [(tracked, _to_read(tracked.spec)) for tracked in due if isinstance(tracked.spec, WorkQueue)]
         now = self._clock.monotonic()
         for tracked, _ in queues:
             tracked.asked_at = now
@@ -188,6 +172,7 @@ class Scheduler:
         if isinstance(answer, QueueReading):
             self._metrics.readings.inc()
             tracked.trouble = None
+            tracked.dead_letter_trouble = answer.dead_letter_trouble
             tracked.memory.read_at = tracked.asked_at
             if answer.created:
                 tracked.notices.append(_created(tracked))
@@ -233,6 +218,13 @@ class Scheduler:
         self._beats[name] = self._clock.monotonic()
 
 
+def _to_read(workqueue: WorkQueue) -> QueueSpec:
+    """The queue to read; a dry run makes none."""
+    if workqueue.mode is Mode.DRY_RUN:
+        return replace(workqueue.queue, declare=Declare.NEVER)
+    return workqueue.queue
+
+
 def counted(tracked: Tracked, answer: QueueReading, now: float) -> Counts:
     """The live counts, with what the management API last told."""
     last = tracked.estimate.last if tracked.estimate.is_fresh(now) else None
@@ -259,15 +251,6 @@ def _spacing(poll_period_seconds: float, queues: int) -> float:
 def _pause_after(failures: int) -> float:
     """Seconds to leave a broker alone that did not answer."""
     return full_jitter(failures, base=RETRY_BASE_SECONDS, cap=RETRY_CAP_SECONDS) if failures else 0.0
-
-
-def _measured(tracked: Tracked, samples: Mapping[str, Sample]) -> None:
-    sample = samples.get(tracked.spec.queue.declaration.name) if isinstance(tracked.spec, WorkQueue) else None
-    if sample is None:
-        tracked.no_rates = "the management API has no numbers of this queue yet"
-    else:
-        tracked.estimate = tracked.estimate.updated(sample)
-        tracked.no_rates = "no task was acked yet"
 
 
 def _created(tracked: Tracked) -> Notice:

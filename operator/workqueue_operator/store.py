@@ -16,8 +16,9 @@ from workqueue_operator.cluster import ClusterError, Notice, Target
 from workqueue_operator.demand import Counts
 from workqueue_operator.health import Health
 from workqueue_operator.history import History
+from workqueue_operator.queue_policy import Verdict
 from workqueue_operator.rates import Estimate
-from workqueue_operator.resource import InvalidSpec, Key, ScalingPolicy, WorkQueue, parse
+from workqueue_operator.resource import InvalidSpec, Key, Mode, QueueSpec, ScalingPolicy, WorkQueue, parse
 from workqueue_operator.scaling import ManualSize, ScalingDecision, Unknown
 from workqueue_operator.status import Change
 from workqueue_operator.victim_watch import VictimWatch
@@ -104,6 +105,15 @@ class Memory:
         self.history = history.remember(now, decision.wanted, window, known=known, poll_seconds=poll)
 
 
+@dataclass(frozen=True)
+class Checked:
+    """What was last found out about a queue's policy, and for which spec."""
+
+    queue: QueueSpec
+    mode: Mode
+    verdict: Verdict
+
+
 @dataclass
 class Tracked:
     """One WorkQueue: what it asks for, or why that cannot be used, and its memory."""
@@ -118,6 +128,10 @@ class Tracked:
     #: Seconds of the clock when the queue was last asked for, and what was wrong with the answer.
     asked_at: float | None = None
     trouble: BrokerError | None = None
+    #: Why its dead-letter queue could not be made.
+    dead_letter_trouble: BrokerError | None = None
+    #: What was found out about its policy; None: nobody looked since the operator's start.
+    policy: Checked | None = None
     #: How the queue moves, and why that is not known.
     estimate: Estimate = field(default_factory=Estimate)
     no_rates: str = "the broker's Secret has no management_uri"
@@ -141,6 +155,10 @@ class Store:
 
     def __len__(self) -> int:
         return len(self._workqueues)
+
+    def members(self, address: BrokerAddress) -> list[Tracked]:
+        """The WorkQueues of one broker, virtual host and credential."""
+        return [tracked for tracked in self._workqueues.values() if tracked.address == address]
 
     def see_workqueue(self, body: Mapping[str, Any]) -> None:
         """Take in a WorkQueue as the API server has it; a spec that cannot be used is kept as its error."""

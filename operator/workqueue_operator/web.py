@@ -5,7 +5,9 @@ The only importer of aiohttp beside the Kubernetes adapter, which needs its exce
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -55,18 +57,46 @@ class Unreachable(Exception):
     """No usable answer; the message names the address, without its login, and says why."""
 
 
-async def fetch_with_login(session: Session, url: str, login: tuple[str, str], timeout_seconds: float) -> str:
-    """The page; raises Unreachable."""
-    place = url.partition("?")[0]
-    try:
-        timeout = aiohttp.ClientTimeout(total=timeout_seconds)
-        headers = {"Authorization": aiohttp.encode_basic_auth(*login)}
-        async with session.get(url, headers=headers, timeout=timeout) as response:
-            if response.status != 200:
-                raise Unreachable(f"{place} answers {response.status} {response.reason}")
-            return await response.text()
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise Unreachable(f"{place} cannot be reached: {error or type(error).__name__}") from error
+class Refused(Unreachable):
+    """The other side answers that it will not do it."""
+
+    def __init__(self, message: str, status: int, page: str) -> None:
+        super().__init__(message)
+        #: HTTP's, from 400 to 499, and what came with it.
+        self.status = status
+        self.page = page
+
+
+@dataclass(frozen=True)
+class Site:
+    """Whom to ask, and with which login."""
+
+    session: Session
+    base: str
+    login: tuple[str, str] = field(repr=False)
+
+    async def get(self, path: str, timeout_seconds: float) -> str:
+        """The page; raises Unreachable."""
+        return await self._ask("GET", path, None, timeout_seconds)
+
+    async def put(self, path: str, body: Mapping[str, Any], timeout_seconds: float) -> None:
+        """Store the body as JSON; raises Unreachable."""
+        await self._ask("PUT", path, body, timeout_seconds)
+
+    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None, timeout_seconds: float) -> str:
+        place = self.base + path.partition("?")[0]
+        try:
+            timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+            headers = {"Authorization": aiohttp.encode_basic_auth(*self.login)}
+            url = self.base + path
+            async with self.session.request(method, url, headers=headers, json=body, timeout=timeout) as response:
+                page = await response.text()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(f"{place} cannot be reached: {error or type(error).__name__}") from error
+        if response.ok:
+            return page
+        text = f"{place} answers {response.status} {response.reason}"
+        raise Refused(text, response.status, page) if response.status < 500 else Unreachable(text)
 
 
 def tasks_in_progress(page: str) -> int | None:

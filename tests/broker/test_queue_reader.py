@@ -47,6 +47,20 @@ async def test_a_missing_queue_is_an_error_where_it_is_not(reader: QueueReader) 
     assert "'a'" in str(answer)
 
 
+async def test_the_dead_letter_queue_is_made_with_it(reader: QueueReader) -> None:
+    await reader.read([queue("a"), queue("b", Declare.NEVER)])
+    answers = await reader.read([queue("a.dead", Declare.NEVER), queue("b.dead", Declare.NEVER)])
+    assert [type(answer) for answer in answers] == [QueueReading, QueueMissing]
+
+
+async def test_a_dead_letter_queue_that_went_is_made_again_when_told_so(reader: QueueReader) -> None:
+    await reader.read([queue("a", Declare.NEVER)])
+    reader.declare_dead_letter_queue(queue("a"))
+    await reader.read([queue("a", Declare.NEVER)])
+    (answer,) = await reader.read([queue("a.dead", Declare.NEVER)])
+    assert isinstance(answer, QueueReading)
+
+
 async def test_a_missing_queue_spoils_no_other_reading(reader: QueueReader) -> None:
     answers = await reader.read([queue("a"), queue("b", Declare.NEVER), queue("c")])
     assert [type(answer) for answer in answers] == [QueueReading, QueueMissing, QueueReading]

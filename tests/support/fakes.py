@@ -240,6 +240,9 @@ class FakeQueueReader:
     async def read(self, queues: Sequence[QueueSpec]) -> Sequence[Answer]:
         return [self.trouble or self._read_one(queue) for queue in queues]
 
+    def declare_dead_letter_queue(self, queue: QueueSpec) -> None:
+        self.queues.setdefault(queue.dead_letter_queue, QueueCounts(0, 0))
+
     async def close(self) -> None:
         self.closed = True
 
@@ -249,5 +252,6 @@ class FakeQueueReader:
             if queue.declare is Declare.NEVER:
                 return QueueMissing(f"404 no queue '{name}'")
             self.queues[name] = QueueCounts(0, 0)
+            self.declare_dead_letter_queue(queue)
             return QueueReading(self.queues[name], created=True)
         return QueueReading(self.queues[name])

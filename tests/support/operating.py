@@ -13,7 +13,7 @@ from workqueue_broker.address import BrokerAddress
 from workqueue_operator.apply import Applier
 from workqueue_operator.clock import SystemClock
 from workqueue_operator.gather import Gatherer
-from workqueue_operator.management import ManagementReader
+from workqueue_operator.management import ManagementApi
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.queue_reader import AmqpQueueReader
 from workqueue_operator.reconcile import Reconciler
@@ -32,6 +32,15 @@ NEIGHBOURS_DEPLOYMENT = Key("team", "neighbour-worker")
 NEIGHBOURS_SECRET = Key("team", "rabbitmq-of-the-neighbour")
 
 
+class JumpingClock(SystemClock):
+    """The machine's time, and what a test adds to it: for what comes only once a minute."""
+
+    ahead = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+
 @dataclass
 class Operating:
     """An operator that runs, and what its user sees."""
@@ -39,10 +48,15 @@ class Operating:
     cluster: FakeCluster = field(default_factory=FakeCluster)
     store: Store = field(default_factory=Store)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    clock: JumpingClock = field(default_factory=JumpingClock)
 
     def add(self, secret: dict[str, str], replicas: int = 0, **spec: Any) -> None:
         self.cluster.secrets[SECRET] = secret
         self.store.see_target(self.cluster.add_deployment(DEPLOYMENT, replicas))
+        self.change(**spec)
+
+    def change(self, **spec: Any) -> None:
+        """The WorkQueue as it is from now on."""
         self._see(NAME, SECRET, DEPLOYMENT, spec)
 
     def change_secret(self, secret: dict[str, str]) -> None:
@@ -117,7 +131,8 @@ class Operating:
 @asynccontextmanager
 async def operating() -> AsyncIterator[Operating]:
     """Run the loops for as long as the block lasts."""
-    made, clock = Operating(), SystemClock()
+    made = Operating()
+    clock = made.clock
     metrics = Metrics(made.registry)
     applier = Applier(made.store, made.cluster, metrics, clock)
     reconciler = Reconciler(
@@ -125,7 +140,7 @@ async def operating() -> AsyncIterator[Operating]:
     )
     async with aiohttp.ClientSession() as session:
         readers = Readers(
-            lambda address: AmqpQueueReader(address, "test"), lambda address: ManagementReader(session, address)
+            lambda address: AmqpQueueReader(address, "test"), lambda address: ManagementApi(session, address)
         )
         running = asyncio.create_task(Scheduler(made.store, made.cluster, reconciler, readers, metrics, clock).run())
         try:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from fakes import FakeCluster
 from passes import DEPLOYMENT, WORKQUEUE, Operator, body
-from workqueue_operator.__main__ import fill
+from workqueue_operator.assembly import fill
 from workqueue_operator.demand import Counts
 from workqueue_operator.resource import Key
 from workqueue_operator.store import Store

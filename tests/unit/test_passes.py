@@ -11,12 +11,13 @@ from workqueue_operator.cluster import ClusterUnavailable
 from workqueue_operator.demand import Counts
 from workqueue_operator.gather import MANUAL_SECONDS, Gatherer
 from workqueue_operator.metrics import Metrics
+from workqueue_operator.queue_policy import Verdict, missing_management_api
 from workqueue_operator.reconcile import Reconciler
 from workqueue_operator.report import Reporter
-from workqueue_operator.resource import Key
+from workqueue_operator.resource import Key, WorkQueue
 from workqueue_operator.scaling import Unknown
 from workqueue_operator.shrinking import GOING_COST
-from workqueue_operator.store import Store, Tracked
+from workqueue_operator.store import Checked, Store, Tracked
 from workqueue_operator.victim_watch import WATCH_SECONDS
 
 WORKQUEUE = Key("team", "thumbnails")
@@ -635,3 +636,94 @@ async def test_the_clock_of_a_condition_moves_only_when_it_turns(world: World) -
     await world.after(30, tracked, Unknown("AccessRefused", "the broker refuses the password"))
     condition = world.condition("QueueObserved")
     assert (condition["reason"], condition["lastTransitionTime"]) == ("AccessRefused", first)
+
+
+def found_out(tracked: Tracked, verdict: Verdict) -> None:
+    """As the loop that asks the management API leaves it."""
+    assert isinstance(tracked.spec, WorkQueue)
+    tracked.policy = Checked(tracked.spec.queue, tracked.spec.mode, verdict)
+
+
+APPLIED = Verdict(True, "Applied", "policy workqueue.thumbnails applies")
+UNAVAILABLE = Verdict(False, "ManagementApiUnavailable", "no answer")
+
+
+async def test_a_limit_that_is_set_and_does_not_hold_makes_ready_false(world: World) -> None:
+    tracked = world.add(queue={"maxLength": 100})
+    found_out(tracked, missing_management_api())
+    await world.after(1, tracked, Counts(0, 0))
+    policy, ready = world.condition("PolicyApplied"), world.condition("Ready")
+    assert (policy["status"], policy["reason"]) == ("False", "ManagementApiMissing")
+    assert "key management_uri" in policy["message"]
+    assert (ready["status"], ready["reason"], ready["message"]) == ("False", policy["reason"], policy["message"])
+
+
+async def test_defaults_that_do_not_hold_are_told_and_leave_ready_alone(world: World) -> None:
+    tracked = world.add()
+    found_out(tracked, missing_management_api())
+    await world.after(1, tracked, Counts(0, 0))
+    assert world.condition("PolicyApplied")["status"] == "False"
+    assert world.condition("Ready")["status"] == "True"
+    assert world.cluster.events == []
+
+
+async def test_limits_in_a_dry_run_leave_ready_alone(world: World) -> None:
+    tracked = world.add(mode="DryRun", queue={"maxLength": 100})
+    found_out(tracked, Verdict(False, "DryRun", "not in force: max-length=100"))
+    await world.after(1, tracked, Counts(0, 0))
+    assert (world.condition("Ready")["status"], world.condition("Ready")["reason"]) == ("True", "DryRun")
+
+
+async def test_a_policy_that_stops_applying_is_an_event_and_so_is_its_return(world: World) -> None:
+    tracked = world.add()
+    for verdict in (APPLIED, Verdict(False, "OtherPolicy", "policy everything applies instead"), APPLIED):
+        found_out(tracked, verdict)
+        await world.after(1, tracked, Counts(0, 0))
+    assert [(one.type, one.reason) for one in world.cluster.events] == [
+        ("Warning", "OtherPolicy"),
+        ("Normal", "Applied"),
+    ]
+
+
+async def test_while_the_management_api_is_away_what_was_set_is_not_known_to_be_gone(world: World) -> None:
+    tracked = world.add(queue={"maxLength": 100})
+    found_out(tracked, UNAVAILABLE)
+    await world.after(1, tracked, Counts(0, 0))
+    assert world.condition("Ready")["status"] == "False"  # nothing was ever set
+    found_out(tracked, APPLIED)
+    await world.after(1, tracked, Counts(0, 0))
+    found_out(tracked, UNAVAILABLE)
+    await world.after(20, tracked, Counts(0, 0))
+    policy = world.condition("PolicyApplied")
+    assert (policy["status"], policy["reason"]) == ("Unknown", "ManagementApiUnavailable")
+    assert world.condition("Ready")["status"] == "True"
+
+
+async def test_after_a_restart_the_condition_stands_until_somebody_looked(world: World) -> None:
+    tracked = world.add(queue={"maxLength": 100})
+    found_out(tracked, APPLIED)
+    await world.after(1, tracked, Counts(0, 0))
+    stored = world.condition("PolicyApplied")
+    restarted = World(cluster=world.cluster, clock=world.clock)
+    again = restarted.add_body(world.cluster.workqueues[WORKQUEUE])
+    await restarted.after(20, again, Counts(0, 0))
+    assert restarted.condition("PolicyApplied") == stored
+
+
+async def test_a_limit_that_changed_is_not_called_applied_before_somebody_looked(world: World) -> None:
+    tracked = world.add(queue={"maxLength": 100})
+    found_out(tracked, APPLIED)
+    await world.after(1, tracked, Counts(0, 0))
+    changed = body(queue={"maxLength": 200})
+    changed["metadata"]["generation"] = 2
+    world.store.see_workqueue(changed)
+    await world.after(1, tracked, Counts(0, 0))
+    condition = world.condition("PolicyApplied")
+    assert (condition["status"], condition["reason"], condition["observedGeneration"]) == ("Unknown", "Pending", 2)
+
+
+async def test_limits_hold_also_where_there_is_nothing_to_scale(world: World) -> None:
+    tracked = world.add(scaleTargetRef={"name": "nobody"})
+    found_out(tracked, APPLIED)
+    await world.after(1, tracked, Counts(0, 0))
+    assert world.condition("PolicyApplied")["status"] == "True"

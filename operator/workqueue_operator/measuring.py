@@ -1,0 +1,71 @@
+"""The loop that asks a broker's management API, every few seconds for a whole virtual host: how the queues move, and
+which policies there are. Without that API it says what is missing.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from workqueue_broker.address import BrokerAddress
+
+from workqueue_operator.clock import Clock
+from workqueue_operator.management import ManagementApi, ManagementError
+from workqueue_operator.metrics import Metrics
+from workqueue_operator.policies import Policies, verdict_of
+from workqueue_operator.queue_policy import missing_management_api
+from workqueue_operator.queue_reader import QueueReader
+from workqueue_operator.rates import Sample
+from workqueue_operator.resource import WorkQueue
+from workqueue_operator.store import Store, Tracked
+
+#: Seconds between two questions to the management API; its own statistics are made every 5 s.
+MEASURE_SECONDS = 5.0
+
+
+class Measuring:
+    """Asks for the WorkQueues of a store."""
+
+    def __init__(
+        self,
+        store: Store,
+        open_management: Callable[[BrokerAddress], ManagementApi],
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._open_management = open_management
+        self._metrics = metrics
+        self._clock = clock
+
+    async def run(self, address: BrokerAddress, reader: QueueReader, beat: Callable[[], None]) -> None:
+        """Until cancelled; `beat` says that it goes on."""
+        policies = Policies(self._store, reader, self._metrics, self._clock)
+        api = self._open_management(address) if address.management_uri else None
+        while True:
+            beat()
+            if api:
+                await self._measure(address, api, policies)
+            else:
+                policies.tell_all(address, missing_management_api())
+            await asyncio.sleep(MEASURE_SECONDS)
+
+    async def _measure(self, address: BrokerAddress, api: ManagementApi, policies: Policies) -> None:
+        try:
+            answer = await api.read(self._clock.monotonic())
+        except ManagementError as error:
+            self._metrics.broker_errors.labels(error.kind).inc()
+            for tracked in self._store.members(address):
+                tracked.no_rates = str(error)
+            policies.tell_all(address, verdict_of(error))
+            return
+        for tracked in self._store.members(address):
+            _measured(tracked, answer.samples)
+        await policies.keep(api, address, answer.there)
+
+
+def _measured(tracked: Tracked, samples: Mapping[str, Sample]) -> None:
+    sample = samples.get(tracked.spec.queue.declaration.name) if isinstance(tracked.spec, WorkQueue) else None
+    if sample is None:
+        tracked.no_rates = "the management API has no numbers of this queue yet"
+    else:
+        tracked.estimate = tracked.estimate.updated(sample)
+        tracked.no_rates = "no task was acked yet"

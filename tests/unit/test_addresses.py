@@ -1,0 +1,137 @@
+"""How often a broker's Secret is read, and what becomes of what it says."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from fakes import FakeCluster, ManualClock
+from workqueue_broker.address import BrokerAddress
+from workqueue_broker.errors import AccessRefused, InvalidAddress
+from workqueue_operator.addresses import RECHECK_JITTER, RECHECK_SECONDS, REREAD_SECONDS, Addresses
+from workqueue_operator.cluster import ClusterUnavailable
+from workqueue_operator.resource import Key
+from workqueue_operator.store import Store, Tracked
+
+SECRET = Key("team", "rabbitmq")
+GOOD = {"uri": "amqp://user:first@rabbitmq/"}
+CHANGED = {"uri": "amqp://user:second@rabbitmq/", "management_uri": "http://rabbitmq:15672"}
+LONGEST = RECHECK_SECONDS * (1 + RECHECK_JITTER)
+
+
+@dataclass
+class CountingCluster(FakeCluster):
+    """Counts the Secrets that are read."""
+
+    reads: list[Key] = field(default_factory=list)
+
+    async def read_secret(self, key: Key) -> dict[str, str]:
+        self.reads.append(key)
+        return dict(await super().read_secret(key))
+
+
+@dataclass
+class World:
+    cluster: CountingCluster = field(default_factory=CountingCluster)
+    store: Store = field(default_factory=Store)
+    clock: ManualClock = field(default_factory=ManualClock)
+
+    def __post_init__(self) -> None:
+        self.cluster.secrets[SECRET] = GOOD
+        self.addresses = Addresses(self.store, self.cluster, self.clock)
+
+    def add(self, name: str, secret: str = SECRET.name, generation: int = 1) -> Tracked:
+        metadata = {"namespace": "team", "name": name, "uid": name, "generation": generation}
+        spec = {"broker": {"secretName": secret}, "scaleTargetRef": {"name": name}}
+        self.store.see_workqueue({"metadata": metadata, "spec": spec})
+        return next(one for one in self.store if one.key.name == name)
+
+    async def after(self, seconds: float) -> None:
+        """Let time pass, with a look every second."""
+        for _ in range(int(seconds)):
+            self.clock.advance(1.0)
+            await self.addresses.look_up()
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_workqueues_that_share_a_secret_share_the_reading(world: World) -> None:
+    tracked = [world.add(f"q{number}") for number in range(100)]
+    await world.after(1)
+    assert world.cluster.reads == [SECRET]
+    assert {one.address for one in tracked} == {BrokerAddress.from_secret(GOOD)}
+    world.add("late")
+    world.add("q1", generation=2)  # its spec changed
+    await world.after(1)
+    assert world.cluster.reads == [SECRET]
+    assert all(one.address for one in world.store)
+
+
+async def test_a_secret_that_works_is_read_about_once_a_minute(world: World) -> None:
+    world.add("jobs")
+    await world.after(600)
+    assert 600 / LONGEST <= len(world.cluster.reads) <= 1 + 600 / (RECHECK_SECONDS * (1 - RECHECK_JITTER))
+
+
+async def test_a_change_that_breaks_nothing_is_taken_up(world: World) -> None:
+    tracked = [world.add("one"), world.add("two")]
+    await world.after(1)
+    world.cluster.secrets[SECRET] = CHANGED
+    await world.after(LONGEST)
+    assert [one.address for one in tracked] == [BrokerAddress.from_secret(CHANGED)] * 2
+
+
+async def test_a_login_that_is_refused_is_looked_up_sooner_for_all_who_share_it(world: World) -> None:
+    one, two = world.add("one"), world.add("two")
+    await world.after(1)
+    one.trouble = AccessRefused("wrong password")
+    world.cluster.secrets[SECRET] = CHANGED
+    await world.after(REREAD_SECONDS)
+    assert two.address == BrokerAddress.from_secret(CHANGED)
+    assert len(world.cluster.reads) == 2
+
+
+async def test_a_missing_secret_is_looked_for_every_ten_seconds(world: World) -> None:
+    del world.cluster.secrets[SECRET]
+    one, two = world.add("one"), world.add("two")
+    await world.after(1 + 5 * REREAD_SECONDS)
+    assert len(world.cluster.reads) == 6
+    assert isinstance(one.address, InvalidAddress)
+    assert one.address is two.address
+
+
+@pytest.mark.parametrize("broken", [None, {"host": ""}, {"uri": "http://rabbitmq"}])
+async def test_a_secret_that_became_unusable_takes_no_working_address_away(
+    world: World, broken: dict[str, str] | None
+) -> None:
+    tracked = world.add("jobs")
+    await world.after(1)
+    if broken is None:
+        del world.cluster.secrets[SECRET]
+    else:
+        world.cluster.secrets[SECRET] = broken
+    await world.after(5 * LONGEST)
+    assert tracked.address == BrokerAddress.from_secret(GOOD)
+    assert [(one.reason, one.type) for one in tracked.notices] == [("SecretUnusable", "Warning")]
+    tracked.trouble = AccessRefused("the old password")
+    await world.after(REREAD_SECONDS)
+    assert isinstance(tracked.address, InvalidAddress)
+
+
+async def test_an_api_server_that_does_not_answer_is_no_news_about_a_secret(world: World) -> None:
+    tracked = world.add("jobs")
+    await world.after(1)
+    world.cluster.failures.append(ClusterUnavailable("no answer"))
+    await world.after(LONGEST)
+    assert (tracked.address, tracked.notices) == (BrokerAddress.from_secret(GOOD), [])
+
+
+async def test_secrets_that_nobody_names_any_more_are_forgotten(world: World) -> None:
+    tracked = world.add("jobs")
+    await world.after(1)
+    world.store.forget_workqueue(tracked.key)
+    await world.after(1)
+    world.add("jobs")
+    await world.after(1)
+    assert len(world.cluster.reads) == 2
