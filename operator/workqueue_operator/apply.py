@@ -85,10 +85,11 @@ class Applier:
         """Ask the workers, unless what they last said still stands."""
         now, held = self._clock.monotonic(), memory.held
         if held and now < held.until and held.replicas == seen.target.replicas:
-            return Outcome(held.decision, seen.target, changed=False)
+            return Outcome(held.decision, seen.target, changed=False, tasks_in_progress=held.tasks_in_progress)
         memory.held = None
         outcome = await self._shrink(memory, seen)
-        memory.held = Held(outcome.decision, outcome.target.replicas, now + ASK_PERIOD_SECONDS)
+        tasks, until = outcome.tasks_in_progress, now + ASK_PERIOD_SECONDS
+        memory.held = Held(outcome.decision, outcome.target.replicas, tasks, until)
         return outcome
 
     async def _shrink(self, memory: Memory, seen: Seen) -> Outcome:

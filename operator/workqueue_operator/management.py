@@ -146,17 +146,21 @@ def _in_force(queue: Mapping[str, Any]) -> QueueInForce:
     if definition is None:
         return QueueInForce(queue.get("type"))
     # Told, and null: no policy applies. Erlang may write an empty object as an empty list.
-    return QueueInForce(queue.get("type"), queue.get("policy") or "", definition or {})
+    return QueueInForce(queue.get("type"), str(queue.get("policy") or ""), _mapping(definition))
 
 
 def _policy(policy: Mapping[str, Any]) -> Policy:
     return Policy(
         policy["name"],
-        policy.get("pattern", ""),
-        policy.get("definition") or {},
-        policy.get("priority", 0),
-        policy.get("apply-to", "all"),
+        str(policy.get("pattern", "")),
+        _mapping(policy.get("definition")),
+        _count(policy.get("priority")) or 0,
+        str(policy.get("apply-to", "all")),
     )
+
+
+def _mapping(told: object) -> Mapping[str, Any]:
+    return told if isinstance(told, Mapping) else {}
 
 
 def _reason(page: str) -> str:

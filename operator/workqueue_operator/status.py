@@ -12,7 +12,7 @@ from typing import Any
 from workqueue_operator import conditions
 from workqueue_operator.conditions import Condition
 from workqueue_operator.demand import Counts
-from workqueue_operator.scaling import Reason, ScalingDecision, Unknown
+from workqueue_operator.scaling import ScalingDecision, Unknown
 
 #: Seconds between two writes that only move counts.
 COUNTS_PERIOD_SECONDS = 5.0
@@ -58,7 +58,7 @@ def next_status(old: Mapping[str, Any], seen: Pass, time: str) -> dict[str, Any]
     status["messagesReady"] = reading.messages_ready if reading else None
     status["consumers"] = reading.consumers if reading else None
     status["messagesUnacknowledged"] = reading.messages_unacknowledged if reading else None
-    status["tasksInProgress"] = _tasks_in_progress(old, seen) if reading else None
+    status["tasksInProgress"] = seen.tasks_in_progress if reading else None
     status["desiredReplicas"] = seen.decision.replicas if seen.decision else None
     status["lastDecision"] = _last_decision(old, seen, time)
     entries = [_entry(change.decision, change.time) for change in reversed(seen.changes)]
@@ -80,12 +80,6 @@ def is_due(old: Mapping[str, Any], new: Mapping[str, Any], seconds_since_write: 
 def timestamp(seconds_since_1970: float) -> str:
     """RFC 3339, as the API server has it."""
     return datetime.fromtimestamp(seconds_since_1970, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _tasks_in_progress(old: Mapping[str, Any], seen: Pass) -> int | None:
-    """What the workers last told, for as long as a shrink waits for them."""
-    waits = seen.decision is not None and seen.decision.reason is Reason.WORKERS_BUSY
-    return old.get("tasksInProgress") if seen.tasks_in_progress is None and waits else seen.tasks_in_progress
 
 
 def _last_decision(old: Mapping[str, Any], seen: Pass, time: str) -> dict[str, Any] | None:

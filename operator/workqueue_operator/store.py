@@ -43,6 +43,8 @@ class Held:
     decision: ScalingDecision
     #: The Deployment's size that it was decided for.
     replicas: int
+    #: Over all workers that answered.
+    tasks_in_progress: int | None
     #: Seconds of the clock before which workers are not asked again.
     until: float
 

@@ -124,7 +124,7 @@ async def test_an_api_server_that_does_not_answer_is_no_news_about_a_secret(worl
     await world.after(1)
     world.cluster.failures.append(ClusterUnavailable("no answer"))
     await world.after(LONGEST)
-    assert (tracked.address, tracked.notices) == (BrokerAddress.from_secret(GOOD), [])
+    assert (tracked.address, list(tracked.notices)) == (BrokerAddress.from_secret(GOOD), [])
 
 
 async def test_secrets_that_nobody_names_any_more_are_forgotten(world: World) -> None:

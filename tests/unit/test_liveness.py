@@ -14,7 +14,7 @@ from workqueue_broker.address import BrokerAddress
 from workqueue_operator import web
 from workqueue_operator.apply import Applier
 from workqueue_operator.gather import Gatherer
-from workqueue_operator.management import ManagementReader
+from workqueue_operator.management import ManagementApi
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.queue_reader import Answer, QueueReader
 from workqueue_operator.reconcile import Reconciler
@@ -89,8 +89,8 @@ async def running(cluster: FakeCluster, reader: QueueReader) -> AsyncIterator[Ru
     )
     async with aiohttp.ClientSession() as session:
 
-        def open_management(address: BrokerAddress) -> ManagementReader:
-            return ManagementReader(session, address)
+        def open_management(address: BrokerAddress) -> ManagementApi:
+            return ManagementApi(session, address)
 
         readers = Readers(lambda _: reader, open_management)
         scheduler = Scheduler(store, cluster, reconciler, readers, metrics, clock)

@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 from http_server import HttpServer
 from workqueue_broker.address import BrokerAddress
-from workqueue_operator.management import ManagementReader, ManagementUnavailable
+from workqueue_operator.management import ManagementApi, ManagementUnavailable
 from workqueue_operator.rates import Sample
 
 GOOD = {"name": "good", "messages_unacknowledged": 1, "message_stats": {"publish": 5, "ack": 3, "redeliver": 2}}
@@ -15,8 +15,8 @@ GOOD = {"name": "good", "messages_unacknowledged": 1, "message_stats": {"publish
 async def read(text: str) -> dict[str, Sample]:
     with HttpServer(text) as server:
         async with aiohttp.ClientSession() as session:
-            reader = ManagementReader(session, BrokerAddress(management_uri=server.uri))
-            return dict(await reader.read(7.0))
+            reader = ManagementApi(session, BrokerAddress(management_uri=server.uri))
+            return dict((await reader.read(7.0)).samples)
 
 
 @pytest.mark.parametrize("text", ['{"error": "not_found"}', "null", "7", "<html>", "", "[" * 100_000, '"[]"'])
@@ -30,6 +30,7 @@ async def test_an_answer_that_is_no_list_of_queues_is_none(text: str) -> None:
     [
         {"messages": 1},
         {"name": 7},
+        {"name": "odd", "effective_policy_definition": "none", "policy": 7, "definition": [1], "priority": "high"},
         "a text",
         None,
         {"name": "odd", "messages_unacknowledged": 1},

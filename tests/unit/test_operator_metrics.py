@@ -7,18 +7,20 @@ from types import ModuleType
 from passes import Operator
 from workqueue_broker import errors
 from workqueue_broker.errors import BrokerError
-from workqueue_operator import cluster
+from workqueue_operator import cluster, management
 from workqueue_operator.cluster import ClusterError
 from workqueue_operator.demand import Counts
+from workqueue_operator.management import ManagementError
 from workqueue_operator.metrics import BROKER_KINDS, CLUSTER_KINDS
 from workqueue_operator.scaling import Reason
+from workqueue_operator.victims import State
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 PREFIX = "workqueue_operator_"
 #: Of each label, the values there may be; those of a WorkQueue's gauges are its own name.
 VALUES = {
     "reason": set(map(str, Reason)),
-    "state": {"idle", "busy"},
+    "state": set(map(str, State)),
     "verb": {"scale", "status", "event", "mark"},
     "namespace": {"team"},
     "workqueue": {"thumbnails"},
@@ -42,7 +44,7 @@ async def scraped() -> Operator:
     return operator
 
 
-def kinds(module: ModuleType, root: type[BrokerError] | type[ClusterError]) -> set[str]:
+def kinds(module: ModuleType, root: type[Exception]) -> set[str]:
     """The kinds of the module's own tree of errors."""
     return {one.kind for one in vars(module).values() if isinstance(one, type) and issubclass(one, root)}
 
@@ -81,7 +83,7 @@ async def test_each_value_of_a_counters_label_is_there_from_the_start() -> None:
 
 
 def test_every_kind_of_error_has_its_counter() -> None:
-    assert set(BROKER_KINDS) == {*kinds(errors, BrokerError), "management"}
+    assert set(BROKER_KINDS) == kinds(errors, BrokerError) | kinds(management, ManagementError)
     assert set(CLUSTER_KINDS) == kinds(cluster, ClusterError)
 
 
