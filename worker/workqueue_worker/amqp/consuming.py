@@ -83,6 +83,7 @@ class ConsumerLink:
 
     def turn(self) -> None:
         """Let the connection do what it can do now, and hand over what came; raises BrokerError when it is lost."""
+        self._raise_if_left_unnoticed()
         self._turned_at = time.monotonic()
         with broker_errors(self._address):
             self._loop.work()
@@ -106,9 +107,7 @@ class ConsumerLink:
 
     def flush(self) -> None:
         """Hand to the system, in one piece, what was settled."""
-        if time.monotonic() - self._turned_at > QUIET_SECONDS and self._loop.peer_is_gone():
-            # A handler kept the interpreter for long. The system would still take what nobody reads.
-            raise BrokerUnavailable("the broker has closed the connection meanwhile")
+        self._raise_if_left_unnoticed()
         with broker_errors(self._address):
             self._session.connection.part()
             self._loop.write()
@@ -141,6 +140,11 @@ class ConsumerLink:
     def _raise_if_closed(self) -> None:
         if self._channel.closed:
             raise self._channel.closed
+
+    def _raise_if_left_unnoticed(self) -> None:
+        """A handler may have kept the interpreter for long. The system still takes then what nobody will read."""
+        if time.monotonic() - self._turned_at > QUIET_SECONDS and self._loop.peer_is_gone():
+            raise BrokerUnavailable("the broker has closed the connection meanwhile")
 
     def _hand_over(self) -> None:
         arrived, self._arrived = self._arrived, []
