@@ -157,13 +157,19 @@ def test_a_command_that_ends_in_order_when_told_to_end_has_done_its_work(tmp_pat
 
 
 def test_a_command_that_has_ended_gets_no_late_signal(tmp_path: Path) -> None:
-    """Its number may be another's by then. The child here has left the group's first process, and lives on."""
+    """Its number may be another's by then. A child that it left behind listens in its place."""
     told = Cancellation()
-    script = f"sleep 987 & echo $! > {tmp_path}/child"
-    assert CommandHandler(["sh", "-c", script]).run(b"", task(cancelled=told)) == Finished()
-    child = int((tmp_path / "child").read_text())
+    child = f"""
+        trap 'touch {tmp_path}/ended' TERM; trap 'touch {tmp_path}/asked' WINCH; touch {tmp_path}/listens
+        while true; do sleep 0.01; done"""
+    script = f'sh -c "$0" & echo $! > {tmp_path}/child; until [ -e {tmp_path}/listens ]; do sleep 0.01; done'
+    assert CommandHandler(["sh", "-c", script, child]).run(b"", task(cancelled=told)) == Finished()
+    number = int((tmp_path / "child").read_text())
     told.set()
-    os.kill(child, signal.SIGKILL)  # raises when it is gone
+    os.kill(number, signal.SIGWINCH)  # the higher number: a shell looks at it after SIGTERM
+    wait_until((tmp_path / "asked").exists, 30, "the child has looked at its signals")
+    os.kill(number, signal.SIGKILL)
+    assert not (tmp_path / "ended").exists()
 
 
 def test_metadata_that_no_environment_can_hold_is_a_failed_attempt() -> None:

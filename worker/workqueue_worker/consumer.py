@@ -87,6 +87,8 @@ class Consumer:
         self._leaving = threading.Event()
         self._waiting: deque[Running] = deque()
         self._results: deque[Result] = deque()
+        #: Sent last. The broker has never more of them to read than there are threads, as that is the prefetch.
+        self._in_doubt: deque[Result] = deque(maxlen=threads)
         self._in_progress: dict[tuple[int, int], Running] = {}
         metrics.in_progress.set_function(lambda: len(self._in_progress))
 
@@ -316,6 +318,8 @@ class Consumer:
             (result.counter if sent else self._metrics.acks_lost).inc()
             self._forget(result.running)
             result.tell(sent=sent)
+            if sent:
+                self._in_doubt.append(result)
 
     def _hand_back(self, in_progress: Sequence[Running]) -> None:
         self._send([(Action.HAND_BACK, running.delivery) for running in in_progress])
@@ -351,6 +355,8 @@ class Consumer:
         logger.warning("connection lost: %s", error)
         link.wake()  # who waits for it must see that it is gone
         threading.Thread(target=link.close, daemon=True).start()  # may take its time
+        while self._in_doubt:
+            self._in_doubt.popleft().doubt()
         while self._waiting:
             with suppress(IndexError):  # taken just now, by a thread that then sees that it is stale
                 self._requeued(self._waiting.popleft())

@@ -1,9 +1,9 @@
-"""The tasks that this worker finished and whose ack was lost, so that they are not run again when they come again.
+"""The tasks that this worker finished and whose ack was lost, or may be, so that they are not run when they come again.
 
 A help, no guarantee: it lives in memory, is bounded, and knows this worker only. And never a loss: one that is
-remembered stands for one run that no ack answered for, and answers for one message that is the same in everything that
-a handler sees, and in its time of publishing. One without an id or a time is not remembered: its producer may send the
-very same again and mean a second task.
+remembered stands for one run, and answers once, for a message that is the same in everything that a handler sees and
+in its time of publishing. One without an id or a time is not remembered: its producer may send the very same again and
+mean a second task.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ class FinishedTasks:
         self._lock = threading.Lock()
 
     def add(self, delivery: Delivery) -> None:
-        """Remember a run whose ack was lost, when the message has an id and a time."""
+        """Remember a run whose ack may be lost, when the message has an id and a time."""
         if delivery.message_id is None or delivery.enqueued_time is None:
             return
         identity = _identity(delivery)

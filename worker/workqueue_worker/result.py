@@ -39,14 +39,19 @@ class Result:
     #: The one counter that this delivery belongs to.
     counter: Counting
     detail: str = ""
-    #: Called with the delivery when the broker could not be told that its work is done.
+    #: Called with the delivery when the broker may not have heard that its work is done.
     on_ack_lost: Callable[[Delivery], None] | None = None
 
     def tell(self, *, sent: bool) -> None:
         """Say it to who asked, and to the log. `sent`: the broker was told; else it gives the task out again."""
-        if not sent and self.on_ack_lost:
-            self.on_ack_lost(self.running.delivery)
+        if not sent:
+            self.doubt()
         log_task(self.running, self.outcome, self.detail, sent=sent)
+
+    def doubt(self) -> None:
+        """The broker was not told, or the connection was lost before it can be known that it has heard it."""
+        if self.on_ack_lost:
+            self.on_ack_lost(self.running.delivery)
 
 
 def log_task(running: Running, outcome: str, detail: str = "", *, sent: bool) -> None:

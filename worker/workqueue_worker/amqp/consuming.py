@@ -1,6 +1,7 @@
 """A consuming connection: one connection, one channel, one consumer."""
 
 import contextlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,9 @@ from workqueue_worker.amqp.declaring import ensure_queue
 from workqueue_worker.amqp.messages import delivery_of
 from workqueue_worker.amqp.session import Session
 from workqueue_worker.delivery import Delivery
+
+#: Seconds without a turn after which the connection may have gone unnoticed; a keeper turns it every half second.
+QUIET_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class ConsumerLink:
         self._on_delivery = on_delivery
         self._counted = plan.queue.type is QueueType.QUORUM
         self._cancelled_by_broker = False
+        self._turned_at = time.monotonic()
         self._consumer_tag: str | None = None
         #: Read, and not yet handed over: turn() does that, so that nothing comes before the connection is known.
         self._arrived: list[tuple[Any, Any, bytes]] = []
@@ -78,6 +83,8 @@ class ConsumerLink:
 
     def turn(self) -> None:
         """Let the connection do what it can do now, and hand over what came; raises BrokerError when it is lost."""
+        self._raise_if_left_unnoticed()
+        self._turned_at = time.monotonic()
         with broker_errors(self._address):
             self._loop.work()
             self._raise_if_closed()
@@ -100,6 +107,7 @@ class ConsumerLink:
 
     def flush(self) -> None:
         """Hand to the system, in one piece, what was settled."""
+        self._raise_if_left_unnoticed()
         with broker_errors(self._address):
             self._session.connection.part()
             self._loop.write()
@@ -132,6 +140,11 @@ class ConsumerLink:
     def _raise_if_closed(self) -> None:
         if self._channel.closed:
             raise self._channel.closed
+
+    def _raise_if_left_unnoticed(self) -> None:
+        """A handler may have kept the interpreter for long. The system still takes then what nobody will read."""
+        if time.monotonic() - self._turned_at > QUIET_SECONDS and self._loop.peer_is_gone():
+            raise BrokerUnavailable("the broker has closed the connection meanwhile")
 
     def _hand_over(self) -> None:
         arrived, self._arrived = self._arrived, []

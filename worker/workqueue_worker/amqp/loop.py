@@ -21,6 +21,8 @@ Handler = Callable[[int, int], None]
 LONGEST_WAIT_SECONDS = 5.0
 #: What poll() says of a socket that is broken; a read from it tells why.
 _BROKEN = select.POLLERR | select.POLLHUP
+#: To ask for that alone; Linux also says when the other end sends no more.
+_CLOSED = getattr(select, "POLLRDHUP", 0)
 
 
 class Timer:
@@ -91,6 +93,13 @@ class Loop(AbstractSelectorIOLoop):  # type: ignore[misc] # pika has no type hin
         """End a wait() that goes on, or the next one. From any thread."""
         with suppress(OSError):  # full: it is awake already; closed: nobody waits
             self._bell.send(b"!")
+
+    def peer_is_gone(self) -> bool:
+        """True when a peer has closed its end, though nobody has read so far that it did. Looks at the sockets only."""
+        poller = select.poll()
+        for fd in self._wanted:
+            poller.register(fd, _CLOSED)
+        return bool(poller.poll(0))
 
     def work(self) -> None:
         """Do everything that can be done now. Looks at no socket first: who has nothing says so when it is read."""
