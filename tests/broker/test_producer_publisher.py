@@ -353,7 +353,7 @@ def test_a_connection_that_is_blocked_for_too_long_is_given_up_and_its_messages_
     finally:
         outbox.close()
         link.stop()
-    # The broker reads what was sent before each connection was given up once the alarm is over: more than one, of one id.
+    # After the alarm the broker reads what was sent over each connection that was given up: more than one, of one id.
     assert {properties.message_id for properties, _ in own_quorum_queue.take_all()} == {"mine"}
 
 
