@@ -101,8 +101,8 @@ class Publisher:
         """Send all tasks and return how many, once all are confirmed; reads no further ahead than the window.
 
         Raises NotConfirmed with the tasks that it took and that are not confirmed, when `timeout` seconds pass without
-        a confirm, or when one cannot be sent; then it takes no more. `progress` hears now and then how many are
-        confirmed; when it answers False, we give up as after the timeout.
+        a confirm, when one cannot be sent, or when `tasks` or `progress` raises; then it takes no more. `progress`
+        hears now and then how many are confirmed; when it answers False, we give up as after the timeout.
         """
         self._check_alive()
         return Bulk(self._message, self._outbox, self._trouble, timeout, progress).run(tasks)

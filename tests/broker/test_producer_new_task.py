@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
 import termios
@@ -16,8 +17,14 @@ from rabbitmq_server import RabbitMQServer
 from task_queue import TaskQueue
 from waiting import wait_until
 from workqueue_broker.declaration import QueueType
+from workqueue_producer.task import Task
+from workqueue_producer.task_file import add_unconfirmed
 
 UNCONFIRMED = "unconfirmed-tasks.jsonl"
+#: The connections that a publish while an alarm was on has blocked.
+BLOCKED = (
+    "[Pid || Pid <- rabbit_networking:local_connections(), rabbit_reader:info(Pid, [state]) =:= [{state, blocked}]]"
+)
 
 
 def bodies(queue: TaskQueue) -> list[bytes]:
@@ -57,6 +64,66 @@ def test_each_line_of_the_standard_input_is_a_task(quorum_queue, tmp_path, argum
     assert bodies(quorum_queue) == [b"1", b"2", b"3"]
 
 
+def test_a_pipe_is_a_file_of_tasks_too(quorum_queue, tmp_path) -> None:
+    assert new_task(quorum_queue.uri, tmp_path, "--file", "/dev/stdin", given=b"1\n2\n").code == 0
+    assert bodies(quorum_queue) == [b"1", b"2"]
+    reader, writer = os.pipe()  # what a shell makes of <(command)
+    process = start_new_task(quorum_queue.uri, tmp_path, "--file", f"/dev/fd/{reader}", pass_fds=(reader,))
+    os.close(reader)
+    os.write(writer, b"3\n4\n")
+    os.close(writer)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert bodies(quorum_queue) == [b"3", b"4"]
+    os.mkfifo(tmp_path / "named")
+    process = start_new_task(quorum_queue.uri, tmp_path, "--file", "named")
+    (tmp_path / "named").write_bytes(b"5\n")
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert bodies(quorum_queue) == [b"5"]
+
+
+def test_after_giving_up_an_endless_input_is_left_and_what_was_read_is_kept(tmp_path) -> None:
+    reader, writer = os.pipe()
+    flags = ("-", "--window", "10", "--timeout", "1", "--json")
+    with start_new_task("amqp://127.0.0.1:1", tmp_path, *flags, stdin=reader) as process:
+        os.close(reader)
+        lines = 0
+        try:
+            while True:
+                lines += os.write(writer, b"a task\n" * 100) // 7
+        except BrokenPipeError:  # it has left; while it does not, we write on
+            out, err = process.communicate(timeout=60)
+        os.close(writer)
+    summary = json.loads(out)
+    assert (process.returncode, summary["rest_unread"]) == (1, True)
+    assert b"the rest of the input was not read" in err
+    kept = unconfirmed(tmp_path)
+    assert 10 < len(kept) == summary["unconfirmed"] <= lines
+    assert {entry["body"] for entry in kept} == {"a task"}
+
+
+def test_an_input_that_breaks_off_is_exit_code_1_and_says_so(own_quorum_queue, tmp_path) -> None:
+    """A socket whose other end goes away with something unread is reset."""
+    ours, theirs = socket.socketpair()
+    theirs.send(b"never read")
+    arguments = ("-", "--timeout", "2", "--json")
+    process = start_new_task(own_quorum_queue.uri, tmp_path, *arguments, stdin=theirs.fileno())
+    theirs.close()
+    ours.send(b"1\n2\n")
+    own_quorum_queue.wait_for_counts(ready=2, unacknowledged=0)
+    own_quorum_queue.server.set_memory_alarm(True)
+    ours.send(b"3\n")
+    wait_until(lambda: own_quorum_queue.server.evaluate(BLOCKED) != "[]", 30, "the third task is on its way")
+    ours.close()
+    out, err = process.communicate(timeout=60)
+    summary = json.loads(out)
+    assert (process.returncode, summary["confirmed"], summary["unconfirmed"]) == (1, 2, 1)
+    assert "cannot read the standard input: Connection reset by peer" in summary["error"]
+    assert b"the rest of the input was not read" in err
+    assert [entry["body"] for entry in unconfirmed(tmp_path)] == ["3"]
+
+
 def test_a_line_is_sent_while_the_next_one_is_awaited(quorum_queue, tmp_path) -> None:
     process = start_new_task(quorum_queue.uri, tmp_path, "-")
     process.stdin.write(b"first\n")
@@ -93,6 +160,7 @@ def test_the_json_summary_is_one_object_on_stdout(quorum_queue, tmp_path) -> Non
         "confirmed": 3,
         "unconfirmed": 0,
         "error": None,
+        "rest_unread": False,
         "refused": False,
         "signal": None,
         "unconfirmed_file": None,
@@ -168,7 +236,13 @@ def test_a_refusal_is_exit_code_3_at_once_with_the_remedy(task_queue, tmp_path) 
     assert run.code == 3
     assert "refuses this user, password" in run.err
     assert "hush" not in run.err
-    assert len(unconfirmed(tmp_path)) == 3
+    task_queue.server.management("PUT", "/api/users/weak", {"password": "weak", "tags": ""})
+    rights = {"configure": "", "write": ".*", "read": ".*"}
+    task_queue.server.management("PUT", f"/api/permissions/{task_queue.vhost}/weak", rights)
+    run = new_task(task_queue.uri.replace("guest:guest", "weak:weak"), tmp_path, "x", "--queue-type", task_queue.type)
+    assert run.code == 3
+    assert "refuses it: 403 ACCESS_REFUSED" in run.err
+    assert len(unconfirmed(tmp_path)) == 4
 
 
 @pytest.mark.slow
@@ -201,7 +275,11 @@ def test_a_partition_is_noticed_by_the_heartbeat_and_healed(
         (("x",), {"QUEUE_TYPE": "Stream"}, "must be Quorum or Classic, not 'Stream'"),
         (("--file", "missing"), {}, "No such file or directory: 'missing'"),
         (("--resend", "broken"), {}, "broken:1: not a task"),
+        (("--file", "."), {}, "Is a directory: '.'"),
+        (("--file", "/dev/null", "--repeat", "2"), {}, "--repeat: /dev/null is a pipe or a device"),
+        (("--resend", "/dev/null"), {}, "--resend: /dev/null is not a file"),
         (("x",), {"AMQP_URL": "http://hush-hush@host"}, "AMQP_URL must start with amqp://"),
+        (("x",), {"AMQP_URL": "amqps://hush-hush@host", "AMQP_CA_FILE": "broken"}, "ca.crt, tls.crt or tls.key"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
@@ -211,12 +289,13 @@ def test_a_wrong_command_line_or_address_is_exit_code_2_and_nothing_is_sent(
     (tmp_path / "broken").write_text("no JSON\n", encoding="utf-8")
     run = new_task("amqp://127.0.0.1:1", tmp_path, *arguments, **variables)
     assert run.code == 2
-    assert words in run.err
+    assert words in run.err.splitlines()[-1]
+    assert "Traceback" not in run.err
     assert "hush" not in run.err
     assert unconfirmed(tmp_path) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl+C", "SIGTERM"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_an_interruption_waits_for_what_was_sent_and_keeps_the_rest(
     quorum_queue, tmp_path, number: signal.Signals
 ) -> None:
@@ -230,6 +309,22 @@ def test_an_interruption_waits_for_what_was_sent_and_keeps_the_rest(
     kept = [entry["body"] for entry in unconfirmed(tmp_path)]
     assert sent + kept == [str(n) for n in range(1000)]
     assert f"{len(kept)} not confirmed".encode() in err
+
+
+def test_an_interrupted_resend_keeps_each_task_that_is_not_there(quorum_queue, tmp_path) -> None:
+    """At five moments as they come; the unit test of the source goes through every step."""
+    everything = {f"id-{number}" for number in range(10_000)}
+    for _ in range(5):
+        add_unconfirmed(tmp_path / "left", (Task(b"x", message_id) for message_id in sorted(everything)))
+        process = start_new_task(quorum_queue.uri, tmp_path, "--resend", "left", "--window", "100")
+        wait_until(lambda: quorum_queue.counts()[0] > 0, 30, "some tasks are there")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert process.returncode == 130
+        there = {properties.message_id for properties, _ in quorum_queue.take_all()}
+        kept = {entry["message_id"] for entry in unconfirmed(tmp_path, "left")}
+        assert there | kept == everything
+        (tmp_path / "left").unlink()
 
 
 def test_a_second_interruption_does_not_wait_for_the_broker(own_quorum_queue, tmp_path) -> None:

@@ -16,6 +16,13 @@ from workqueue_broker.address import BrokerAddress
 from workqueue_broker.declaration import QueueDeclaration, QueueType
 from workqueue_broker.errors import AccessRefused, QueueMismatch, QueueMissing
 from workqueue_producer import NotConfirmed, Publisher, PublisherClosed, PublisherMetrics, PublisherSettings, Task
+from workqueue_producer.amqp.link import Link
+from workqueue_producer.amqp.properties import message_properties
+from workqueue_producer.amqp.session import LinkSettings
+from workqueue_producer.metrics import QueueMetrics, ResendCause
+from workqueue_producer.outbox import Outbox
+from workqueue_producer.receipts import Single
+from workqueue_producer.task import Message
 
 DEFAULTS = PublisherSettings()
 MakePublisher = Callable[..., Publisher]
@@ -277,6 +284,77 @@ def test_an_alarm_of_the_broker_holds_the_publisher_back_and_bounds_what_it_take
         b"before",
         *(str(number).encode() for number in range(200)),
     ]
+
+
+@pytest.mark.parametrize("trouble", ["blocked", "frozen", "full"])
+def test_each_of_many_threads_hears_by_its_timeout_what_became_of_its_task(
+    own_quorum_queue, publisher_for, trouble: str
+) -> None:
+    queue, server = own_quorum_queue, own_quorum_queue.server
+    publishers = [publisher_for(queue, PublisherSettings(window=window)) for window in (3, 1000)]
+    for publisher in publishers:
+        publisher.publish(b"before")
+    confirmed: set[str] = set()
+    failed: set[str] = set()
+
+    def publish(publisher: Publisher, message_id: str) -> None:
+        try:
+            confirmed.add(publisher.publish(b"x", message_id=message_id, timeout=2))
+        except NotConfirmed as error:
+            failed.update(str(task.message_id) for task in error.tasks)
+
+    begin, end = {
+        "blocked": (lambda: server.set_memory_alarm(True), lambda: server.set_memory_alarm(False)),
+        "frozen": (server.freeze, server.thaw),
+        "full": (lambda: full_after(queue, 10), lambda: full_after(queue, 1000)),
+    }[trouble]
+    begin()
+    try:
+        threads = [
+            in_background(lambda publisher=publisher, name=f"{which}-{n}": publish(publisher, name))
+            for which, publisher in enumerate(publishers)
+            for n in range(30)
+        ]
+        for thread, errors in threads:
+            thread.join(60)
+            assert not thread.is_alive()
+            assert errors == []
+    finally:
+        end()
+    assert failed
+    assert confirmed.isdisjoint(failed)
+    assert confirmed | failed == {f"{which}-{n}" for which in range(2) for n in range(30)}
+    for publisher in publishers:
+        publisher.publish(b"after", timeout=60)
+        assert publisher.flush(60)
+    assert confirmed <= {properties.message_id for properties, _ in queue.take_all()}
+
+
+def test_a_connection_that_is_blocked_for_too_long_is_given_up_and_its_messages_go_over_a_new_one(
+    own_quorum_queue,
+) -> None:
+    server = own_quorum_queue.server
+    metrics = QueueMetrics(PublisherMetrics(None), "task_queue")
+    link = Link(
+        LinkSettings(server.address(), QueueDeclaration("task_queue"), True, "test", blocked_timeout=1), metrics
+    )
+    outbox = Outbox(10, 1000, link.wake)
+    link.start(outbox)
+    try:
+        server.set_memory_alarm(True)
+        receipt = Single()
+        outbox.offer(Message(Task(b"x"), "mine", message_properties("mine", {}), receipt, 0.0), 0)
+        wait_until(
+            lambda: metrics.resent[ResendCause.CONNECTION]._value.get() >= 2, 60, "two connections were given up"
+        )
+        assert not receipt.future.done()
+        server.set_memory_alarm(False)
+        assert receipt.future.result(60) == "mine"
+    finally:
+        outbox.close()
+        link.stop()
+    # After the alarm the broker reads what was sent over each connection that was given up: more than one, of one id.
+    assert {properties.message_id for properties, _ in own_quorum_queue.take_all()} == {"mine"}
 
 
 def test_a_broker_that_is_away_is_an_error_within_the_timeout_and_the_task_is_not_sent_later(
