@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pika
 from pika import exceptions as amqp
+from pika.adapters.utils import connection_workflow as workflow
 
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import (
@@ -82,7 +83,8 @@ def broker_errors(address: BrokerAddress) -> Iterator[None]:
     """Turn what pika raises inside the block into our errors, each naming the broker."""
     try:
         yield
-    except (amqp.AMQPError, OSError) as error:
+    # The second is beside the library's own tree: of a server that accepts and then says nothing.
+    except (amqp.AMQPError, workflow.AMQPConnectorException, OSError) as error:
         raise translate(error, address) from error
 
 

@@ -163,7 +163,7 @@ def test_the_first_host_that_answers_is_taken(quorum_queue, start_worker) -> Non
 def test_a_task_longer_than_the_brokers_consumer_timeout_is_still_run_once_by_one_worker(
     own_quorum_queue, start_worker, ledger
 ) -> None:
-    """The ack of the run is always lost; that of the copy which then comes is lost too when its own time is just over."""
+    """The ack of the run is always lost; that of the copy which then comes is lost too when its own time is over."""
     queue = own_quorum_queue
     queue.server.evaluate("application:set_env(rabbit, consumer_timeout, 1500)")
     queue.server.evaluate("application:set_env(rabbit, channel_tick_interval, 500)")
