@@ -83,7 +83,8 @@ def broker_errors(address: BrokerAddress) -> Iterator[None]:
     """Turn what pika raises inside the block into our errors, each naming the broker."""
     try:
         yield
-    except (amqp.AMQPError, OSError) as error:
+    # The second is beside the library's own tree: of a server that accepts and then says nothing.
+    except (amqp.AMQPError, workflow.AMQPConnectorException, OSError) as error:
         raise translate(error, address) from error
 
 

@@ -185,11 +185,11 @@ class Scheduler:
         """WorkQueues without a usable address are decided about too: they hold, fall back and say why."""
         async with asyncio.TaskGroup() as passes:
             while True:
+                await self._sleep(1.0, "unread")  # first: at the start, all of them are just being looked up
                 for tracked in self._store:
                     if not isinstance(tracked.address, BrokerAddress):
                         error = tracked.address or BrokerError("its broker was not looked up yet")
                         self._start(tracked, unknown(error), passes)
-                await self._sleep(1.0, "unread")
 
     def _start(self, tracked: Tracked, reading: Counts | Unknown, passes: asyncio.TaskGroup) -> None:
         """Start a pass, unless the one before it still goes on; the next reading is never far."""

@@ -1,6 +1,7 @@
 """The QueueReader: the same contract for the one that speaks AMQP and for the fake of the other tests."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -152,6 +153,14 @@ async def test_a_broker_that_was_never_there_is_unavailable() -> None:
     (answer,) = await reader.read([queue("a")])
     assert isinstance(answer, BrokerUnavailable)
     await reader.close()
+
+
+async def test_a_server_that_accepts_and_says_nothing_is_unavailable() -> None:
+    """To whoever connects; a reading does not wait that long."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = BrokerAddress(hosts=(silent.getsockname(),))
+        with pytest.raises(BrokerUnavailable):
+            await asyncio.to_thread(connect, address, ConnectionSettings("test"))
 
 
 async def test_a_host_name_without_an_address_is_unavailable() -> None:

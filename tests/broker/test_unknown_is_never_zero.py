@@ -9,6 +9,7 @@ from http_server import HttpServer
 from operating import SECRET, Operating, operating, secret_of
 from rabbitmq_server import RabbitMQServer
 from slow_link import SlowLink
+from stranger import ANOTHER_LANGUAGE, BROKEN_AMQP, SILENCE, Stranger
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, connect
 
@@ -335,16 +336,26 @@ async def test_a_bad_secret_is_told_and_ends_nobody_elses_scaling(broker: Broker
         await operator.until(lambda: operator.unknown_because() == "NoLeader", "the mended Secret is used", LONG)
 
 
-async def test_a_stranger_in_the_brokers_place_ends_nobody_elses_scaling(broker: BrokerAddress) -> None:
-    """A server that speaks another language, or AMQP that no library understands."""
-    with HttpServer("") as stranger:
+@pytest.mark.parametrize(
+    "says",
+    [
+        pytest.param(ANOTHER_LANGUAGE, id="another language"),
+        pytest.param(SILENCE, id="silence"),
+        pytest.param(BROKEN_AMQP, id="broken AMQP"),
+    ],
+)
+async def test_a_stranger_in_the_brokers_place_ends_nobody_elses_scaling(broker: BrokerAddress, says: bytes) -> None:
+    """What somebody's server answers to a connection is nobody else's trouble, and it is tried again and again."""
+    with Stranger(says) as stranger:
         async with operating() as operator:
             operator.add(secret_of(broker, port=str(stranger.port)), replicas=4)
             operator.add_neighbour(secret_of(broker))
             await unknown(operator, "Unavailable")
             await operator.until(lambda: operator.observed("neighbour"), "the neighbour's queue is read")
+            await operator.until(lambda: stranger.accepted >= 3, "it is tried again", LONG)
             send_to(broker, "neighbour", 10)
             await operator.until(lambda: operator.neighbours_replicas == 2, "the neighbour is scaled")
+            assert operator.replicas == 4
 
 
 async def test_a_queue_that_the_user_may_not_use_is_refused_alone(
