@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import termios
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -80,9 +81,11 @@ def test_headers_go_with_each_task(quorum_queue, tmp_path) -> None:
 
 
 def test_the_json_summary_is_one_object_on_stdout(quorum_queue, tmp_path) -> None:
+    before = datetime.now(UTC) - timedelta(milliseconds=1)  # it tells whole milliseconds
     run = new_task(quorum_queue.uri, tmp_path, "x", "--repeat", "3", "--json")
     summary = json.loads(run.out)
     assert summary.pop("seconds") > 0
+    assert before < datetime.fromisoformat(summary.pop("first_publish_time")) < datetime.now(UTC)
     assert summary == {
         "queue": "task_queue",
         "queue_type": "Quorum",
