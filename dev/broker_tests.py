@@ -1,17 +1,21 @@
 """`python dev/broker_tests.py VERSION …`: the broker tests on each version of RabbitMQ, side by side.
 
-One pytest for each, as two brokers' tests wait most of the time; each line says whose it is. What the versions need is
-installed first, one after the other.
+One pytest for each, as two brokers' tests wait most of the time; each line says whose it is, and of the tests that
+passed only their number is told, now and then. What the versions need is installed first, one after the other.
 """
 
 import os
+import re
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 TESTS = CHECKOUT / "tests"
+PASSED = re.compile(r" PASSED +\[ *\d+%\]$")
+TELL_SECONDS = 15.0
 sys.path.insert(0, str(TESTS / "support"))
 from network_link import NetworkLink  # noqa: E402 - the tests are no package
 from rabbitmq_versions import NotInstallable, ensure  # noqa: E402
@@ -44,7 +48,7 @@ def main() -> int:
 
 def start(version: str) -> "subprocess.Popen[str]":
     """No cache, as two would write the same one."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/broker", "--rabbitmq", version]
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "tests/broker", "--rabbitmq", version]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
         command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -52,8 +56,15 @@ def start(version: str) -> "subprocess.Popen[str]":
 
 
 def tell(version: str, process: "subprocess.Popen[str]") -> None:
+    passed, told = 0, time.monotonic()
     for line in process.stdout or ():
-        print(f"[{version}] {line}", end="", flush=True)
+        if not PASSED.search(line):
+            print(f"[{version}] {line}", end="", flush=True)
+            continue
+        passed += 1
+        if time.monotonic() - told > TELL_SECONDS:
+            told = time.monotonic()
+            print(f"[{version}] {passed} passed so far", flush=True)
 
 
 if __name__ == "__main__":

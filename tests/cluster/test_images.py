@@ -29,7 +29,7 @@ def look(kube: Kube, namespace: str, pod: str) -> dict[str, Any]:
 
 def test_a_worker_holds_nothing_of_the_operator_and_can_write_nothing(work: Work) -> None:
     work.install(scaling__minReplicas=1)
-    (worker,) = wait_until(work.tasks_in_progress, 60, "a worker answers")
+    (worker,) = wait_until(lambda: work.tasks_in_progress() or None, 120, "a worker answers")
     assert look(work.kube, work.namespace, worker) == {"libraries": ["pika"], "user": NOBODY, "write": "EROFS"}
 
 

@@ -182,7 +182,8 @@ def outage(work: Work, watch: Watch) -> None:
 )
 def test_uninstalling_in_any_order_never_hangs(kube: Kube, work: Work, order: tuple[str, ...]) -> None:
     """Nothing waits for anybody: no finalizer is left behind, whoever goes first."""
-    work.install()
+    work.install(scaling__minReplicas=1)
+    wait_until(lambda: len(work.tasks_in_progress()) == 1, 120, "a worker answers")
     soon = ("--wait", "--timeout", "60s")
     steps = {
         "operator": lambda: kube.helm("uninstall", "operator", "-n", SYSTEM, *soon),

@@ -89,7 +89,8 @@ class RabbitMQServer:
             self.start()
         if self._alarmed:
             self.set_memory_alarm(False)
-        self.default_vhost = self.new_vhost()
+        # A broker that has just started accepts on its management port before it answers there.
+        self.default_vhost = wait_until(self.new_vhost, START_SECONDS, "the management API answers")
 
     def restart(self) -> None:
         self.stop()
