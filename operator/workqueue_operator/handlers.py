@@ -8,7 +8,7 @@ from typing import Any
 
 import kopf
 
-from workqueue_operator.kubernetes_cluster import target_of
+from workqueue_operator.kubernetes_values import target_of
 from workqueue_operator.resource import GROUP, PLURAL, VERSION, Key
 from workqueue_operator.store import Store
 

@@ -473,7 +473,7 @@ async def test_marks_stay_until_the_replicaset_has_acted_on_them(world: World) -
 async def test_answers_stand_only_for_the_size_that_they_were_given_at(world: World) -> None:
     world.store.see_target(world.cluster.add_deployment(DEPLOYMENT, 4))
     tracked = world.add(mode="DryRun")
-    await world.after(61, tracked, Counts(0, 4))
+    await world.after(60.6, tracked, Counts(0, 4))  # just asked
     assert "4 -> 0" in world.status()["lastDecision"]["message"]
     world.cluster._follow(world.cluster._change(DEPLOYMENT, 8))
     world.store.see_target(world.cluster.targets[DEPLOYMENT])

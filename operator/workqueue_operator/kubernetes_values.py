@@ -1,0 +1,92 @@
+"""Objects of the API server as values: Deployments, pods and autoscalers are parsed here, once. Pure."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from workqueue_operator.cluster import Pod, Target
+from workqueue_operator.resource import Key
+
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+
+
+def target_of(deployment: Mapping[str, Any]) -> Target:
+    """The Target of a Deployment's body."""
+    metadata, spec, status = deployment["metadata"], deployment["spec"], deployment.get("status") or {}
+    pods = status.get("replicas", 0)
+    return Target(
+        key=Key(metadata["namespace"], metadata["name"]),
+        uid=metadata["uid"],
+        replicas=spec.get("replicas", 1),
+        ready=status.get("readyReplicas", 0),
+        # Not by observedGeneration: our own scaling lets that lag too, and no pod changes hands by it.
+        rolling_out=status.get("updatedReplicas", 0) < pods,
+        selector=selector_of(spec["selector"]),
+        resource_version=int(metadata["resourceVersion"]),
+    )
+
+
+def selector_of(selector: Mapping[str, Any]) -> str:
+    """A label selector as a query has it: labels and expressions, of which all must hold."""
+    labels = [f"{name}={value}" for name, value in sorted((selector.get("matchLabels") or {}).items())]
+    return ",".join(labels + [_requirement(one) for one in selector.get("matchExpressions") or ()])
+
+
+def _requirement(expression: Mapping[str, Any]) -> str:
+    key, values = expression["key"], ",".join(expression.get("values") or ())
+    words = {
+        "In": f"{key} in ({values})",
+        "NotIn": f"{key} notin ({values})",
+        "Exists": f"{key}",
+        "DoesNotExist": f"!{key}",
+    }
+    return words[expression["operator"]]  # the API server takes no other
+
+
+def is_of_a_deployment(pod: Mapping[str, Any]) -> bool:
+    """Whether no other kind of controller has the pod.
+
+    Which ReplicaSet is the Deployment's, we do not ask: that would be another right, and one that it adopted bears
+    another's name. A pod too many only makes a shrink wait; one too few would count as not made yet.
+    """
+    owners = pod["metadata"].get("ownerReferences") or ()
+    return all(owner["kind"] == "ReplicaSet" for owner in owners if owner.get("controller"))
+
+
+def autoscalers_of(items: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The name of the HorizontalPodAutoscaler of each Deployment that has one."""
+    references = [(item["spec"]["scaleTargetRef"], item["metadata"]["name"]) for item in items]
+    return {reference["name"]: name for reference, name in references if reference["kind"] == "Deployment"}
+
+
+def pod_of(body: Mapping[str, Any]) -> Pod:
+    """The Pod of a pod's body."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    containers = status.get("containerStatuses") or []
+    ready = any(item["type"] == "Ready" and item["status"] == "True" for item in status.get("conditions") or [])
+    return Pod(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        ip=status.get("podIP"),
+        pending=status.get("phase", "Pending") == "Pending",
+        running=any("running" in (container.get("state") or {}) for container in containers),
+        ready=ready,
+        terminating="deletionTimestamp" in metadata,
+        finished=status.get("phase") in ("Succeeded", "Failed"),
+        created=datetime.fromisoformat(metadata["creationTimestamp"]).timestamp(),
+        deletion_cost=_deletion_cost(metadata.get("annotations") or {}),
+        restarts=max((container.get("restartCount", 0) for container in containers), default=0),
+        trouble=next(filter(None, map(_trouble, containers)), ""),
+    )
+
+
+def _trouble(container: Mapping[str, Any]) -> str:
+    reason = ((container.get("state") or {}).get("waiting") or {}).get("reason", "")
+    return reason if reason not in ("", "ContainerCreating", "PodInitializing") else ""
+
+
+def _deletion_cost(annotations: Mapping[str, str]) -> int:
+    try:
+        return int(annotations.get(DELETION_COST, 0))
+    except ValueError:  # the API server refuses such a value; an old object may still have one
+        return 0
