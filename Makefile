@@ -71,6 +71,14 @@ lock: ## Write requirements.lock anew from pyproject.toml
 bench-reaction: setup ## Measure publish to scaled on a real cluster, 200 bursts a queue type
 	@$(WITH_CLUSTER) $(BIN)/python benchmarks/reaction/run.py
 
+.PHONY: bench-worker
+bench-worker: setup ## Measure the worker beside the tutorial's loop, Celery and Dramatiq, in 12 minutes; wants an idle machine
+	@$(BIN)/python benchmarks/worker/run.py --rabbitmq $(RABBITMQ)
+
+.PHONY: bench-publisher
+bench-publisher: setup ## Measure the publisher beside a bare window, one at a time and a Go client, in 10 minutes; needs go
+	@$(BIN)/python benchmarks/publisher/run.py --rabbitmq $(RABBITMQ)
+
 .PHONY: bench-simulation
 bench-simulation: setup ## Compare the scaling rules with a model of KEDA, with plots
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r benchmarks/simulation/requirements.txt

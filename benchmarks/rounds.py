@@ -16,6 +16,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+#: Read when the benchmark starts, so that its result tells whether the machine was idle.
+_LOAD_BEFORE = os.getloadavg()[0]
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -38,18 +41,32 @@ class Run:
 
 
 def take_turns(runs: Sequence[Run], rounds: int, minutes: float) -> Iterator[Rate]:
-    """Each round runs everything once, from another start; tells its progress. No round starts after the minutes."""
-    began = time.monotonic()
+    """Each round runs everything once; tells its progress. No round starts that would end after the minutes.
+
+    The contenders of a shape stand side by side, so that they meet the same machine, and each round begins with the
+    next of them, so that none has the same neighbours' leftovers every time.
+    """
+    began = round_began = time.monotonic()
     for number in range(rounds):
-        if number and time.monotonic() - began > minutes * 60:
+        now = time.monotonic()
+        if number and now + (now - round_began) - began > minutes * 60:
+            print(f"{number} rounds of {rounds}: the time is up", file=sys.stderr, flush=True)
             return
-        first = number % len(runs)
-        for done, run in enumerate([*runs[first:], *runs[:first]], number * len(runs) + 1):
+        round_began = now
+        for done, run in enumerate(_order(runs, number), number * len(runs) + 1):
             rate = Rate(run.shape, run.contender, number + 1, round(run.measure(), 1))
             passed = int(time.monotonic() - began)
             where = f"{done}/{rounds * len(runs)}  {passed // 60}:{passed % 60:02}  round {rate.round}"
             print(f"{where}  {rate.shape}: {rate.contender} {rate.per_second:,.0f}/s", file=sys.stderr, flush=True)
             yield rate
+
+
+def _order(runs: Sequence[Run], number: int) -> Iterator[Run]:
+    """A round's order: shapes as they are given, and in each another first contender than the round before."""
+    for shape in dict.fromkeys(run.shape for run in runs):
+        here = [run for run in runs if run.shape == shape]
+        first = number % len(here)
+        yield from (*here[first:], *here[:first])
 
 
 def ratios(rates: Sequence[Rate], shape: str, contender: str, baseline: str) -> list[float]:
@@ -104,6 +121,7 @@ def facts(command: str, rabbitmq: str) -> dict[str, str]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "command": command,
         "machine": f"{_cores()} cores, {platform.system()} {platform.release()}, broker and contenders on it together",
+        "before it": f"{_LOAD_BEFORE:.1f} processes wanted to run, on average over a minute",
         "RabbitMQ": rabbitmq,
         "Python": platform.python_version(),
         "pika": version("pika"),

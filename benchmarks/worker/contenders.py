@@ -16,6 +16,8 @@ class Contender:
     #: Tasks that the broker may have given it at a time.
     prefetch: int
     command: Sequence[str]
+    #: Tasks that it works on at a time.
+    concurrency: int = 1
     #: What sends its tasks, in its own format; empty: this project's publisher does.
     sends: Sequence[str] = ()
     #: More of the environment.
@@ -27,7 +29,7 @@ def contenders(prefetch: int, queue_type: str, peers: Path) -> list[Contender]:
     number = str(prefetch)
     return [
         Contender("bare loop", prefetch, [sys.executable, "bare_loop.py"]),
-        Contender("this worker", prefetch, _ours(number, queue_type)),
+        Contender("this worker", prefetch, _ours(number, queue_type), prefetch),
         _celery("Celery, solo", prefetch, peers, "--pool", "solo", "--prefetch-multiplier", number),
         _celery("Celery, one process", prefetch, peers, "--pool", "prefork", "--prefetch-multiplier", number),
         *([_celery_threads(prefetch, peers)] if prefetch > 1 else []),
@@ -35,6 +37,7 @@ def contenders(prefetch: int, queue_type: str, peers: Path) -> list[Contender]:
             f"Dramatiq, {prefetch} thread{'s' if prefetch > 1 else ''}",
             prefetch,
             [str(peers / "dramatiq"), "dramatiq_app", "--processes", "1", "--threads", number, "--skip-logging"],
+            prefetch,
             sends=[str(peers / "python"), "dramatiq_app.py"],
             variables={"dramatiq_queue_prefetch": number},
         ),
@@ -50,7 +53,8 @@ def _ours(concurrency: str, queue_type: str) -> list[str]:
 def _celery(name: str, prefetch: int, peers: Path, *flags: str, concurrency: int = 1) -> Contender:
     lean = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING"]
     worker = [str(peers / "celery"), "--app", "celery_app", "worker", "--concurrency", str(concurrency)]
-    return Contender(name, prefetch, [*worker, *flags, *lean], sends=[str(peers / "python"), "celery_app.py"])
+    sends = [str(peers / "python"), "celery_app.py"]
+    return Contender(name, prefetch, [*worker, *flags, *lean], concurrency, sends)
 
 
 def _celery_threads(prefetch: int, peers: Path) -> Contender:

@@ -1,7 +1,8 @@
 """The worker against the bare tutorial loop, Celery and Dramatiq, on one broker in one run.
 
-Usage: python benchmarks/worker/run.py [--rounds 5] [--tasks 4000] [--rabbitmq 3.10] [--output FOLDER]. About three
-minutes a round. It starts a RabbitMQ of its own on loopback; the queue is full before a contender starts.
+Usage: python benchmarks/worker/run.py [--rounds 5] [--queue-type classic] [--rabbitmq 3.10] [--output FOLDER].
+Two minutes for each round of a queue type. It starts a RabbitMQ of its own on loopback; the queue is full before a
+contender starts.
 """
 
 import argparse
@@ -29,11 +30,13 @@ from workqueue_broker.declaration import QueueDeclaration, QueueType
 from workqueue_producer import Publisher
 
 HERE = Path(__file__).parent
-#: Seconds for one contender's run; the slowest takes about ten.
+#: Seconds for one contender's run; the slowest takes about ten on an idle machine.
 DEADLINE_SECONDS = 120.0
 #: After the last task; a contender may ack a little later.
 ACK_SECONDS = 15.0
 BASELINE = "bare loop"
+#: Tasks that wait, for each that a contender does at a time: 20 to 30 turns, of which the last four fifths are timed.
+WAITING_TASKS_ALONE, WAITING_TASKS_EACH = 125, 60
 VHOST = "/"
 
 
@@ -66,40 +69,42 @@ def main() -> None:
             server.close()
     told = facts(f"python benchmarks/worker/{shlex.join(['run.py', *sys.argv[1:]])}", rabbitmq) | peers.versions()
     told |= {"rounds": str(max(rate.round for rate in rates))}
-    write(
-        options.output, "-".join(["rabbitmq", options.rabbitmq, *(options.queue_type or ())]), told, rates, [BASELINE]
-    )
+    write(options.output, "-".join(["rabbitmq", options.rabbitmq, *options.queue_type]), told, rates, [BASELINE])
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="at least 1 (default: %(default)s)")
-    parser.add_argument(
-        "--tasks", type=int, default=4000, help="no-op tasks in each run, at least 2 (default: %(default)s)"
-    )
+    parser.add_argument("--tasks", type=int, default=5000, help="no-op tasks in each run (default: %(default)s)")
     types = ("quorum", "classic")
-    parser.add_argument("--queue-type", choices=types, action="append", help="may be given twice (default: both)")
-    parser.add_argument(
-        "--minutes", type=float, default=30.0, help="start no round after so many (default: %(default)g)"
-    )
+    minutes = "start no round that would end later (default: 12 for each queue type)"
+    parser.add_argument("--queue-type", choices=types, action="append", help="may be given twice (default: quorum)")
+    parser.add_argument("--minutes", type=float, help=minutes)
     parser.add_argument("--rabbitmq", default="3.10", help="version (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=HERE / "results", help="folder to write to")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.queue_type = options.queue_type or ["quorum"]
+    options.minutes = options.minutes or 12.0 * len(options.queue_type)
+    return options
 
 
 def _runs(server: RabbitMQServer, directory: Path, programs: Path, options: argparse.Namespace) -> list[Run]:
     """One shape's contenders stand side by side, so that they meet the same machine."""
     runs = []
-    for queue_type in options.queue_type or ("quorum", "classic"):
+    for queue_type in options.queue_type:
         for prefetch in (1, 16):
-            # Tasks that wait: about two seconds' work for who does one at a time, a dozen turns for who does sixteen.
-            for work in (Work(queue_type, options.tasks, 0.0), Work(queue_type, 200 if prefetch == 1 else 400, 0.010)):
-                shape = f"{queue_type} queue, {work.name}, prefetch {prefetch}"
-                runs += [
-                    Run(shape, contender.name, _Measurement(server, directory, contender, work))
-                    for contender in contenders(prefetch, queue_type, programs)
-                ]
+            for seconds in (0.0, 0.010):
+                for contender in contenders(prefetch, queue_type, programs):
+                    work = Work(queue_type, _tasks(contender, options.tasks, seconds), seconds)
+                    shape = f"{queue_type} queue, {work.name}, prefetch {prefetch}"
+                    runs.append(Run(shape, contender.name, _Measurement(server, directory, contender, work)))
     return runs
+
+
+def _tasks(contender: Contender, no_ops: int, seconds: float) -> int:
+    if not seconds:
+        return no_ops
+    return WAITING_TASKS_ALONE if contender.concurrency == 1 else WAITING_TASKS_EACH * contender.concurrency
 
 
 @dataclass(frozen=True)

@@ -110,10 +110,15 @@ class FakeLink:
         self._lose()
 
     def _has_news(self) -> bool:
-        return self._woken or self.lost or self._may_give()
+        return self._woken or self._may_give()
 
     def _may_give(self) -> bool:
-        return self.consuming and bool(self._broker.ready) and len(self._unsettled) < self._broker.prefetch
+        return (
+            self.consuming
+            and not self.lost
+            and bool(self._broker.ready)
+            and len(self._unsettled) < self._broker.prefetch
+        )
 
     def _give(self, task: int) -> None:
         self._tags += 1

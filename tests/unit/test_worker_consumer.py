@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -124,23 +125,54 @@ def test_a_result_is_settled_at_once_while_another_thread_waits_for_a_task() -> 
         assert sum(broker.acked.values()) == 1
 
 
-def test_a_result_that_finds_another_thread_at_the_wheel_is_settled_by_that_one() -> None:
-    broker = FakeBroker(tasks=2, prefetch=2)
+class HookedLock:
+    """A lock that lets something happen just before it is let go."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.before_release: Callable[[], None] | None = None
+
+    def acquire(self, blocking: bool = True) -> bool:
+        return self._lock.acquire(blocking)
+
+    def release(self) -> None:
+        hook, self.before_release = self.before_release, None
+        if hook:
+            hook()
+        self._lock.release()
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+@pytest.mark.parametrize("at_the_wheel", ["settles", "turns"])
+def test_a_result_that_comes_at_the_last_moment_of_another_thread_at_the_wheel_is_settled_by_that_one(
+    at_the_wheel: str,
+) -> None:
+    broker = FakeBroker(tasks=2, prefetch=3)
     bench = Bench(broker)
     first, second = bench.task(), bench.task()
+    wheel = HookedLock()
+    bench.consumer._wheel = wheel  # type: ignore[assignment]
 
-    def second_comes_meanwhile() -> None:
-        broker.links[0].on_flush = lambda: None
+    def second_comes() -> None:
+        before = sum(broker.acked.values())
         other = threading.Thread(target=bench.consumer.settle, args=(bench.done(second),))
         other.start()
         other.join()
-        assert sum(broker.acked.values()) == 0
+        assert sum(broker.acked.values()) == before
 
-    broker.links[0].on_flush = second_comes_meanwhile
-    bench.consumer.settle(bench.done(first))
-    assert sum(broker.acked.values()) == 2
+    wheel.before_release = second_comes
+    if at_the_wheel == "settles":
+        bench.consumer.settle(bench.done(first))
+    else:
+        broker.ready.append(2)
+        bench.task()
+    assert broker.acked[1] == 1
     bench.leave()
-    bench.assert_that_all_is_accounted_for()
 
 
 def test_what_waits_when_the_connection_is_lost_is_counted_as_requeued_and_not_run() -> None:
@@ -171,13 +203,43 @@ def test_what_was_taken_before_the_connection_was_lost_is_not_acked_over_the_nex
     bench.assert_that_all_is_accounted_for()
 
 
+class HookedDeque(deque[Running]):
+    """Lets something happen just after the next one was taken."""
+
+    after_popleft: Callable[[], None] | None = None
+
+    def popleft(self) -> Running:
+        taken = super().popleft()
+        hook, self.after_popleft = self.after_popleft, None
+        if hook:
+            hook()
+        return taken
+
+
+def test_what_was_taken_in_the_moment_of_the_loss_is_counted_as_requeued_and_not_run() -> None:
+    broker = FakeBroker(tasks=1, prefetch=1)
+    bench = Bench(broker)
+    waiting = HookedDeque()
+    waiting.after_popleft = lambda: bench.consumer._lose_link(RuntimeError("the network"))
+    bench.consumer._waiting = waiting
+    assert bench.task().delivery.epoch == 2
+    assert bench.count("requeued_total", cause="connection") == 1
+    bench.leave()
+    bench.assert_that_all_is_accounted_for()
+
+
 def test_told_to_leave_it_hands_back_what_runs_and_what_waits_and_settles_nothing_twice() -> None:
     broker = FakeBroker(tasks=3, prefetch=3)
     bench = Bench(broker)
     running = bench.task()
     bench.consumer.stop_receiving()
+    wait_until(lambda: not bench.consumer.receiving, 30, "the keeper has cancelled")
+    nothing = object()
+    taken: list[object] = []
+    broker.links[0].on_flush = lambda: taken.append(bench.consumer._take() or nothing)
     bench.leave()
     bench.consumer.settle(bench.done(running))
+    assert taken == [nothing]
     assert bench.consumer.next_task() is None
     assert sorted(broker.ready) == [0, 1, 2]
     assert bench.count("requeued_total", cause="shutdown") == 3

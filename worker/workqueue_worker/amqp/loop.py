@@ -112,6 +112,7 @@ class Loop(AbstractSelectorIOLoop):  # type: ignore[misc] # pika has no type hin
         for fd, events in list(self._wanted.items()):
             if events & self.WRITE:
                 self._handle(fd, self.WRITE)
+        self._call_back()  # a write that failed is told in that way; who wrote must hear of it
         if any(events & self.WRITE for events in list(self._wanted.values())):
             self.wake()  # who waits must wait for room, too
 
@@ -150,10 +151,13 @@ class Loop(AbstractSelectorIOLoop):  # type: ignore[misc] # pika has no type hin
             self._handlers[fd](fd, watched)
 
     def _run_what_is_due(self) -> None:
-        for _ in range(len(self._callbacks)):  # not those that they add
-            self._callbacks.popleft()()
+        self._call_back()
         now = time.monotonic()
         while self._timers and self._timers[0].due <= now:
             callback = heapq.heappop(self._timers).callback
             if callback:
                 callback()
+
+    def _call_back(self) -> None:
+        for _ in range(len(self._callbacks)):  # not those that they add
+            self._callbacks.popleft()()
