@@ -25,7 +25,7 @@ TOLD_CONDITIONS = (
 #: Reasons of ScalingActive that no decision tells, as none is made.
 TOLD_REASONS = ("TargetConflict", "InvalidSpec")
 #: Reasons that are as somebody has it, and no news.
-UNTOLD_REASONS = (queue_policy.MANAGEMENT_API_MISSING, "DeclareNever", "Paused", "DryRun")
+UNTOLD_REASONS = (queue_policy.MANAGEMENT_API_MISSING, "DeclareNever", "Paused", "DryRun", "TooManyPolicies")
 
 log = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from workqueue_broker.declaration import QueueDeclaration, QueueType
 from workqueue_operator.queue_policy import (
+    MOST_POLICIES,
     PRIORITY,
     Leave,
     MakeDeadLetterQueue,
@@ -104,6 +105,16 @@ def test_a_missing_policy_is_set_also_before_its_queue_is_there() -> None:
 def test_a_policy_of_ours_that_somebody_changed_is_set_again(changed: dict[str, object]) -> None:
     action = plan(spec(), there(OURS_APPLIES, replace(WANTED, **changed)), None)
     assert action == SetPolicy(WANTED, "it was not as spec.queue asks for")
+
+
+def test_where_there_are_many_policies_only_limits_are_set_that_somebody_asked_for() -> None:
+    """RabbitMQ's work for each grows with all of them."""
+    many = [Policy(f"p{number}", "^x$", {}) for number in range(MOST_POLICIES)]
+    found = verdict(plan(spec(), there(DEAD, *many), None))
+    assert (found.applied, found.reason) == (False, "TooManyPolicies")
+    assert isinstance(plan(spec(), there(DEAD, *many[1:]), None), SetPolicy)
+    assert isinstance(plan(spec(max_length=7), there(DEAD, *many), None), SetPolicy)
+    assert isinstance(plan(spec(), there(DEAD, *many, replace(WANTED, priority=1)), None), SetPolicy)
 
 
 def test_a_changed_limit_is_set() -> None:
