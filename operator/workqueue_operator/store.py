@@ -96,7 +96,6 @@ class Memory:
             if self.victim_watch:
                 self.victim_watch.stop()
             self.asked_replicas = self.unanswered = self.manual = self.held = self.victim_watch = None
-            self.marks = {}
         self.target_uid = target_uid
 
     def remember(self, decision: ScalingDecision, reading: Counts | Unknown, now: float, policy: ScalingPolicy) -> None:

@@ -67,6 +67,8 @@ class FakeCluster:
     posted: dict[tuple[str, str], PostedEvent] = field(default_factory=dict)
     #: Every write, in order: ("scale", 5), ("mark", "w-1"), …
     writes: list[tuple[str, Any]] = field(default_factory=list)
+    #: How often pods were listed.
+    pod_lists: int = 0
     #: Raised by the next calls, one each.
     failures: list[ClusterError] = field(default_factory=list)
     #: Raised for every deletion cost, while it is set.
@@ -106,6 +108,7 @@ class FakeCluster:
 
     async def read_pods(self, target: Target) -> Sequence[Pod]:
         self._fail_if_told()
+        self.pod_lists += 1
         for pod in [pod for pod in self.pods.values() if pod.terminating and self._is_finished(pod)]:
             del self.pods[pod.name]
         return self._pods_of(target)

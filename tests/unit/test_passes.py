@@ -421,8 +421,9 @@ async def test_marks_go_when_no_shrink_is_due_any_more(world: World) -> None:
     await world.after(5, tracked, Counts(30, 6))
     assert world.marked() == set()
     world.cluster.writes.clear()
+    lists = world.cluster.pod_lists
     await world.after(100, tracked, Counts(30, 6))
-    assert world.cluster.writes == []
+    assert (world.cluster.writes, world.cluster.pod_lists) == ([], lists)
 
 
 @pytest.mark.parametrize("mode", ["Paused", "DryRun"])
@@ -617,6 +618,17 @@ async def test_the_wrong_pod_is_logged_with_what_it_did(world: World, caplog: py
     await world.until_counted()
     assert world.victims() == {"idle": 5, "busy": 1, "unknown": 0}
     assert f"{busy} went (busy) though another was meant to" in caplog.text
+
+
+async def test_pods_of_a_deployment_that_was_deleted_are_nobodys_shrink(world: World) -> None:
+    tracked = await slow_shrink(world, silent=0)
+    for name in list(world.cluster.pods):
+        del world.cluster.pods[name]
+    world.store.forget_target(DEPLOYMENT)
+    world.store.see_target(world.cluster.add_deployment(DEPLOYMENT, 4))
+    await world.one_pass(tracked, Counts(0, 4))
+    await world.until_counted()
+    assert world.victims() == {"idle": 0, "busy": 0, "unknown": 0}
 
 
 async def test_a_shrink_whose_answer_is_lost_is_counted_too(world: World) -> None:

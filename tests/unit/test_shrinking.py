@@ -93,6 +93,10 @@ def test_an_idle_pod_that_its_user_made_cheap_goes_first_and_keeps_its_cost() ->
     assert removable(asked, replicas=3) == 1
 
 
+def test_of_two_that_their_user_made_cheap_the_cheaper_goes_first() -> None:
+    assert removable_once_marked([pod("a", 0, deletion_cost=-5000), pod("b", 1, deletion_cost=-3000)], replicas=2) == 1
+
+
 def test_without_marks_an_idle_worker_is_not_safely_first() -> None:
     assert removable([pod("a", 0), pod("b", 1)], replicas=2) == 0
     assert removable([pod("a", 0, deletion_cost=GOING_COST), pod("b", 1)], replicas=2) == 1
