@@ -73,11 +73,11 @@ bench-reaction: setup ## Measure publish to scaled on a real cluster, 200 bursts
 
 .PHONY: bench-worker
 bench-worker: setup ## Measure the worker beside the tutorial's loop, Celery and Dramatiq, in 12 minutes; wants an idle machine
-	@$(BIN)/python benchmarks/worker/run.py --rabbitmq $(RABBITMQ)
+	@$(BIN)/python benchmarks/worker/run.py --rabbitmq $(firstword $(RABBITMQ))
 
 .PHONY: bench-publisher
 bench-publisher: setup ## Measure the publisher beside a bare window, one at a time and a Go client, in 10 minutes; needs go
-	@$(BIN)/python benchmarks/publisher/run.py --rabbitmq $(RABBITMQ)
+	@$(BIN)/python benchmarks/publisher/run.py --rabbitmq $(firstword $(RABBITMQ))
 
 .PHONY: bench-simulation
 bench-simulation: setup ## Compare the scaling rules with a model of KEDA, with plots
