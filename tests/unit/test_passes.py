@@ -493,6 +493,36 @@ async def test_a_refused_scale_is_not_ours_when_a_person_gives_that_size(world: 
     assert (world.replicas, world.status()["lastDecision"]["reason"]) == (6, "ScaledManually")
 
 
+async def test_marks_of_those_who_went_are_forgotten(world: World) -> None:
+    tracked = world.add()
+    await world.after(1, tracked, Counts(30, 0))
+    await world.after(65, tracked, Counts(5, 6))
+    assert world.replicas == 1
+    await world.applier.wait()
+    await world.after(5, tracked, Counts(5, 1))
+    lists = world.cluster.pod_lists
+    await world.after(100, tracked, Counts(5, 1))
+    assert world.cluster.pod_lists == lists
+
+
+async def test_a_task_that_comes_while_the_marks_settle_stops_the_shrink(world: World) -> None:
+    """The workers are asked again after that time, so that their answers are not older for it."""
+
+    class Settling(ManualClock):
+        async def sleep(self, seconds: float) -> None:
+            if world.marked():
+                world.cluster.tasks.update(dict.fromkeys(world.marked(), 1))
+
+    clock = Settling()
+    world = World(clock=clock, period=world.period)
+    world.cluster.add_deployment(DEPLOYMENT, 0)
+    tracked = world.add()
+    await world.after(1, tracked, Counts(30, 0))
+    await world.after(65, tracked, Counts(5, 6))
+    assert world.writes("mark")
+    assert world.replicas == 6
+
+
 async def test_a_cost_that_a_user_gave_is_given_back(world: World) -> None:
     tracked = world.add()
     await world.after(1, tracked, Counts(30, 0))
@@ -627,6 +657,8 @@ async def test_pods_of_a_deployment_that_was_deleted_are_nobodys_shrink(world: W
     world.store.forget_target(DEPLOYMENT)
     world.store.see_target(world.cluster.add_deployment(DEPLOYMENT, 4))
     await world.one_pass(tracked, Counts(0, 4))
+    for _ in range(20):  # turns for whoever may still look
+        await world.clock.sleep(0)
     await world.until_counted()
     assert world.victims() == {"idle": 0, "busy": 0, "unknown": 0}
 
