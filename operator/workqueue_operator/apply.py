@@ -127,7 +127,8 @@ class Applier:
         before, until = memory.unanswered, self._clock.monotonic() + UNANSWERED_SECONDS
         memory.unanswered = Unanswered(replicas, until)  # noted before the call, as its answer may be lost
         try:
-            scaled = await self._cluster.set_replicas(seen.target, replicas)
+            with self._metrics.scale_request_seconds.time():
+                scaled = await self._cluster.set_replicas(seen.target, replicas)
         except (Conflict, NotFound, Forbidden):  # it is not as we saw it, or not ours to change: nothing was done
             memory.unanswered = before
             self._store.forget_target(seen.target.key)

@@ -40,7 +40,7 @@ CONCURRENT_REQUESTS = 16
 #: Workers asked at once. The wait for a turn is outside of a worker's second, which is the worker's alone.
 WORKERS_ASKED_AT_ONCE = 200
 #: Seconds for which one list of a namespace's HorizontalPodAutoscalers serves all WorkQueues in it.
-AUTOSCALERS_SECONDS = 30.0
+AUTOSCALERS_SECONDS = 5.0
 #: Seconds in which an Event of the same reason is counted up instead of posted anew.
 EVENT_AGGREGATION_SECONDS = 600.0
 

@@ -64,6 +64,12 @@ class Metrics:
             buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
             registry=registry,
         )
+        self.scale_request_seconds = Histogram(
+            "workqueue_operator_scale_request_seconds",
+            "Seconds that the API server took to scale a Deployment",
+            buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry=registry,
+        )
         for kind in BROKER_KINDS:
             self.broker_errors.labels(kind)
         for kind in CLUSTER_KINDS:

@@ -42,8 +42,11 @@ async def take_until(address: BrokerAddress, operator: Operating, fact: Callable
 
 async def test_redeliveries_without_acks_trip_it_and_an_ack_ends_it(broker: BrokerAddress) -> None:
     async with operating() as operator:
-        operator.add(secret_of(broker, management_uri=str(broker.management_uri)))
-        await operator.until(operator.observed, "the queue is read")
+        queue = {"name": "jobs", "deliveryLimit": 10_000}  # RabbitMQ must not take the task away before it is seen
+        operator.add(secret_of(broker, management_uri=str(broker.management_uri)), queue=queue)
+        await operator.until(
+            lambda: operator.condition("PolicyApplied").get("status") == "True", "the limit holds", seconds=SECONDS
+        )
         await asyncio.to_thread(publish, broker, 1)
         await operator.until(lambda: operator.replicas == 1, "one worker runs")
 

@@ -1,6 +1,7 @@
 """The new-task command in a process of its own, as a person or a script runs it."""
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ def start_new_task(
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AMQP_", "QUEUE_"))}
     return subprocess.Popen(
         [*before, sys.executable, "-m", "workqueue_producer", *arguments],
+        preexec_fn=_hear_hangups,
         stdin=stdin,
         pass_fds=pass_fds,
         stdout=subprocess.PIPE,
@@ -45,3 +47,8 @@ def start_new_task(
         env=environment | {"AMQP_URL": uri} | variables,
         cwd=directory,
     )
+
+
+def _hear_hangups() -> None:
+    """As from a terminal, also where the tests themselves were started to outlive theirs."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
