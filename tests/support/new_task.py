@@ -39,7 +39,7 @@ def start_new_task(
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AMQP_", "QUEUE_"))}
     return subprocess.Popen(
         [*before, sys.executable, "-m", "workqueue_producer", *arguments],
-        preexec_fn=_hear_hangups,
+        preexec_fn=_hear_hangups,  # noqa: PLW1509 - the tests start it from the main thread
         stdin=stdin,
         pass_fds=pass_fds,
         stdout=subprocess.PIPE,
