@@ -188,7 +188,7 @@ def waiting(policy: Policy) -> Verdict:
 
 def _crowded() -> Verdict:
     text = (
-        f"no policy is set for defaults alone, as the virtual host has {MOST_POLICIES} policies or more, which is slow: "
+        f"no policy is set for defaults alone, as the virtual host has {MOST_POLICIES} policies, which is slow: "
         "set a limit in spec.queue, or use another virtual host"
     )
     return Verdict(False, "TooManyPolicies", text)
