@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -40,8 +41,10 @@ class Run:
     measure: Callable[[], float]
 
 
-def take_turns(runs: Sequence[Run], rounds: int, minutes: float) -> Iterator[Rate]:
+def take_turns(runs: Sequence[Run], rounds: int, minutes: float, failures: list[str]) -> Iterator[Rate]:
     """Each round runs everything once; tells its progress. No round starts that would end after the minutes.
+
+    A contender that fails has no rate in that round; why is added to `failures`.
 
     The contenders of a shape stand side by side, so that they meet the same machine, and each round begins with the
     next of them, so that none has the same neighbours' leftovers every time.
@@ -54,11 +57,18 @@ def take_turns(runs: Sequence[Run], rounds: int, minutes: float) -> Iterator[Rat
             return
         round_began = now
         for done, run in enumerate(_order(runs, number), number * len(runs) + 1):
-            rate = Rate(run.shape, run.contender, number + 1, round(run.measure(), 1))
+            where = f"round {number + 1}, {run.shape}: {run.contender}"
+            try:
+                rate = Rate(run.shape, run.contender, number + 1, round(run.measure(), 1))
+            except (RuntimeError, AssertionError, subprocess.SubprocessError) as error:
+                failures.append(f"{where} ({(str(error) or repr(error)).splitlines()[0]})")
+                said = "failed"
+            else:
+                said = f"{rate.per_second:,.0f}/s"
+                yield rate
             passed = int(time.monotonic() - began)
-            where = f"{done}/{rounds * len(runs)}  {passed // 60}:{passed % 60:02}  round {rate.round}"
-            print(f"{where}  {rate.shape}: {rate.contender} {rate.per_second:,.0f}/s", file=sys.stderr, flush=True)
-            yield rate
+            progress = f"{done}/{rounds * len(runs)}  {passed // 60}:{passed % 60:02}"
+            print(f"{progress}  {where} {said}", file=sys.stderr, flush=True)
 
 
 def _order(runs: Sequence[Run], number: int) -> Iterator[Run]:
@@ -70,9 +80,9 @@ def _order(runs: Sequence[Run], number: int) -> Iterator[Run]:
 
 
 def ratios(rates: Sequence[Rate], shape: str, contender: str, baseline: str) -> list[float]:
-    """The contender's rate over the baseline's, for each round."""
+    """The contender's rate over the baseline's, for each round in which both have one."""
     found = {(rate.round, rate.contender): rate.per_second for rate in rates if rate.shape == shape}
-    numbers = sorted({number for number, _ in found})
+    numbers = [number for number, name in sorted(found) if name == contender and (number, baseline) in found]
     return [found[number, contender] / found[number, baseline] for number in numbers]
 
 
@@ -101,6 +111,8 @@ def _median(rates: Sequence[Rate], contender: str) -> float:
 
 
 def _ratio(values: Sequence[float]) -> str:
+    if not values:
+        return "none"
     return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 

@@ -47,6 +47,7 @@ def main() -> None:
     """Run everything and write it down."""
     options = _options()
     program = go_client.build()
+    failures: list[str] = []
     with tempfile.TemporaryDirectory() as directory:
         lines = Path(directory) / "tasks.txt"
         lines.write_text(("x" * BODY_BYTES + "\n") * options.messages, encoding="utf-8")
@@ -55,12 +56,13 @@ def main() -> None:
             server.start()
             rabbitmq = server.evaluate("rabbit_misc:version()").strip('"')
             runs = _runs(server, _contenders(options.messages, program, lines))
-            rates = list(take_turns(runs, options.rounds, options.minutes))
+            rates = list(take_turns(runs, options.rounds, options.minutes, failures))
         finally:
             server.close()
     told = facts(f"python benchmarks/publisher/{shlex.join(['run.py', *sys.argv[1:]])}", rabbitmq)
     told |= go_client.versions() | {
         "rounds": str(max(rate.round for rate in rates)),
+        "failed": "; ".join(failures) or "none",
         "window": str(WINDOW),
         "bytes": str(BODY_BYTES),
     }
