@@ -121,7 +121,7 @@ class RealGround:
 
     def add_workqueue(self, name: str) -> str:
         """Paused, and already told by the operator that runs: it writes no more of what these scenarios write."""
-        spec = {"mode": "Paused", "broker": {"secretName": "nowhere"}, "scaleTargetRef": {"name": "nobody"}}
+        spec = {"mode": "Paused", "broker": {"secretName": "nowhere"}, "scaleTargetRef": {"name": f"nobody-{name}"}}
         self._apply("workqueue.dev/v1alpha1", "WorkQueue", name, **spec)
         wait_until(lambda: self.status(name).get("conditions"), 60, "the operator has seen it")
         return str(self.kube.get("wq", name, "-n", self.namespace)["metadata"]["uid"])
