@@ -68,27 +68,27 @@ class VictimWatch:
 
     async def _watch(self, target: Target, port: int) -> None:
         pause = FIRST_PAUSE_SECONDS
-        await self._look(target, port)
-        while not self._tally.is_done and self._clock.monotonic() < self._deadline:
+        while not (await self._look(target, port) and self._tally.is_done) and self._clock.monotonic() < self._deadline:
             await self._clock.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-            await self._look(target, port)
         for victim in self._tally.closed():
             self._tell(victim)
         if self._tally.awaited:
             log.warning("%s: %d workers too many did not go in time to be counted", target.key, self._tally.awaited)
         self._tally = Tally(counted=self._tally.counted)
 
-    async def _look(self, target: Target, port: int) -> None:
+    async def _look(self, target: Target, port: int) -> bool:
+        """Count who went; False when nothing could be seen, so that another look is needed before it is over."""
         scales = self._scales
         try:
             pods = await self._cluster.read_pods(target)
         except ClusterError as error:
             log.warning("%s: cannot see which workers went: %s", target.key, error)
-            return
+            return False
         asked = await ask(self._cluster, self._tally.to_ask(pods), port)
         if scales != self._scales:  # scaled meanwhile: this look is older than the one that the tally begins with
-            return
+            return False
         self._tally, victims = self._tally.after(pods, {one.pod.uid: one.tasks_in_progress for one in asked})
         for victim in victims:
             self._tell(victim)
+        return True

@@ -80,10 +80,11 @@ def shrink_beside_busy_workers(work: Work, proxy: Proxy, *, shrinks: int) -> Non
     assert counted["idle"] + counted["unknown"] == len(went)
 
 
-def counted_since(proxy: Proxy, before: dict[str, int], least: int) -> dict[str, int] | None:
+def counted_since(proxy: Proxy, before: dict[str, int], least: int) -> dict[str, int]:
     """What the operator counted since, once it is so many."""
     counted = {state: count - before[state] for state, count in victims(proxy).items()}
-    return counted if sum(counted.values()) >= least else None
+    assert sum(counted.values()) >= least, counted
+    return counted
 
 
 def all_ready(work: Work, count: int) -> bool:

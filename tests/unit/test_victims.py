@@ -204,15 +204,29 @@ async def test_all_that_go_are_asked_at_once() -> None:
     assert (cluster.most, [victim.state for victim in told]) == (3, [BUSY] * 3)
 
 
+class Slow(FakeCluster):
+    """A cluster that has changed by the time its answer comes."""
+
+    async def read_pods(self, target: Target) -> list[Pod]:
+        pods = list(await super().read_pods(target))
+        await ManualClock().sleep(1)
+        return pods
+
+
+async def test_growth_in_the_middle_of_a_look_does_not_hide_who_went_before_it() -> None:
+    cluster, told = Slow(), list[Victim]()
+    watch = await watched(cluster, ManualClock(), told)
+    await ManualClock().sleep(1)  # it has read the four, and not yet looked at them
+    cluster.carry_out(DEPLOYMENT)
+    cluster.replicasets_lag = False
+    await cluster.set_replicas(cluster.targets[DEPLOYMENT], 4)
+    watch.grown(4)
+    await watch.wait()
+    assert len(told) == 3
+
+
 async def test_a_look_that_began_before_the_last_scale_counts_nobody() -> None:
     """It does not have the pods that were made since, and they have not gone."""
-
-    class Slow(FakeCluster):
-        async def read_pods(self, target: Target) -> list[Pod]:
-            pods = list(await super().read_pods(target))
-            await ManualClock().sleep(1)
-            return pods
-
     cluster, told = Slow(), list[Victim]()
     watch = await watched(cluster, ManualClock(), told)
     await ManualClock().sleep(1)  # it has read the four, and not yet looked at them
