@@ -162,7 +162,8 @@ def test_beside_a_horizontal_pod_autoscaler_it_stands_back(work: Work, kube: Kub
         }
     )
     work.install(wait=False)
-    found = wait_until(lambda: condition(work, "ScalingActive", "False"), 60, "it is seen")
+    # A list of the namespace's may be half a minute old at the first look, and the next look is a minute later.
+    found = wait_until(lambda: condition(work, "ScalingActive", "False"), 120, "it is seen")
     assert found["reason"] == "TargetConflict"
     assert "HorizontalPodAutoscaler cpu" in found["message"]
     work.send(["Task" + "." * 60] * 30)
