@@ -39,7 +39,7 @@ class Health:
 
     def looked(self, pods: Sequence[Pod], now: float, acked_at: float | None = None) -> "Health":
         """After a look at the pods; `acked_at` is when tasks were last seen to be acked, which ends what was before."""
-        living = [pod for pod in pods if not pod.terminating]
+        living = [pod for pod in pods if pod.active]
         failures = {name: failure for name, failure in self.failures.items() if _counts(failure, now, acked_at)}
         failures |= {pod.name: Failure(now, word) for pod in living if (word := self._trouble(pod))}
         told = _told(living, failures)

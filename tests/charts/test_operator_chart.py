@@ -14,7 +14,7 @@ from workqueue_operator.store import Store
 #: By parameter, or by method and parameter. Without an address, a pod is not asked over HTTP.
 ARGUMENTS = {
     "key": Key("team", "one"),
-    "target": Target(Key("team", "one"), "1", 1, 1, False, {"app": "one"}, 7),
+    "target": Target(Key("team", "one"), "1", 1, 1, False, "app=one", 7),
     "namespace": "team",
     "cost": 1,
     "replicas": 2,
@@ -22,7 +22,7 @@ ARGUMENTS = {
     "uid": "1",
     "notice": Notice("Reason", "message"),
     "port": 8000,
-    "pod": Pod("one-1", None, False, True, True, False, 0.0, 0, 0),
+    "pod": Pod("one-1", "1", None, False, True, True, False, False, 0.0, 0, 0),
     ("find_autoscaler", "target"): Key("team", "one"),
     ("set_deletion_cost", "pod"): "one-1",
 }

@@ -28,7 +28,7 @@ class RecordingApi:
     body: Mapping[str, Any] = field(
         default_factory=lambda: {
             "metadata": {"namespace": "team", "name": "one", "uid": "1", "resourceVersion": "7"},
-            "spec": {"replicas": 1},
+            "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "one"}}},
             "items": [],
         }
     )
