@@ -279,7 +279,7 @@ def test_a_partition_is_noticed_by_the_heartbeat_and_healed(
         (("--file", "/dev/null", "--repeat", "2"), {}, "--repeat: /dev/null is a pipe or a device"),
         (("--resend", "/dev/null"), {}, "--resend: /dev/null is not a file"),
         (("x",), {"AMQP_URL": "http://hush-hush@host"}, "AMQP_URL must start with amqp://"),
-        (("x",), {"AMQP_URL": "amqps://hush-hush@host", "AMQP_CA_FILE": "broken"}, "ca.crt, tls.crt or tls.key"),
+        (("x",), {"AMQP_URL": "amqps://hush-hush@host", "AMQP_CA_FILE": "broken"}, "AMQP_CA_FILE: no usable PEM text"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )

@@ -80,9 +80,7 @@ class Worker:
         return self._leave(step)
 
     def _next_step(self) -> Step:
-        receiving = (
-            self._consumer.receiving
-        )  # first: a task that comes between the two looks is then seen by the second
+        receiving = self._consumer.receiving  # first: the second look sees a task that comes between the two
         return self._shutdown.step(
             time.monotonic(), tasks_in_progress=len(self._consumer.in_progress()), receiving=receiving
         )
@@ -112,6 +110,8 @@ class Worker:
         if connected:  # else it may be trying to get a connection
             self._keeper.join(max(0.0, until - time.monotonic()))
         closing.join(max(0.0, until - time.monotonic()))
+        for number in (signal.SIGTERM, signal.SIGINT):  # one that comes while Python ends would change the exit code
+            signal.signal(number, signal.SIG_IGN)
         exit_code = EXIT_FORCED if forced else self._shutdown.exit_code
         logger.info("left", extra={"fields": {"exit_code": exit_code}})
         if exit_code == EXIT_FORCED:
