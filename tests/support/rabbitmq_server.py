@@ -14,6 +14,7 @@ import socket
 import subprocess
 import urllib.request
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -26,6 +27,8 @@ STOP_SECONDS = 60.0
 _COOKIE = "workqueue-tests"
 #: Below the ports that the kernel gives to outgoing connections: nobody takes ours while the broker is down.
 _PORTS = range(20000, 32000)
+#: Its one thread starts all of them, as the kernel ends them with the thread that did, and a test's own may end sooner.
+_spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 
 
 class RabbitMQServer:
@@ -65,10 +68,11 @@ class RabbitMQServer:
     def kill(self) -> None:
         """A crash.
 
-        RabbitMQ writes the list of its quorum queues to disk every five seconds (ra_directory, dets auto_save); a
-        single node that is killed sooner forgets a new queue with all its messages. That is not what is tested here.
+        RabbitMQ writes down late which queues there are: the list of quorum queues every five seconds (ra_directory,
+        dets auto_save), Mnesia's log when it likes. A single node that is killed sooner forgets a new queue with all
+        its messages. That is not what is tested here.
         """
-        self.evaluate("[dets:sync(Table) || Table <- dets:all()]")
+        self.evaluate("[dets:sync(Table) || Table <- dets:all()], mnesia:sync_log()")
         self._end("broker", signal.SIGKILL)
 
     def freeze(self) -> None:
@@ -221,14 +225,15 @@ class RabbitMQServer:
     def _run(self, name: str, command: list[str]) -> None:
         wrapped = self._installation.command(*command, binds=(self.directory,))
         with (self.directory / f"{name}.out").open("ab") as output:
-            self._processes[name] = subprocess.Popen(
+            self._processes[name] = _spawner.submit(
+                subprocess.Popen,
                 ["setpriv", "--pdeathsig", "KILL", *wrapped],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 env=self._environment(),
                 start_new_session=True,  # Ctrl+C in the terminal is for pytest, which then ends us in order
-            )
+            ).result()
 
     def _output(self, command: list[str], given: str = "") -> str:
         wrapped = self._installation.command(*command, binds=(self.directory,))
