@@ -35,7 +35,7 @@ test-broker: setup ## Run the tests against two real RabbitMQs, which they insta
 
 .PHONY: test-cluster
 test-cluster: setup ## Run the tests against a real Kubernetes, and those of the charts
-	@$(WITH_CLUSTER) $(PYTEST) -q tests/charts tests/cluster -m "not shrinks"
+	@$(WITH_CLUSTER) $(BIN)/python dev/cluster_tests.py
 
 .PHONY: test-shrinks
 test-shrinks: setup ## Run fifty shrinks beside busy workers on a real cluster, which takes minutes and an idle machine

@@ -2,6 +2,7 @@
 
 One pytest for each, as two brokers' tests wait most of the time; each line says whose it is, and of the tests that
 passed only their number is told, now and then. What the versions need is installed first, one after the other.
+What failed is told, and run once more with nothing beside it: that decides.
 """
 
 import os
@@ -11,6 +12,8 @@ import sys
 import threading
 import time
 from pathlib import Path
+
+import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 TESTS = CHECKOUT / "tests"
@@ -42,13 +45,19 @@ def main() -> int:
         for teller in tellers:
             teller.join()
     codes = {version: process.wait() for version, process in running.items()}
+    for version in [version for version, code in codes.items() if code == pytest.ExitCode.TESTS_FAILED]:
+        print(f"RabbitMQ {version}: once more, what failed", flush=True)
+        again = start(version, "--last-failed", "--last-failed-no-failures=none")
+        tell(version, again)
+        codes[version] = again.wait()
     print("; ".join(f"RabbitMQ {version}: {'passed' if code == 0 else 'FAILED'}" for version, code in codes.items()))
     return max(codes.values(), key=abs)
 
 
-def start(version: str) -> "subprocess.Popen[str]":
-    """No cache, as two would write the same one."""
-    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "tests/broker", "--rabbitmq", version]
+def start(version: str, *flags: str) -> "subprocess.Popen[str]":
+    """With a cache of its own, as two would write the same one."""
+    cache = f"cache_dir=.pytest_cache/rabbitmq-{version}"
+    command = [sys.executable, "-m", "pytest", "-v", "-o", cache, "tests/broker", "--rabbitmq", version, *flags]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
         command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
