@@ -15,6 +15,21 @@ from workqueue_operator.cluster import ClusterError, ClusterUnavailable, Conflic
 from workqueue_operator.queue_reader import Answer, QueueReading
 from workqueue_operator.resource import Declare, Key, QueueSpec
 
+#: A worker pod as most are; tests replace what matters to them.
+WORKING = Pod(
+    name="w",
+    uid="1",
+    ip="10.0.0.1",
+    pending=False,
+    running=True,
+    ready=True,
+    terminating=False,
+    finished=False,
+    created=100.0,
+    deletion_cost=0,
+    restarts=0,
+)
+
 
 @dataclass
 class ManualClock:

@@ -47,8 +47,8 @@ class Operator:
     clock: ManualClock = field(default_factory=ManualClock)
     store: Store = field(default_factory=Store)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-    #: The Deployment's size at the start.
-    replicas_at_start: int = 0
+    #: The Deployment's size at the start; None: there is none yet.
+    replicas_at_start: int | None = 0
 
     def __post_init__(self) -> None:
         metrics = Metrics(self.registry)
@@ -62,7 +62,8 @@ class Operator:
             metrics,
             self.clock,
         )
-        self.cluster.add_deployment(DEPLOYMENT, self.replicas_at_start)
+        if self.replicas_at_start is not None:
+            self.cluster.add_deployment(DEPLOYMENT, self.replicas_at_start)
 
     def add(self, made: dict[str, Any] | None = None, **spec: Any) -> Tracked:
         """Create a WorkQueue: `made`, or one with this spec."""

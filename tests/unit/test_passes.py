@@ -1,79 +1,36 @@
 """Whole passes over a WorkQueue, on the fakes: what is written, when, and what is not."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from fakes import FakeCluster, ManualClock
-from prometheus_client import CollectorRegistry
-from workqueue_operator.apply import Applier
+from fakes import ManualClock
+from passes import DEPLOYMENT, WORKQUEUE, Operator, body
 from workqueue_operator.cluster import ClusterUnavailable
 from workqueue_operator.demand import Counts
-from workqueue_operator.gather import MANUAL_SECONDS, Gatherer
-from workqueue_operator.metrics import Metrics
+from workqueue_operator.gather import MANUAL_SECONDS
 from workqueue_operator.queue_policy import Verdict, missing_management_api
-from workqueue_operator.reconcile import Reconciler
-from workqueue_operator.report import Reporter
 from workqueue_operator.resource import Key, WorkQueue
 from workqueue_operator.scaling import Unknown
 from workqueue_operator.shrinking import GOING_COST
-from workqueue_operator.store import Checked, Store, Tracked
+from workqueue_operator.store import Checked, Tracked
 from workqueue_operator.victim_watch import WATCH_SECONDS
 
-WORKQUEUE = Key("team", "thumbnails")
-DEPLOYMENT = Key("team", "thumbnails-worker")
 AWAY = Unknown("Unavailable", "connection refused")
 
 
-def body(name: str = WORKQUEUE.name, created: str = "2026-01-01T00:00:00Z", **spec: Any) -> dict[str, Any]:
-    return {
-        "metadata": {
-            "namespace": "team",
-            "name": name,
-            "uid": f"uid-{name}",
-            "generation": 1,
-            "creationTimestamp": created,
-        },
-        "spec": {
-            "broker": {"secretName": "rabbitmq"},
-            "scaleTargetRef": {"name": DEPLOYMENT.name},
-            "scaling": {"scaleDown": {"stabilizationWindowSeconds": 60}},
-            **spec,
-        },
-    }
-
-
 @dataclass
-class World:
-    """An operator on fakes, with a hand on its clock."""
+class World(Operator):
+    """The operator with passes a period apart, each of which lets the time go on first."""
 
-    cluster: FakeCluster = field(default_factory=FakeCluster)
-    clock: ManualClock = field(default_factory=ManualClock)
-    store: Store = field(default_factory=Store)
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    replicas_at_start: int | None = None
     #: Seconds between two passes.
     period: float = 1.0
 
-    def __post_init__(self) -> None:
-        metrics = Metrics(self.registry)
-        self.applier = Applier(self.store, self.cluster, metrics, self.clock)
-        self.reconciler = Reconciler(
-            Gatherer(self.store, self.cluster, self.clock),
-            self.applier,
-            Reporter(self.cluster, metrics, self.clock),
-            metrics,
-            self.clock,
-        )
-
-    def add(self, **spec: Any) -> Tracked:
-        return self.add_body(body(**spec))
-
     def add_body(self, made: dict[str, Any]) -> Tracked:
-        self.cluster.workqueues[Key("team", made["metadata"]["name"])] = made
-        self.store.see_workqueue(made)
-        return next(tracked for tracked in self.store if tracked.key.name == made["metadata"]["name"])
+        return self.add(made)
 
-    async def after(self, seconds: float, tracked: Tracked, reading: Counts | Unknown) -> None:
+    async def after(self, seconds: float, tracked: Tracked, reading: Counts | Unknown) -> None:  # type: ignore[override]
         """Let time pass with this reading."""
         for _ in range(round(seconds / self.period)):
             await self.one_pass(tracked, reading)
@@ -99,19 +56,6 @@ class World:
     def victims(self) -> dict[str, float]:
         states = ("idle", "busy", "unknown")
         return {state: self.count("scale_down_victims_total", state=state) for state in states}
-
-    @property
-    def replicas(self) -> int:
-        return self.cluster.targets[DEPLOYMENT].replicas
-
-    def status(self, key: Key = WORKQUEUE) -> dict[str, Any]:
-        return dict(self.cluster.workqueues[key]["status"])
-
-    def condition(self, name: str, key: Key = WORKQUEUE) -> dict[str, Any]:
-        return next(one for one in self.status(key)["conditions"] if one["type"] == name)
-
-    def writes(self, verb: str) -> list[Any]:
-        return [value for written, value in self.cluster.writes if written == verb]
 
     def count(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(f"workqueue_operator_{name}", labels) or 0.0

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from fakes import WORKING
 from hypothesis import given
 from hypothesis import strategies as st
-from workqueue_operator.cluster import Pod
 from workqueue_operator.shrinking import (
     GOING_COST,
     Asked,
@@ -13,20 +13,6 @@ from workqueue_operator.shrinking import (
     deletion_order,
     removable,
     removable_once_marked,
-)
-
-WORKING = Pod(
-    name="w",
-    uid="1",
-    ip="10.0.0.1",
-    pending=False,
-    running=True,
-    ready=True,
-    terminating=False,
-    finished=False,
-    created=100.0,
-    deletion_cost=0,
-    restarts=0,
 )
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from fakes import FakeCluster, ManualClock
+from fakes import WORKING, FakeCluster, ManualClock
 from hypothesis import given
 from hypothesis import strategies as st
 from workqueue_operator.cluster import ClusterUnavailable, Pod, Target
@@ -13,19 +13,6 @@ from workqueue_operator.victims import State, Tally, Victim
 
 IDLE, BUSY, UNKNOWN = State.IDLE, State.BUSY, State.UNKNOWN
 DEPLOYMENT = Key("team", "w")
-WORKING = Pod(
-    name="w",
-    uid="1",
-    ip="10.0.0.1",
-    pending=False,
-    running=True,
-    ready=True,
-    terminating=False,
-    finished=False,
-    created=100.0,
-    deletion_cost=0,
-    restarts=0,
-)
 
 
 def pod(name: str, **more: object) -> Pod:
