@@ -162,7 +162,7 @@ def test_beside_a_horizontal_pod_autoscaler_it_stands_back(work: Work, kube: Kub
         }
     )
     work.install(wait=False)
-    # A list of the namespace's may be half a minute old at the first look, and the next look is a minute later.
+    # A list of the namespace's may be five seconds old at the first look, and the next look is a minute later.
     found = wait_until(lambda: condition(work, "ScalingActive", "False"), 120, "it is seen")
     assert found["reason"] == "TargetConflict"
     assert "HorizontalPodAutoscaler cpu" in found["message"]
