@@ -58,7 +58,10 @@ def test_a_teams_own_image_works_as_its_readme_says(work: Work) -> None:
     work.wait_until_ready()
     work.send([ORDER, "not JSON"])
     wait_until(lambda: work.count("workqueue_tasks_dead_lettered_total") == 1, 60, "what is no order is parked")
+    wait_until(lambda: "order A1: 6 (attempt 1)" in logs(work).splitlines(), 30, "the order is added up")
     wait_until(lambda: work.counts() == (0, 0), 30, "the queue is empty")
-    said = "".join(work.kube.kubectl("logs", "-n", work.namespace, worker) for worker in work.running())
-    assert "order A1: 6 (attempt 1)" in said.splitlines()
-    assert work.dead_lettered() == 1
+    wait_until(lambda: work.dead_lettered() == 1, 30, "the broker counts what was parked")
+
+
+def logs(work: Work) -> str:
+    return "".join(work.kube.kubectl("logs", "-n", work.namespace, worker) for worker in work.running())
