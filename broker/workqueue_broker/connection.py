@@ -5,8 +5,6 @@ The only place that builds connections' parameters; used by the producer, the wo
 
 import random
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pika
@@ -78,14 +76,23 @@ def connect(address: BrokerAddress, settings: ConnectionSettings) -> pika.Blocki
         raise translate(error, address) from None
 
 
-@contextmanager
-def broker_errors(address: BrokerAddress) -> Iterator[None]:
+class broker_errors:  # noqa: N801 - a class, as it is entered several times for every task
     """Turn what pika raises inside the block into our errors, each naming the broker."""
-    try:
-        yield
-    # The second is beside the library's own tree: of a server that accepts and then says nothing.
-    except (amqp.AMQPError, workflow.AMQPConnectorException, OSError) as error:
-        raise translate(error, address) from error
+
+    __slots__ = ("_address",)
+
+    #: The second is beside the library's own tree: of a server that accepts and then says nothing.
+    _RAISED = (amqp.AMQPError, workflow.AMQPConnectorException, OSError)
+
+    def __init__(self, address: BrokerAddress) -> None:
+        self._address = address
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, self._RAISED):
+            raise translate(error, self._address) from error
 
 
 def translate(error: Exception, address: BrokerAddress) -> BrokerError:

@@ -5,7 +5,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -316,12 +315,12 @@ def test_an_ack_that_the_broker_may_not_have_read_is_told_to_who_remembers_the_r
     bench = Bench(broker, threads=1)
     lost: list[Delivery] = []
     first, second, third = bench.task(), bench.task(), None
-    bench.consumer.settle(replace(bench.done(first), on_ack_lost=lost.append))
+    bench.consumer.settle(bench.done(first)._replace(on_ack_lost=lost.append))
     third = bench.task()
-    bench.consumer.settle(replace(bench.done(second), on_ack_lost=lost.append))
+    bench.consumer.settle(bench.done(second)._replace(on_ack_lost=lost.append))
     assert lost == []
     bench.consumer._lose_link(RuntimeError("the network"))
     assert lost == [second.delivery]  # one thread: the broker gave out the third as it had read the first
-    bench.consumer.settle(replace(bench.done(third), on_ack_lost=lost.append))
+    bench.consumer.settle(bench.done(third)._replace(on_ack_lost=lost.append))
     assert lost == [second.delivery, third.delivery]
     bench.leave()

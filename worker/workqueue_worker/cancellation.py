@@ -1,28 +1,48 @@
-"""How an attempt is told to end: an event that a handler may look at, and one call for who must act at once."""
+"""How an attempt is told to end: a flag that a handler may look at or wait for, and a call for who must act at once."""
 
 import threading
 from collections.abc import Callable
 
 
-class Cancellation(threading.Event):
-    """An Event that also calls back, once, when it is set."""
+class Cancellation:
+    """Set once, for any thread to see. Every task has one, so its Event is made for those who wait: few do."""
+
+    __slots__ = ("_callback", "_event", "_is_set", "_lock")
 
     def __init__(self) -> None:
-        super().__init__()
+        self._is_set = False
+        self._event: threading.Event | None = None
         self._callback: Callable[[], None] | None = None
-        self._once = threading.Lock()
+        self._lock = threading.Lock()
 
-    def call(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called when the event is set; at once when it is set already."""
-        self._callback = callback
-        if self.is_set():
-            self._fire()
+    def is_set(self) -> bool:
+        """True when the attempt is to end."""
+        return self._is_set
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Return when it is set, or after `timeout` seconds; says whether it is set."""
+        with self._lock:
+            if self._is_set:
+                return True
+            self._event = event = self._event or threading.Event()
+        return event.wait(timeout)
 
     def set(self) -> None:
-        """Set the event, and call back."""
-        super().set()
-        self._fire()
+        """Set it, and call back."""
+        with self._lock:
+            if self._is_set:
+                return
+            self._is_set = True
+            event, callback = self._event, self._callback
+        if event:
+            event.set()
+        if callback:
+            callback()
 
-    def _fire(self) -> None:
-        if self._callback and self._once.acquire(blocking=False):
-            self._callback()
+    def call(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called once, when it is set; at once when it is set already."""
+        with self._lock:
+            self._callback = callback
+            is_set = self._is_set
+        if is_set:
+            callback()

@@ -15,7 +15,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import IO
 
-from workqueue_worker.cancellation import Cancellation
 from workqueue_worker.settlement import Failed, FailureReason, Finished, Outcome, Rejected
 from workqueue_worker.task import Task
 
@@ -48,8 +47,7 @@ class CommandHandler:
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             return Failed(FailureReason.EXCEPTION, f"cannot start {self._command[0]!r}: {error}")
         group = _ProcessGroup(process.pid)
-        if isinstance(task.cancelled, Cancellation):
-            task.cancelled.call(group.stop)
+        task.cancelled.call(group.stop)
         threading.Thread(target=_feed, args=(process.stdin, body), daemon=True).start()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended; its number stays its own until wait()
         stopped = task.cancelled.is_set()

@@ -17,8 +17,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from workqueue_broker.errors import BrokerError, BrokerUnavailable
@@ -78,6 +78,7 @@ class Consumer:
         self._reconnecting = reconnecting or Reconnecting()
         self._pause_seconds = 0.0
         self._wheel = threading.Lock()
+        self._at_the_wheel = _AtTheWheel(self)
         self._lead = threading.Lock()
         #: Notified when the connection comes, goes, or is to be left.
         self._changed = threading.Condition()
@@ -159,7 +160,7 @@ class Consumer:
         """Keep the connection, until told to leave."""
         while not self._leaving.is_set():
             self._keep_once()
-        with self._at_the_wheel():
+        with self._at_the_wheel:
             self._settle_all()
             self._waiting.clear()
             self._hand_back(self.in_progress())
@@ -195,7 +196,7 @@ class Consumer:
             logger.warning("not consuming: %s; next attempt in %.1f s", error, self._pause_seconds)
             return
         self._reconnecting.connected(time.monotonic())
-        with self._at_the_wheel():
+        with self._at_the_wheel:
             if self._stopping:  # the tasks' threads may have gone: nobody would work on what comes
                 link.close()
                 return
@@ -234,7 +235,7 @@ class Consumer:
 
     def _turn(self) -> None:
         self._health.tick()
-        with self._at_the_wheel():
+        with self._at_the_wheel:
             link = self._link
             if link is None:
                 return
@@ -287,14 +288,6 @@ class Consumer:
     def _forget(self, running: Running) -> bool:
         """True for the first who asks."""
         return self._in_progress.pop(running.key, None) is not None
-
-    @contextmanager
-    def _at_the_wheel(self) -> Iterator[None]:
-        try:
-            with self._wheel:
-                yield
-        finally:
-            self._settle_results()
 
     def _settle_results(self) -> None:
         """Settle what there is, unless somebody is at the wheel, who will do this afterwards."""
@@ -365,6 +358,20 @@ class Consumer:
     def _notify(self) -> None:
         with self._changed:
             self._changed.notify_all()
+
+
+class _AtTheWheel:
+    """The block has the wheel, and when it has let go of it looks at the results once more."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+
+    def __enter__(self) -> None:
+        self._consumer._wheel.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer._wheel.release()
+        self._consumer._settle_results()
 
 
 def _broker_error(error: Exception) -> BrokerError:

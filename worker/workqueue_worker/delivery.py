@@ -1,11 +1,10 @@
 """One message as this worker received it: a value, parsed once at the border to AMQP."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):  # made for every task, at a third of what a frozen dataclass costs
     """A message, and what is needed to settle it."""
 
     #: The connection it came over, counted from 1; a settlement over another one would hit a foreign message.

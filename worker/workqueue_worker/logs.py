@@ -5,6 +5,7 @@ Extra fields of a record (logger.info(…, extra={"fields": {…}})) become JSON
 
 import json
 import logging
+import re
 import sys
 import time
 import traceback
@@ -65,6 +66,7 @@ class JsonFormatter(_Formatter):
         return _JSON.encode(values)
 
 
+_PLAIN = re.compile(r'[^ "=\n]+').fullmatch
 _JSON = json.JSONEncoder(ensure_ascii=False, default=str)  # json.dumps would make one for each line
 
 
@@ -86,7 +88,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 def _plain(value: object) -> str:
     text = str(value)
-    return json.dumps(text, ensure_ascii=False) if not text or any(c in text for c in ' "=\n') else text
+    return text if _PLAIN(text) else json.dumps(text, ensure_ascii=False)
 
 
 def _exception(record: logging.LogRecord) -> str:

@@ -2,9 +2,8 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from workqueue_worker.delivery import Delivery
 from workqueue_worker.running import Running
@@ -28,8 +27,7 @@ class Counting(Protocol):
     def inc(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):  # made for every task, as Delivery
     """What became of a delivery."""
 
     running: Running

@@ -7,7 +7,7 @@ import itertools
 import logging
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -22,7 +22,7 @@ from workqueue_worker.finished_tasks import FinishedTasks
 from workqueue_worker.handlers import Handler
 from workqueue_worker.health import Health
 from workqueue_worker.metrics import RequeueCause, WorkerMetrics
-from workqueue_worker.result import Action, Counting, Result
+from workqueue_worker.result import Action, Result
 from workqueue_worker.running import Running, StopCause
 from workqueue_worker.settlement import (
     Ack,
@@ -113,7 +113,7 @@ class Runner:
         """Carry out what follows from an outcome. The caller has claimed the delivery."""
         if running.stop_cause is StopCause.SHUTDOWN and not isinstance(outcome, Finished):
             counter = self._metrics.requeued[RequeueCause.SHUTDOWN]
-            return self._result(running, Action.HAND_BACK, "handed back", counter, "the worker must leave")
+            return Result(running, Action.HAND_BACK, "handed back", counter, "the worker must leave")
         self._observe(running, outcome)
         settlement = after(outcome, running.attempt, self._settings.policy)
         if isinstance(settlement, Park):
@@ -168,7 +168,7 @@ class Runner:
         except CopyRefused:
             return self._attempt(running)  # a full queue takes no copy: better uncounted than never
         counter = self._metrics.requeued[RequeueCause.CRASH]
-        return self._result(running, Action.ACK, "counted", counter, "a worker had it and did not say how it ended")
+        return Result(running, Action.ACK, "counted", counter, "a worker had it and did not say how it ended")
 
     def _retry(self, running: Running, retry: RetryLater, outcome: Outcome) -> Result:
         self._deliveries.hold(running.delivery, retry.delay_seconds)
@@ -178,7 +178,7 @@ class Runner:
             self._copy_until_confirmed(running, self._retry_copy(running, running.attempt))
         except CopyRefused:  # a full queue takes no copy, but never refuses what it gave out
             action, word = Action.RETURN_FAILED, "returned"
-        return self._result(running, action, word, self._metrics.requeued[RequeueCause.RETRY], detail)
+        return Result(running, action, word, self._metrics.requeued[RequeueCause.RETRY], detail)
 
     def _park(self, running: Running, park: Park, attempts: int) -> Result:
         made, settings = self._made(attempts), self._settings
@@ -186,7 +186,7 @@ class Runner:
         copy = task_copy.for_parking(headers, made, park, settings.queue, settings.dead_letter_queue)
         self._copy_until_confirmed(running, copy, insist=True)
         counter = self._metrics.dead_lettered[park.reason]
-        return self._result(running, Action.ACK, f"dead-lettered: {park.reason}", counter, park.detail)
+        return Result(running, Action.ACK, f"dead-lettered: {park.reason}", counter, park.detail)
 
     def _retry_copy(self, running: Running, attempts: int) -> task_copy.Copy:
         return task_copy.for_retry(running.delivery.headers, self._made(attempts), self._settings.queue)
@@ -223,14 +223,4 @@ class Runner:
         self._deliveries.hold(running.delivery, delay, also_when_stopping=True)
 
     def _done(self, running: Running, outcome: str) -> Result:
-        result = self._result(running, Action.ACK, outcome, self._metrics.acked)
-        return replace(result, on_ack_lost=self._finished.add)
-
-    def _result(self, running: Running, action: Action, outcome: str, counter: Counting, detail: str = "") -> Result:
-        return Result(
-            running=running,
-            action=action,
-            outcome=outcome,
-            counter=counter,
-            detail=detail,
-        )
+        return Result(running, Action.ACK, outcome, self._metrics.acked, on_ack_lost=self._finished.add)

@@ -4,10 +4,11 @@ A handler is called as handler(body, task). It returns: the task is done. It rai
 dead-letter queue. It raises Retry or anything else: the task is tried again, up to the attempts limit.
 """
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+from workqueue_worker.cancellation import Cancellation
 
 
 class Retry(Exception):  # a request, not an error
@@ -46,7 +47,7 @@ class Task:
     #: Unix time in seconds at which the producer published it; None when it did not say.
     enqueued_time: float | None
     #: Set when the attempt is to end: time limit, or the worker must leave. A handler that looks at it ends gracefully.
-    cancelled: threading.Event = field(default_factory=threading.Event, compare=False)
+    cancelled: Cancellation = field(default_factory=Cancellation, compare=False)
 
     @property
     def enqueued_at(self) -> datetime | None:

@@ -9,7 +9,6 @@ from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import BrokerError, QueueMissing
 
 from workqueue_worker.amqp import read_queue
-from workqueue_worker.cancellation import Cancellation
 from workqueue_worker.handlers import Handler, HandlerError
 from workqueue_worker.settings import Settings
 from workqueue_worker.settlement import Failed, Finished, Outcome
@@ -42,7 +41,6 @@ def run_one(settings: Settings, handler: Handler) -> int:
         headers={},
         content_type=None,
         enqueued_time=None,
-        cancelled=Cancellation(),
     )
     body = sys.stdin.buffer.read()
     outcomes: list[Outcome] = []

@@ -8,7 +8,7 @@ from typing import Any
 
 from pika import exceptions as amqp
 from workqueue_broker.address import BrokerAddress
-from workqueue_broker.connection import ConnectionSettings, broker_errors
+from workqueue_broker.connection import ConnectionSettings, broker_errors, translate
 from workqueue_broker.declaration import QueueDeclaration, QueueType, read_counts
 from workqueue_broker.errors import BrokerUnavailable
 
@@ -132,8 +132,8 @@ class ConsumerLink:
             self._session.close()
 
     def _settling(self) -> Any:
-        with broker_errors(self._address):
-            self._raise_if_closed()
+        if self._channel.closed:
+            raise translate(self._channel.closed, self._address)
         self._session.connection.join()
         return self._channel.raw
 

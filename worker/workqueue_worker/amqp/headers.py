@@ -7,10 +7,9 @@ message has them in the bytes of the original. Field types: RabbitMQ's AMQP 0-9-
 
 import struct
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import pika
 from pika.data import encode_table
@@ -21,8 +20,7 @@ _LENGTH = struct.Struct(">I")
 _EMPTY_TABLE = b"\0\0\0\0"
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One header."""
 
     #: What is no UTF-8 is written with backslashes.
