@@ -1,13 +1,18 @@
 """TLS: the broker's certificate is always verified, and a client certificate is shown when there is one."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from rabbitmq_server import RabbitMQServer
 from task_queue import TaskQueue
 from tls_front import Authority, Certificate, TlsFront
 from waiting import wait_until
+from workqueue_broker.declaration import QueueType
 
 MakeFront = Callable[..., TlsFront]
 
@@ -77,3 +82,57 @@ def test_a_client_certificate_is_shown_to_a_broker_that_asks(quorum_queue, start
         AMQP_KEY_FILE=str(mine.key),
         **common,
     ).ready()
+
+
+@pytest.fixture
+def certified_broker(tmp_path: Path, rabbitmq_version: str) -> Iterator[tuple[RabbitMQServer, Authority]]:
+    """A broker that takes the name in a client's certificate for its user, and asks for no password."""
+    directory = tmp_path / "rabbitmq"
+    authority = Authority(directory / "authority")
+    broker = authority.issue("broker", "IP:127.0.0.1")
+    server = RabbitMQServer(
+        directory,
+        rabbitmq_version,
+        ("rabbitmq_management", "rabbitmq_auth_mechanism_ssl"),
+        settings=(
+            "listeners.ssl.1 = 127.0.0.1:{tls_port}",
+            f"ssl_options.cacertfile = {authority.certificate}",
+            f"ssl_options.certfile = {broker.certificate}",
+            f"ssl_options.keyfile = {broker.key}",
+            "ssl_options.verify = verify_peer",
+            "ssl_options.fail_if_no_peer_cert = true",
+            "auth_mechanisms.1 = PLAIN",
+            "auth_mechanisms.2 = EXTERNAL",
+            "ssl_cert_login_from = common_name",
+        ),
+    )
+    try:
+        yield server.start(), authority
+    finally:
+        server.close()
+
+
+def test_a_client_certificate_alone_logs_in(certified_broker, start_worker) -> None:
+    """By the broker's EXTERNAL mechanism, for worker and producer; a name that it does not know is refused."""
+    server, authority = certified_broker
+    server.renew()
+    queue = TaskQueue(server, server.default_vhost, QueueType.QUORUM).declare()
+    server.management("PUT", "/api/users/orders-worker", {"password_hash": "", "tags": ""})
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    server.management("PUT", f"/api/permissions/{queue.vhost}/orders-worker", everything)
+
+    def login(name: str) -> dict[str, str]:
+        mine = authority.issue(name, f"DNS:{name}")
+        return {
+            "AMQP_URL": f"amqps://127.0.0.1:{server.tls_port}/{queue.vhost}",
+            "AMQP_CA_FILE": str(authority.certificate),
+            "AMQP_CERT_FILE": str(mine.certificate),
+            "AMQP_KEY_FILE": str(mine.key),
+        }
+
+    known = login("orders-worker")
+    worker = start_worker(queue, "ledger_ok", **known).ready()
+    new_task = [sys.executable, "-m", "workqueue_producer", "--queue", queue.name, "--queue-type", "Quorum", "a"]
+    subprocess.run(new_task, env={**os.environ, **known}, check=True, timeout=60)
+    worker.wait_for_metric("tasks_acked_total", 1)
+    readiness_says(start_worker(queue, "ledger_ok", **login("a-stranger")), "refuses this user")

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import urllib.request
 import uuid
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
@@ -40,7 +41,9 @@ class RabbitMQServer:
         version: str = "3.10",
         plugins: tuple[str, ...] = ("rabbitmq_management",),
         listen: str = "127.0.0.1",
+        settings: Sequence[str] = (),
     ) -> None:
+        """`settings`: more lines of rabbitmq.conf; `{tls_port}` in them is a port that it keeps for them."""
         self.directory = directory.resolve()
         self.version_number = version
         self.listen = listen
@@ -48,9 +51,10 @@ class RabbitMQServer:
         self.default_vhost = "/"
         self._alarmed = False
         self._installation = ensure(version)
-        self.amqp_port, self.management_port, self._epmd_port, self._distribution_port = _free_ports(listen, 4)
+        ports = _free_ports(listen, 5)
+        self.amqp_port, self.management_port, self.tls_port, self._epmd_port, self._distribution_port = ports
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._write_configuration(plugins)
+        self._write_configuration(plugins, settings)
 
     def start(self) -> "RabbitMQServer":
         if "epmd" not in self._processes:
@@ -180,7 +184,7 @@ class RabbitMQServer:
         alarms = "rabbit_alarm:get_alarms()"
         wait_until(lambda: ("memory" in self.evaluate(alarms)) is on, 30, f"memory alarm {'on' if on else 'off'}")
 
-    def _write_configuration(self, plugins: tuple[str, ...]) -> None:
+    def _write_configuration(self, plugins: tuple[str, ...], settings: Sequence[str]) -> None:
         for folder in ("home", "data", "logs"):
             (self.directory / folder).mkdir(parents=True, exist_ok=True)
         self._write("enabled_plugins", f"[{','.join(plugins)}].")
@@ -192,7 +196,8 @@ class RabbitMQServer:
             "loopback_users = none\n"
             "vm_memory_high_watermark.relative = 0.8\n"
             "disk_free_limit.absolute = 50MB\n"  # tests fill queues, never disks
-            "collect_statistics_interval = 1000\n",
+            "collect_statistics_interval = 1000\n"
+            + "".join(f"{line.format(tls_port=self.tls_port)}\n" for line in settings),
         )
         self._write("home/.erlang.cookie", _COOKIE)
         (self.directory / "home/.erlang.cookie").chmod(0o400)
