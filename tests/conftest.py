@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from network_link import NetworkLink
-from rabbitmq_server import RabbitMQServer
-from rabbitmq_versions import NotInstallable, ensure, not_installable
+from rabbitmq_server import RabbitMQServer, running
+from rabbitmq_versions import NotInstallable, ensure
 from workqueue_broker.address import BrokerAddress
 
 # Properties are about values: how long an example took on a busy machine fails no test.
@@ -55,13 +55,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def rabbitmq(rabbitmq_version: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQServer]:
     """The broker that most tests share, each on a virtual host of its own; nobody stops it or raises its alarms."""
-    yield from _running(tmp_path_factory.mktemp("rabbitmq"), rabbitmq_version)
+    with running(tmp_path_factory.mktemp("rabbitmq"), rabbitmq_version) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def _stoppable_rabbitmq(rabbitmq_version: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQServer]:
     """One for all tests that stop a broker, as a start costs seconds."""
-    yield from _running(tmp_path_factory.mktemp("stoppable"), rabbitmq_version)
+    with running(tmp_path_factory.mktemp("stoppable"), rabbitmq_version) as server:
+        yield server
 
 
 @pytest.fixture
@@ -74,24 +76,14 @@ def own_rabbitmq(_stoppable_rabbitmq: RabbitMQServer) -> RabbitMQServer:
 @pytest.fixture
 def fresh_rabbitmq(rabbitmq_version: str, tmp_path: Path) -> Iterator[RabbitMQServer]:
     """A broker whose settings the test may change."""
-    yield from _running(tmp_path / "rabbitmq", rabbitmq_version)
+    with running(tmp_path / "rabbitmq", rabbitmq_version) as server:
+        yield server
 
 
 @pytest.fixture
 def broker(rabbitmq: RabbitMQServer) -> BrokerAddress:
     """An empty virtual host."""
     return rabbitmq.address(rabbitmq.new_vhost())
-
-
-def _running(directory: Path, version: str) -> Iterator[RabbitMQServer]:
-    try:
-        server = RabbitMQServer(directory, version)
-    except NotInstallable as problem:
-        not_installable(problem)
-    try:
-        yield server.start()
-    finally:
-        server.close()
 
 
 def _versions(config: pytest.Config) -> list[str]:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from rabbitmq_server import RabbitMQServer
+from rabbitmq_server import RabbitMQServer, running
 from task_queue import TaskQueue
 from tls_front import Authority, Certificate, TlsFront
 from waiting import wait_until
@@ -90,26 +90,20 @@ def certified_broker(tmp_path: Path, rabbitmq_version: str) -> Iterator[tuple[Ra
     directory = tmp_path / "rabbitmq"
     authority = Authority(directory / "authority")
     broker = authority.issue("broker", "IP:127.0.0.1")
-    server = RabbitMQServer(
-        directory,
-        rabbitmq_version,
-        ("rabbitmq_management", "rabbitmq_auth_mechanism_ssl"),
-        settings=(
-            "listeners.ssl.1 = 127.0.0.1:{tls_port}",
-            f"ssl_options.cacertfile = {authority.certificate}",
-            f"ssl_options.certfile = {broker.certificate}",
-            f"ssl_options.keyfile = {broker.key}",
-            "ssl_options.verify = verify_peer",
-            "ssl_options.fail_if_no_peer_cert = true",
-            "auth_mechanisms.1 = PLAIN",
-            "auth_mechanisms.2 = EXTERNAL",
-            "ssl_cert_login_from = common_name",
-        ),
+    plugins = ("rabbitmq_management", "rabbitmq_auth_mechanism_ssl")
+    settings = (
+        "listeners.ssl.1 = 127.0.0.1:{tls_port}",
+        f"ssl_options.cacertfile = {authority.certificate}",
+        f"ssl_options.certfile = {broker.certificate}",
+        f"ssl_options.keyfile = {broker.key}",
+        "ssl_options.verify = verify_peer",
+        "ssl_options.fail_if_no_peer_cert = true",
+        "auth_mechanisms.1 = PLAIN",
+        "auth_mechanisms.2 = EXTERNAL",
+        "ssl_cert_login_from = common_name",
     )
-    try:
-        yield server.start(), authority
-    finally:
-        server.close()
+    with running(directory, rabbitmq_version, plugins, settings) as server:
+        yield server, authority
 
 
 def test_a_client_certificate_alone_logs_in(certified_broker, start_worker) -> None:

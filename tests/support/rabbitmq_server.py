@@ -14,12 +14,13 @@ import socket
 import subprocess
 import urllib.request
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from rabbitmq_versions import SCRIPTS, ensure
+from rabbitmq_versions import SCRIPTS, NotInstallable, ensure, not_installable
 from waiting import wait_until
 from workqueue_broker.address import BrokerAddress
 
@@ -265,6 +266,21 @@ class RabbitMQServer:
     def _accepts(host: str, port: int) -> bool:
         with socket.create_connection((host, port), timeout=1):
             return True
+
+
+@contextmanager
+def running(
+    directory: Path, version: str, plugins: tuple[str, ...] = ("rabbitmq_management",), settings: Sequence[str] = ()
+) -> Iterator[RabbitMQServer]:
+    """One that runs inside the block; where it cannot be installed the test is skipped, or fails in CI."""
+    try:
+        server = RabbitMQServer(directory, version, plugins, settings=settings)
+    except NotInstallable as problem:
+        not_installable(problem)
+    try:
+        yield server.start()
+    finally:
+        server.close()
 
 
 def _free_ports(host: str, count: int) -> list[int]:

@@ -84,6 +84,13 @@ def _fail_until(argument: str, task: Task) -> object:
     return None
 
 
+def _retry_until(argument: str, task: Task) -> object:
+    if task.attempt < int(argument):
+        raise Retry("not yet", delay=0.2)
+    note("done", b"retry-until", task)
+    return None
+
+
 def _await_release(_argument: str, _task: Task) -> object:
     while not Path("release").exists():
         time.sleep(POLL_SECONDS)
@@ -150,6 +157,7 @@ ACTIONS = {
     "sleep": _sleep,
     "fail": _fail,
     "fail-until": _fail_until,
+    "retry-until": _retry_until,
     "reject": _reject,
     "retry": _retry,
     "base-exception": _base_exception,
