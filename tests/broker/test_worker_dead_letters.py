@@ -9,6 +9,7 @@ import sys
 import pytest
 from task_queue import TaskQueue
 from waiting import wait_until
+from workqueue_broker.declaration import QueueCounts, read_counts
 from workqueue_broker.errors import BrokerError
 from workqueue_worker.amqp import ParkedTasks
 from workqueue_worker.dead_letters import Halfway, Selection, list_tasks, replay_tasks
@@ -124,6 +125,19 @@ def test_a_queue_without_a_leader_is_an_error_and_no_empty_queue(quorum_queue) -
     assert (done.returncode, done.stdout) == (1, "")
     quorum_queue.dead.start_leader()
     quorum_queue.dead.wait_for_counts(1, 0)
+
+
+def test_what_comes_back_while_it_counts_is_counted(task_queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who had it in hand lets go of it between the count and the take; the queue then said that it is empty."""
+    park(task_queue, "a", "b")
+    answers = iter([QueueCounts(0, 0)])
+    monkeypatch.setattr(
+        "workqueue_worker.amqp.parked.read_counts", lambda *queue: next(answers, None) or read_counts(*queue)
+    )
+    tasks = opened(task_queue)
+    assert tasks.count == 2
+    assert list_tasks(tasks, Selection(), lambda _text: None) == 2
+    tasks.close()
 
 
 def test_a_replayed_task_starts_anew_in_its_queue(task_queue) -> None:

@@ -7,7 +7,7 @@ from workqueue_broker import headers as header
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, broker_errors
 from workqueue_broker.declaration import read_counts
-from workqueue_broker.errors import BrokerUnavailable, QueueMissing
+from workqueue_broker.errors import QueueMissing
 
 from workqueue_worker.amqp.copying import CopyRefused
 from workqueue_worker.amqp.messages import copied_properties, delivery_of
@@ -48,8 +48,11 @@ class ParkedTasks:
         with broker_errors(self._address):
             count = read_counts(self._channel, self._queue).messages_ready
         if count == 0 and self.take():
-            # A quorum queue without a leader answers 0; who takes from it waits until there is one.
-            raise BrokerUnavailable(f"queue {self._queue!r} said that it is empty, and is not: try again")
+            # A quorum queue without a leader answers 0, but who takes from it waits until there is one. Or the task
+            # came back just now, from somebody who had it in hand.
+            with broker_errors(self._address):
+                count = 1 + read_counts(self._channel, self._queue).messages_ready
+            self.put_back()
         return count
 
     def take(self) -> Delivery | None:
