@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workqueue_broker.address import BrokerAddress
-from workqueue_broker.errors import AccessRefused, BrokerError, InvalidAddress
+from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailable, InvalidAddress
 
 from workqueue_operator.clock import Clock
 from workqueue_operator.cluster import Cluster, ClusterError, ClusterUnavailable, NotFound, Notice
@@ -96,6 +96,6 @@ def _names(tracked: Tracked, secret: Key) -> bool:
 
 
 def _works(address: Address, sharing: Sequence[Tracked]) -> bool:
-    """Whether nobody who uses it is refused or left without an answer."""
-    troubled = any(isinstance(tracked.trouble, AccessRefused | ConnectionError) for tracked in sharing)
-    return isinstance(address, BrokerAddress) and not troubled
+    """Whether nobody who uses it is refused, left without an answer, or finds that it cannot be connected with."""
+    told_by = AccessRefused | BrokerUnavailable | InvalidAddress
+    return isinstance(address, BrokerAddress) and not any(isinstance(tracked.trouble, told_by) for tracked in sharing)

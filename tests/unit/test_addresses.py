@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 from fakes import FakeCluster, ManualClock
 from workqueue_broker.address import BrokerAddress
-from workqueue_broker.errors import AccessRefused, InvalidAddress
+from workqueue_broker.errors import AccessRefused, BrokerError, InvalidAddress
 from workqueue_operator.addresses import RECHECK_JITTER, RECHECK_SECONDS, REREAD_SECONDS, Addresses
 from workqueue_operator.cluster import ClusterUnavailable
 from workqueue_operator.resource import Key
@@ -82,10 +82,13 @@ async def test_a_change_that_breaks_nothing_is_taken_up(world: World) -> None:
     assert [one.address for one in tracked] == [BrokerAddress.from_secret(CHANGED)] * 2
 
 
-async def test_a_login_that_is_refused_is_looked_up_sooner_for_all_who_share_it(world: World) -> None:
+@pytest.mark.parametrize("trouble", [AccessRefused("wrong password"), InvalidAddress("a strange password")])
+async def test_an_address_that_does_not_work_is_looked_up_sooner_for_all_who_share_it(
+    world: World, trouble: BrokerError
+) -> None:
     one, two = world.add("one"), world.add("two")
     await world.after(1)
-    one.trouble = AccessRefused("wrong password")
+    one.trouble = trouble
     world.cluster.secrets[SECRET] = CHANGED
     await world.after(REREAD_SECONDS)
     assert two.address == BrokerAddress.from_secret(CHANGED)

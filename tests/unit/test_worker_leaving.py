@@ -53,6 +53,20 @@ def test_the_first_signal_after_that_shortens_nothing() -> None:
     assert Shutdown().failed(5.0, GRACE).signalled(6.0, GRACE).deadline == 65.0
 
 
+def test_a_worker_that_is_worn_out_leaves_as_after_a_signal_and_begins_anew() -> None:
+    shutdown = Shutdown().wore_out(0.0, GRACE)
+    assert step(shutdown, 1.0, 1) is Step.FINISH_TASKS
+    assert step(shutdown, GRACE, 1) is Step.STOP_TASKS
+    assert step(shutdown, 1.0, 0) is Step.LEAVE
+    assert shutdown.begins_anew
+
+
+def test_one_that_is_told_to_leave_does_not_begin_anew_whatever_came_first() -> None:
+    assert not Shutdown().signalled(0.0, GRACE).wore_out(1.0, GRACE).begins_anew
+    assert not Shutdown().wore_out(0.0, GRACE).signalled(1.0, GRACE).begins_anew
+    assert not Shutdown().wore_out(0.0, GRACE).failed(1.0, GRACE).begins_anew
+
+
 @given(st.lists(st.tuples(st.floats(0, 1000), st.booleans()), min_size=1), st.integers(1, 5))
 def test_whatever_happens_it_is_out_within_grace_and_stop_of_the_first_word(
     words: list[tuple[float, bool]], tasks: int

@@ -14,13 +14,15 @@ from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.runner import Runner
 from workqueue_worker.running import Running
 from workqueue_worker.shutdown import Step
+from workqueue_worker.starting import STOPPING
 from workqueue_worker.worker import Limits, Parts, Worker
 
 
 class FakeConsumer:
     """Receives until it was asked so often whether it does."""
 
-    def __init__(self, receives: int = 0, comes_late: Running | None = None) -> None:
+    def __init__(self, receives: int = 0, comes_late: Running | None = None, gives: int = 0) -> None:
+        self._gives = [delivered() for _ in range(gives)]
         self._receives = receives
         self._comes_late = comes_late
         self._tasks: list[Running] = []
@@ -39,8 +41,11 @@ class FakeConsumer:
     def in_progress(self) -> list[Running]:
         return list(self._tasks)
 
-    def next_task(self) -> None:
+    def next_task(self) -> Running | None:
+        if self._gives:
+            return self._gives.pop()
         self._stopping.wait()
+        return None
 
     def stop_receiving(self) -> None:
         self._stopping.set()
@@ -52,6 +57,15 @@ class FakeConsumer:
         self._left.wait()
 
 
+def delivered(name: str = "task") -> Running:
+    return Running(Delivery(1, 1, False, b"", {}, name, None, None, None))
+
+
+class FakeRunner:
+    def run(self, running: Running) -> None:
+        """Somebody else has answered for it."""
+
+
 class FakeCopies:
     def __init__(self, hangs: threading.Event | None = None) -> None:
         self._hangs = hangs
@@ -61,17 +75,18 @@ class FakeCopies:
             self._hangs.wait()
 
 
-def worker(consumer: FakeConsumer, copies: FakeCopies) -> Worker:
-    parts = Parts(cast(Consumer, consumer), cast(Runner, None), cast(Copies, copies), WorkerMetrics("q"))
-    return Worker(parts, Limits(task_timeout=60, grace_period=60), concurrency=1)
+def worker(consumer: FakeConsumer, copies: FakeCopies, max_tasks: int | None = None) -> Worker:
+    parts = Parts(cast(Consumer, consumer), cast(Runner, FakeRunner()), cast(Copies, copies), WorkerMetrics("q"))
+    return Worker(parts, Limits(task_timeout=60, grace_period=60, max_tasks=max_tasks), concurrency=1)
 
 
 @pytest.fixture(autouse=True)
 def signals_as_before() -> Iterator[None]:
-    before = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT)]
+    before = [(number, signal.getsignal(number)) for number in STOPPING]
     yield
     for number, handler in before:
         signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
 
 def test_two_signals_to_an_idle_worker_stop_nothing_and_are_an_orderly_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +111,27 @@ def test_a_broker_that_says_no_goodbye_to_the_copies_connection_holds_nobody_up(
 
 
 def test_a_task_that_comes_while_it_looks_is_not_left_alone() -> None:
-    late = Running(Delivery(1, 1, False, b"", {}, "late", None, None, None))
+    late = delivered("late")
     leaving = worker(FakeConsumer(comes_late=late), FakeCopies())
     leaving._on_signal(signal.SIGTERM, None)
+    leaving._wait()
     assert leaving._next_step() is Step.FINISH_TASKS
+
+
+def test_after_its_last_task_it_leaves_in_order_to_begin_anew() -> None:
+    leaving = worker(FakeConsumer(gives=2), FakeCopies(), max_tasks=2)
+    assert leaving.run() == 0
+    assert leaving.begins_anew
+
+
+def test_a_signal_that_comes_while_it_leaves_worn_out_is_obeyed() -> None:
+    """When it says goodbye to the broker, after the last look at the clock."""
+
+    class Told(FakeConsumer):
+        def leave(self) -> None:
+            leaving._on_signal(signal.SIGTERM, None)
+            super().leave()
+
+    leaving = worker(Told(gives=1), FakeCopies(), max_tasks=1)
+    assert leaving.run() == 0
+    assert not leaving.begins_anew

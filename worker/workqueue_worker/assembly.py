@@ -44,9 +44,14 @@ def run(settings: Settings, environment: Mapping[str, str], starting: Starting) 
     runner = Runner(_runner_settings(settings), handler, consumer, copies, metrics, health)
     if not settings.handler and not settings.command:
         print(" [*] Waiting for messages. To exit press CTRL+C", flush=True)
-    limits = Limits(task_timeout=settings.task_timeout, grace_period=settings.grace_period)
+    limits = Limits(settings.task_timeout, settings.grace_period, settings.max_tasks)
     worker = Worker(Parts(consumer, runner, copies, metrics), limits, settings.concurrency)
-    return EXIT_DRAINED if starting.asked else worker.run()
+    if starting.asked:
+        return EXIT_DRAINED
+    exit_code = worker.run()
+    if worker.begins_anew:
+        starting.start_again()
+    return exit_code
 
 
 def choose_handler(settings: Settings) -> Handler:

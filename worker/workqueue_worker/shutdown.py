@@ -1,6 +1,6 @@
 """How a worker leaves: the state and its rules. Pure: the time is an argument; the supervisor asks and acts.
 
-Serving -> (a signal) -> finishing: no new tasks, those in progress end -> leave.
+Serving -> (a signal, or its last task) -> finishing: no new tasks, those in progress end -> leave.
 At the grace deadline, or at a second signal: stop the tasks, then hand back what has not ended, then leave.
 """
 
@@ -35,6 +35,13 @@ class Shutdown:
     deadline: float = math.inf
     signals: int = 0
     exit_code: int = EXIT_DRAINED
+    #: It has done as many tasks as it may.
+    worn_out: bool = False
+
+    @property
+    def begins_anew(self) -> bool:
+        """True when another takes its place at once: nobody wants it to go, and it leaves in order."""
+        return self.worn_out and not self.signals and self.exit_code == EXIT_DRAINED
 
     @property
     def asked(self) -> bool:
@@ -49,6 +56,10 @@ class Shutdown:
     def failed(self, now: float, grace_seconds: float) -> "Shutdown":
         """After a task that cannot be stopped: leave as after a signal, but say that it was not in order."""
         return replace(self, deadline=min(self.deadline, now + grace_seconds), exit_code=EXIT_FORCED)
+
+    def wore_out(self, now: float, grace_seconds: float) -> "Shutdown":
+        """After its last task: leave as after a signal."""
+        return self if self.asked else replace(self, deadline=now + grace_seconds, worn_out=True)
 
     def step(self, now: float, *, tasks_in_progress: int, receiving: bool) -> Step:
         """What is to be done at this moment. `receiving`: the broker may still send a task."""

@@ -4,6 +4,8 @@ It never touches the broker, so that no broker can keep it from enforcing a time
 """
 
 import contextlib
+import functools
+import itertools
 import logging
 import os
 import queue
@@ -20,6 +22,7 @@ from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.runner import Runner
 from workqueue_worker.running import Running, StopCause
 from workqueue_worker.shutdown import EXIT_FORCED, Shutdown, Step
+from workqueue_worker.starting import STOPPING, hold_signals
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +38,13 @@ EXIT_BUG = 1
 
 @dataclass(frozen=True)
 class Limits:
-    """The clock's rules, in seconds."""
+    """When it ends what."""
 
+    #: Seconds.
     task_timeout: float
     grace_period: float
+    #: Tasks after which it begins anew; None: never.
+    max_tasks: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,14 +68,15 @@ class Worker:
         self._limits = limits
         self._shutdown = Shutdown()
         self._stopped_tasks = False
-        #: Wakes the supervisor; a SimpleQueue may be put to from a signal handler.
-        self._events: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        #: What the supervisor is to do at once; a SimpleQueue may be put to from a signal handler.
+        self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._numbers = itertools.count(1)  # next() is one step, so the tasks' threads may share it
         self._keeper = self._thread("connection", self._consumer.keep)
         self._tasks = [self._thread(f"task-{number}", self._work) for number in range(1, concurrency + 1)]
 
     def run(self) -> int:
         """Work until told to leave; returns the exit code. Does not return when a task's thread cannot be stopped."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOPPING:
             signal.signal(number, self._on_signal)
         for thread in (self._keeper, *self._tasks):
             thread.start()
@@ -78,6 +85,11 @@ class Worker:
             self._watch_time_limits()
             self._wait()
         return self._leave(step)
+
+    @property
+    def begins_anew(self) -> bool:
+        """True when it has left as it was worn out; signals wait from then on."""
+        return self._shutdown.begins_anew
 
     def _next_step(self) -> Step:
         receiving = self._consumer.receiving  # first: the second look sees a task that comes between the two
@@ -110,8 +122,12 @@ class Worker:
         if connected:  # else it may be trying to get a connection
             self._keeper.join(max(0.0, until - time.monotonic()))
         closing.join(max(0.0, until - time.monotonic()))
-        for number in (signal.SIGTERM, signal.SIGINT):  # one that comes while Python ends would change the exit code
-            signal.signal(number, signal.SIG_IGN)
+        if self.begins_anew:
+            hold_signals()
+            self._take_what_came()
+        if not self.begins_anew:
+            for number in STOPPING:  # one that comes while Python ends would change the exit code
+                signal.signal(number, signal.SIG_IGN)
         exit_code = EXIT_FORCED if forced else self._shutdown.exit_code
         logger.info("left", extra={"fields": {"exit_code": exit_code}})
         if exit_code == EXIT_FORCED:
@@ -142,27 +158,39 @@ class Worker:
 
     def _wait(self) -> None:
         with contextlib.suppress(queue.Empty):
-            bug = self._events.get(timeout=LOOK_SECONDS)
-            if bug is not None:
-                _end_process(EXIT_BUG)  # the broker notices, and gives our tasks to others
+            self._events.get(timeout=LOOK_SECONDS)()
+            self._take_what_came()
+
+    def _take_what_came(self) -> None:
+        while not self._events.empty():
+            self._events.get()()
 
     def _on_signal(self, _number: int, _frame: object) -> None:
-        self._shutdown = self._shutdown.signalled(time.monotonic(), self._limits.grace_period)
-        self._events.put(None)
+        """Runs between any two steps of the supervisor, and so changes nothing of its."""
+        self._events.put(functools.partial(self._signalled, time.monotonic()))
+
+    def _signalled(self, when: float) -> None:
+        self._shutdown = self._shutdown.signalled(when, self._limits.grace_period)
+
+    def _wore_out(self) -> None:
+        logger.info("worn out: leaving, to begin anew", extra={"fields": {"tasks": self._limits.max_tasks}})
+        self._shutdown = self._shutdown.wore_out(time.monotonic(), self._limits.grace_period)
 
     def _work(self) -> None:
         while running := self._consumer.next_task():
             result = self._runner.run(running)
             if result:
                 self._consumer.settle(result)
+            if next(self._numbers) == self._limits.max_tasks:
+                self._events.put(self._wore_out)
 
     def _thread(self, name: str, target: Callable[[], None]) -> threading.Thread:
         def guarded() -> None:
             try:
                 target()
-            except BaseException as error:  # the one broad except: a bug ends the process, loudly
+            except BaseException:  # the one broad except: a bug ends the process, loudly
                 logger.critical("a bug in the worker ends it", exc_info=True)
-                self._events.put(error)
+                self._events.put(functools.partial(_end_process, EXIT_BUG))  # the broker gives our tasks to others
 
         return threading.Thread(target=guarded, name=name, daemon=True)
 
