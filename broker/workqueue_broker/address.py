@@ -59,6 +59,8 @@ class BrokerAddress:
     management_uri: str | None = None
     #: Credentials for the management API, where they differ from the ones above.
     management_login: tuple[str, str] | None = field(default=None, repr=False)
+    #: For a management API with https.
+    management_tls: Tls = field(default_factory=Tls)
 
     def __str__(self) -> str:
         scheme = "amqps" if self.tls else "amqp"
@@ -115,7 +117,7 @@ def _from_values(values: Mapping[str, str], names: Mapping[str, str]) -> BrokerA
 
 def _from_parts(values: Mapping[str, str], names: Mapping[str, str]) -> BrokerAddress:
     port = _port(values["port"], names["port"]) if "port" in values else None
-    tls = Tls() if port == AMQPS_PORT or "ca.crt" in values else None
+    tls = Tls() if port == AMQPS_PORT or "ca.crt" in values or "tls.crt" in values else None
     default_port = port or (AMQPS_PORT if tls else AMQP_PORT)
     return BrokerAddress(
         hosts=_hosts(values["host"], default_port, names["host"]),
@@ -231,11 +233,16 @@ def _with_tls(address: BrokerAddress, values: Mapping[str, str], names: Mapping[
         raise InvalidAddress(
             f"{names.get(missing, _FILE_OF_KEY[missing])} is missing; a client certificate needs its key"
         )
-    if address.tls is None:
-        return address
+    names = _FILE_OF_KEY | dict(names)
+    given = [key for key in ("ca.crt", "tls.crt", "tls.key") if key in values]
+    if given and address.tls is None and not values.get("management_uri", "").startswith("https:"):
+        raise InvalidAddress(
+            f"{names[given[0]]} is given, but the address begins with amqp:// and would be used without TLS: "
+            f"write amqps://, or take {names[given[0]]} out"
+        )
     tls = Tls(ca=values.get("ca.crt"), certificate=values.get("tls.crt"), key=values.get("tls.key"))
-    tls_texts.check(tls, _FILE_OF_KEY | dict(names))
-    return replace(address, tls=tls)
+    tls_texts.check(tls, names)
+    return replace(address, tls=address.tls and tls, management_tls=tls)
 
 
 def _with_management(address: BrokerAddress, values: Mapping[str, str], names: Mapping[str, str]) -> BrokerAddress:

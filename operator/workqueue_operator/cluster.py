@@ -79,6 +79,7 @@ class Pod:
     created: float
     #: controller.kubernetes.io/pod-deletion-cost; 0 without the annotation.
     deletion_cost: int
+    #: How often a container was started anew; 0 when it had ended in order, as a worker does after --max-tasks.
     restarts: int
     #: The container waits in CrashLoopBackOff, or its image cannot be pulled: the kubelet's word; "" otherwise.
     trouble: str = ""

@@ -75,9 +75,14 @@ def pod_of(body: Mapping[str, Any]) -> Pod:
         finished=status.get("phase") in ("Succeeded", "Failed"),
         created=datetime.fromisoformat(metadata["creationTimestamp"]).timestamp(),
         deletion_cost=_deletion_cost(metadata.get("annotations") or {}),
-        restarts=max((container.get("restartCount", 0) for container in containers), default=0),
+        restarts=max(map(_restarts, containers), default=0),
         trouble=next(filter(None, map(_trouble, containers)), ""),
     )
+
+
+def _restarts(container: Mapping[str, Any]) -> int:
+    ended = (container.get("lastState") or {}).get("terminated") or {}
+    return 0 if ended.get("exitCode") == 0 else container.get("restartCount", 0)
 
 
 def _trouble(container: Mapping[str, Any]) -> str:

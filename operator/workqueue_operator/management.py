@@ -68,7 +68,7 @@ class ManagementApi:
 
     def __init__(self, session: web.Session, address: BrokerAddress) -> None:
         login = address.management_login or (address.username, address.password)
-        self._site = web.Site(session, address.management_uri or "", login)
+        self._site = web.Site(session, address.management_uri or "", login, address.management_tls)
         self._user = login[0]
         self._vhost = quote(address.virtual_host, safe="")
 

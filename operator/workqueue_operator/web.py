@@ -3,8 +3,10 @@
 The only importer of aiohttp beside the Kubernetes adapter, which needs its exceptions.
 """
 
+import functools
 import math
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +14,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
+from workqueue_broker.errors import InvalidAddress
+from workqueue_broker.tls import Tls, context_of
 
 Session = aiohttp.ClientSession
 
@@ -74,6 +78,11 @@ class Site:
     session: Session
     base: str
     login: tuple[str, str] = field(repr=False)
+    tls: Tls
+
+    @functools.cached_property
+    def _context(self) -> ssl.SSLContext:
+        return context_of(self.tls)
 
     async def get(self, path: str, timeout_seconds: float) -> str:
         """The page; raises Unreachable."""
@@ -89,9 +98,13 @@ class Site:
             timeout = aiohttp.ClientTimeout(total=timeout_seconds)
             headers = {"Authorization": aiohttp.encode_basic_auth(*self.login)}
             url = self.base + path
-            async with self.session.request(method, url, headers=headers, json=body, timeout=timeout) as response:
+            asked = self.session.request(method, url, headers=headers, json=body, timeout=timeout, ssl=self._context)
+            async with asked as response:
                 page = await response.text()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except aiohttp.ClientConnectorCertificateError as error:
+            text = f"{place}: its certificate cannot be verified, set its CA (ca.crt): {error.certificate_error}"
+            raise Unreachable(text) from error
+        except (aiohttp.ClientError, TimeoutError, OSError, InvalidAddress) as error:
             raise Unreachable(f"{place} cannot be reached: {error or type(error).__name__}") from error
         if response.ok:
             return page

@@ -86,7 +86,7 @@ def test_an_encrypted_client_key_is_an_error_and_no_question_on_the_terminal(tmp
     key = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----"
     certificate = Authority(tmp_path / "authority").certificate.read_text()
     with pytest.raises(InvalidAddress, match=r"tls\.key.*unencrypted"):
-        BrokerAddress.from_secret({**HOST, "port": "5671", "tls.crt": certificate, "tls.key": key})
+        BrokerAddress.from_secret({**HOST, "tls.crt": certificate, "tls.key": key})
 
 
 def test_a_password_that_is_no_text_is_said_by_the_name_of_its_variable() -> None:
@@ -133,3 +133,24 @@ def test_a_client_certificate_is_the_login_when_no_password_was_given(
 ) -> None:
     (parameters,) = connection_parameters(BrokerAddress.from_secret({**certified, **login}), ConnectionSettings("test"))
     assert isinstance(parameters.credentials, kind)
+
+
+def test_a_client_certificate_alone_turns_tls_on(certified: dict[str, str]) -> None:
+    mine = {key: certified[key] for key in ("tls.crt", "tls.key")}
+    address = BrokerAddress.from_secret({"host": "h", **mine})
+    assert address.hosts == (("h", 5671),)
+    assert address.tls
+
+
+@pytest.mark.parametrize("keys", [{"ca.crt"}, {"tls.crt", "tls.key"}])
+def test_tls_that_the_address_would_not_use_is_an_error(certified: dict[str, str], keys: set[str]) -> None:
+    given = {key: certified[key] for key in keys}
+    with pytest.raises(InvalidAddress, match=r"would be used without TLS: write amqps://, or take key \S+ out"):
+        BrokerAddress.from_secret({"uri": "amqp://guest:guest@h/", **given})
+
+
+def test_an_authority_may_be_for_the_management_api_alone(certified: dict[str, str]) -> None:
+    uris = {"uri": "amqp://guest:guest@h/", "management_uri": "https://h:15671"}
+    address = BrokerAddress.from_secret({**uris, "ca.crt": certified["ca.crt"]})
+    assert address.tls is None
+    assert address.management_tls.ca == certified["ca.crt"].strip()

@@ -50,6 +50,13 @@ def test_a_crash_loop_is_trouble_and_starting_is_none() -> None:
     assert pod_of(pod({"waiting": {"reason": "ContainerCreating"}}, "Pending")).trouble == ""
 
 
+@pytest.mark.parametrize(("exit_code", "restarts"), [(0, 0), (1, 2), (137, 2)])
+def test_a_restart_after_an_end_in_order_is_none(exit_code: int, restarts: int) -> None:
+    body = pod({"running": {}})
+    body["status"]["containerStatuses"][0]["lastState"] = {"terminated": {"exitCode": exit_code}}
+    assert pod_of(body).restarts == restarts
+
+
 def test_a_deletion_cost_and_a_deletion() -> None:
     annotations = {"controller.kubernetes.io/pod-deletion-cost": "-1000"}
     seen = pod_of(pod({"running": {}}, annotations=annotations, deletionTimestamp="2026-01-01T00:00:01Z"))

@@ -53,18 +53,18 @@ def test_the_first_signal_after_that_shortens_nothing() -> None:
     assert Shutdown().failed(5.0, GRACE).signalled(6.0, GRACE).deadline == 65.0
 
 
-def test_a_worker_that_is_worn_out_leaves_as_after_a_signal_and_begins_anew() -> None:
-    shutdown = Shutdown().wore_out(0.0, GRACE)
-    assert step(shutdown, 1.0, 1) is Step.FINISH_TASKS
-    assert step(shutdown, GRACE, 1) is Step.STOP_TASKS
+def test_a_worker_that_is_worn_out_stops_no_task_and_leaves_in_order() -> None:
+    shutdown = Shutdown().wore_out()
+    assert step(shutdown, 1e12, 1) is Step.FINISH_TASKS
+    assert step(shutdown, 1.0, 0, receiving=True) is Step.FINISH_TASKS
     assert step(shutdown, 1.0, 0) is Step.LEAVE
-    assert shutdown.begins_anew
+    assert shutdown.exit_code == EXIT_DRAINED
 
 
-def test_one_that_is_told_to_leave_does_not_begin_anew_whatever_came_first() -> None:
-    assert not Shutdown().signalled(0.0, GRACE).wore_out(1.0, GRACE).begins_anew
-    assert not Shutdown().wore_out(0.0, GRACE).signalled(1.0, GRACE).begins_anew
-    assert not Shutdown().wore_out(0.0, GRACE).failed(1.0, GRACE).begins_anew
+def test_a_worn_out_worker_that_is_told_to_leave_has_its_grace_period_from_then_on() -> None:
+    for shutdown in (Shutdown().wore_out().signalled(5.0, GRACE), Shutdown().signalled(5.0, GRACE).wore_out()):
+        assert step(shutdown, 5.0 + GRACE - 1.0, 1) is Step.FINISH_TASKS
+        assert step(shutdown, 5.0 + GRACE, 1) is Step.STOP_TASKS
 
 
 @given(st.lists(st.tuples(st.floats(0, 1000), st.booleans()), min_size=1), st.integers(1, 5))

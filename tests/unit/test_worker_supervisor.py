@@ -14,7 +14,6 @@ from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.runner import Runner
 from workqueue_worker.running import Running
 from workqueue_worker.shutdown import Step
-from workqueue_worker.starting import STOPPING
 from workqueue_worker.worker import Limits, Parts, Worker
 
 
@@ -82,11 +81,10 @@ def worker(consumer: FakeConsumer, copies: FakeCopies, max_tasks: int | None = N
 
 @pytest.fixture(autouse=True)
 def signals_as_before() -> Iterator[None]:
-    before = [(number, signal.getsignal(number)) for number in STOPPING]
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT)]
     yield
     for number, handler in before:
         signal.signal(number, handler)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
 
 def test_two_signals_to_an_idle_worker_stop_nothing_and_are_an_orderly_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,20 +116,5 @@ def test_a_task_that_comes_while_it_looks_is_not_left_alone() -> None:
     assert leaving._next_step() is Step.FINISH_TASKS
 
 
-def test_after_its_last_task_it_leaves_in_order_to_begin_anew() -> None:
-    leaving = worker(FakeConsumer(gives=2), FakeCopies(), max_tasks=2)
-    assert leaving.run() == 0
-    assert leaving.begins_anew
-
-
-def test_a_signal_that_comes_while_it_leaves_worn_out_is_obeyed() -> None:
-    """When it says goodbye to the broker, after the last look at the clock."""
-
-    class Told(FakeConsumer):
-        def leave(self) -> None:
-            leaving._on_signal(signal.SIGTERM, None)
-            super().leave()
-
-    leaving = worker(Told(gives=1), FakeCopies(), max_tasks=1)
-    assert leaving.run() == 0
-    assert not leaving.begins_anew
+def test_after_its_last_task_it_leaves_in_order() -> None:
+    assert worker(FakeConsumer(gives=2), FakeCopies(), max_tasks=2).run() == 0

@@ -46,12 +46,7 @@ def run(settings: Settings, environment: Mapping[str, str], starting: Starting) 
         print(" [*] Waiting for messages. To exit press CTRL+C", flush=True)
     limits = Limits(settings.task_timeout, settings.grace_period, settings.max_tasks)
     worker = Worker(Parts(consumer, runner, copies, metrics), limits, settings.concurrency)
-    if starting.asked:
-        return EXIT_DRAINED
-    exit_code = worker.run()
-    if worker.begins_anew:
-        starting.start_again()
-    return exit_code
+    return EXIT_DRAINED if starting.asked else worker.run()
 
 
 def choose_handler(settings: Settings) -> Handler:

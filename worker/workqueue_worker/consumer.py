@@ -143,7 +143,7 @@ class Consumer:
     def stop_receiving(self) -> None:
         """Take no new tasks; whoever has the lead cancels the consumer."""
         self._stopping = True
-        self._health.readiness = Readiness(ready=False, text="leaving: told to stop")
+        self._health.readiness = Readiness(ready=False, text="leaving: takes no more tasks")
         link = self._link
         if link:
             link.wake()

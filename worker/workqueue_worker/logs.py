@@ -66,7 +66,7 @@ class JsonFormatter(_Formatter):
         return _JSON.encode(values)
 
 
-_PLAIN = re.compile(r'[^ "=\n]+').fullmatch
+_is_plain = re.compile(r'[^ "=\n]+').fullmatch
 _JSON = json.JSONEncoder(ensure_ascii=False, default=str)  # json.dumps would make one for each line
 
 
@@ -88,7 +88,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 def _plain(value: object) -> str:
     text = str(value)
-    return text if _PLAIN(text) else json.dumps(text, ensure_ascii=False)
+    return text if _is_plain(text) else json.dumps(text, ensure_ascii=False)
 
 
 def _exception(record: logging.LogRecord) -> str:

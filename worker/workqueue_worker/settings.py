@@ -110,7 +110,7 @@ RUN_OPTIONS = (
     *(*QUEUE_OPTIONS, *TASK_OPTIONS),
     Option("--concurrency", "WORKER_CONCURRENCY", 1, _whole(1), "how many tasks at a time"),
     Option("--max-attempts", "WORKER_MAX_ATTEMPTS", 5, _whole(1), "attempts before a task is parked"),
-    Option("--max-tasks", "WORKER_MAX_TASKS", None, _whole(1), "begin anew, with fresh memory, after so many tasks"),
+    Option("--max-tasks", "WORKER_MAX_TASKS", None, _whole(1), "leave after so many tasks, to be started anew"),
     Option("--retry-max-delay", "RETRY_MAX_DELAY_SECONDS", 30.0, _seconds, "the longest wait before a retry"),
     Option("--grace-period", "WORKER_GRACE_PERIOD_SECONDS", None, _seconds, "after SIGTERM (default: timeout + 10)"),
     Option("--metrics-port", "METRICS_PORT", 8000, _whole(0), "port of /metrics, /healthz and /readyz"),

@@ -39,14 +39,9 @@ class Shutdown:
     worn_out: bool = False
 
     @property
-    def begins_anew(self) -> bool:
-        """True when another takes its place at once: nobody wants it to go, and it leaves in order."""
-        return self.worn_out and not self.signals and self.exit_code == EXIT_DRAINED
-
-    @property
     def asked(self) -> bool:
         """True once the worker is to leave."""
-        return self.deadline < math.inf
+        return self.worn_out or self.deadline < math.inf
 
     def signalled(self, now: float, grace_seconds: float) -> "Shutdown":
         """After a signal: the first starts the grace period, each further one ends it."""
@@ -57,9 +52,9 @@ class Shutdown:
         """After a task that cannot be stopped: leave as after a signal, but say that it was not in order."""
         return replace(self, deadline=min(self.deadline, now + grace_seconds), exit_code=EXIT_FORCED)
 
-    def wore_out(self, now: float, grace_seconds: float) -> "Shutdown":
-        """After its last task: leave as after a signal."""
-        return self if self.asked else replace(self, deadline=now + grace_seconds, worn_out=True)
+    def wore_out(self) -> "Shutdown":
+        """After its last task: leave, and let the others take the time that they may take."""
+        return replace(self, worn_out=True)
 
     def step(self, now: float, *, tasks_in_progress: int, receiving: bool) -> Step:
         """What is to be done at this moment. `receiving`: the broker may still send a task."""

@@ -22,7 +22,6 @@ from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.runner import Runner
 from workqueue_worker.running import Running, StopCause
 from workqueue_worker.shutdown import EXIT_FORCED, Shutdown, Step
-from workqueue_worker.starting import STOPPING, hold_signals
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ class Limits:
     #: Seconds.
     task_timeout: float
     grace_period: float
-    #: Tasks after which it begins anew; None: never.
+    #: Tasks after which it leaves; None: never.
     max_tasks: int | None = None
 
 
@@ -76,7 +75,7 @@ class Worker:
 
     def run(self) -> int:
         """Work until told to leave; returns the exit code. Does not return when a task's thread cannot be stopped."""
-        for number in STOPPING:
+        for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         for thread in (self._keeper, *self._tasks):
             thread.start()
@@ -85,11 +84,6 @@ class Worker:
             self._watch_time_limits()
             self._wait()
         return self._leave(step)
-
-    @property
-    def begins_anew(self) -> bool:
-        """True when it has left as it was worn out; signals wait from then on."""
-        return self._shutdown.begins_anew
 
     def _next_step(self) -> Step:
         receiving = self._consumer.receiving  # first: the second look sees a task that comes between the two
@@ -122,12 +116,8 @@ class Worker:
         if connected:  # else it may be trying to get a connection
             self._keeper.join(max(0.0, until - time.monotonic()))
         closing.join(max(0.0, until - time.monotonic()))
-        if self.begins_anew:
-            hold_signals()
-            self._take_what_came()
-        if not self.begins_anew:
-            for number in STOPPING:  # one that comes while Python ends would change the exit code
-                signal.signal(number, signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGINT):  # one that comes while Python ends would change the exit code
+            signal.signal(number, signal.SIG_IGN)
         exit_code = EXIT_FORCED if forced else self._shutdown.exit_code
         logger.info("left", extra={"fields": {"exit_code": exit_code}})
         if exit_code == EXIT_FORCED:
@@ -159,11 +149,8 @@ class Worker:
     def _wait(self) -> None:
         with contextlib.suppress(queue.Empty):
             self._events.get(timeout=LOOK_SECONDS)()
-            self._take_what_came()
-
-    def _take_what_came(self) -> None:
-        while not self._events.empty():
-            self._events.get()()
+            while True:
+                self._events.get_nowait()()
 
     def _on_signal(self, _number: int, _frame: object) -> None:
         """Runs between any two steps of the supervisor, and so changes nothing of its."""
@@ -173,8 +160,8 @@ class Worker:
         self._shutdown = self._shutdown.signalled(when, self._limits.grace_period)
 
     def _wore_out(self) -> None:
-        logger.info("worn out: leaving, to begin anew", extra={"fields": {"tasks": self._limits.max_tasks}})
-        self._shutdown = self._shutdown.wore_out(time.monotonic(), self._limits.grace_period)
+        logger.info("leaving after --max-tasks", extra={"fields": {"tasks": self._limits.max_tasks}})
+        self._shutdown = self._shutdown.wore_out()
 
     def _work(self) -> None:
         while running := self._consumer.next_task():
