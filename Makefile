@@ -26,7 +26,7 @@ test: export CI ?= 1
 test: setup test-unit test-broker test-cluster ## Run all tests: unit, real broker, real cluster
 
 .PHONY: test-unit
-test-unit: setup ## Run the tests that need nothing but Python, in seconds
+test-unit: setup ## Run the tests that need nothing but Python and openssl, in a minute
 	@$(PYTEST) -q tests/unit tests/architecture
 
 .PHONY: test-broker

@@ -1,29 +1,30 @@
 """`python dev/cluster_tests.py`, inside dev/with_cluster.py: the tests of the charts and those on a real cluster.
 
-What failed is told, and run once more: that decides.
+What failed is told, and run once more: that decides, but for tests marked `once`.
 """
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from second_run import AGAIN, CHECKOUT, stands
 
-CHECKOUT = Path(__file__).resolve().parents[1]
+COMMAND = (
+    *(sys.executable, "-m", "pytest", "-q", "-o", "cache_dir=.pytest_cache/cluster"),
+    *("tests/charts", "tests/cluster", "-m", "not shrinks"),
+)
 
 
 def main() -> int:
     code = run()
-    if code == pytest.ExitCode.TESTS_FAILED:
+    if code == pytest.ExitCode.TESTS_FAILED and not stands(COMMAND):
         print("Once more, what failed", flush=True)
-        code = run("--last-failed", "--last-failed-no-failures=none")
+        code = run(*AGAIN)
     return code
 
 
 def run(*flags: str) -> int:
-    command = [sys.executable, "-m", "pytest", "-q", "-o", "cache_dir=.pytest_cache/cluster"]
-    tests = ("tests/charts", "tests/cluster", "-m", "not shrinks")
-    return subprocess.run([*command, *tests, *flags], cwd=CHECKOUT, check=False).returncode
+    return subprocess.run([*COMMAND, *flags], cwd=CHECKOUT, check=False).returncode
 
 
 if __name__ == "__main__":

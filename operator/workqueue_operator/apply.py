@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from workqueue_operator.asking import ask
 from workqueue_operator.clock import Clock
 from workqueue_operator.cluster import Cluster, ClusterError, Conflict, Forbidden, NotFound, Target
+from workqueue_operator.demand import Counts
 from workqueue_operator.gather import Seen
 from workqueue_operator.marking import Marker
 from workqueue_operator.metrics import Metrics
@@ -139,8 +140,9 @@ class Applier:
             raise
         memory.asked_replicas, memory.unanswered = replicas, None
         self._metrics.api_writes.labels("scale").inc()
-        if memory.read_at is not None:
-            self._metrics.scale_seconds.observe(max(0.0, self._clock.monotonic() - memory.read_at))
+        reading = seen.situation.reading
+        if isinstance(reading, Counts) and reading.asked_at is not None:
+            self._metrics.scale_seconds.observe(max(0.0, self._clock.monotonic() - reading.asked_at))
         self._watch(memory, seen, scaled, shrink)
         self._store.see_target(scaled)
         return scaled

@@ -1,7 +1,7 @@
 """What a queue asks for: its counts, how it moves, and the number of workers that follows, before any bound. Pure."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from workqueue_operator.resource import ScalingPolicy
 
@@ -32,6 +32,8 @@ class Counts:
     no_rates: str = "the broker's Secret has no management_uri"
     #: None: not known, as only the management API tells.
     messages_unacknowledged: int | None = None
+    #: Seconds of the operator's clock at which the broker was asked.
+    asked_at: float | None = field(default=None, compare=False)
 
 
 def wanted_replicas(policy: ScalingPolicy, counts: Counts, replicas: int) -> tuple[int, str]:

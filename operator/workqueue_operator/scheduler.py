@@ -234,6 +234,7 @@ def counted(tracked: Tracked, answer: QueueReading, now: float) -> Counts:
         rates=tracked.estimate.rates(now),
         no_rates=tracked.no_rates,
         messages_unacknowledged=last.messages_unacknowledged if last else None,
+        asked_at=tracked.asked_at,
     )
 
 

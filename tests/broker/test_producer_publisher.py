@@ -236,6 +236,7 @@ def test_a_connection_that_is_closed_loses_nothing(task_queue, publisher_for) ->
     assert len(by_id) == 3000  # a task that came twice came under the same id
 
 
+@pytest.mark.once
 def test_a_broker_that_is_killed_again_and_again_loses_no_confirmed_task(own_task_queue, publisher_for) -> None:
     server = own_task_queue.server
     publisher = publisher_for(own_task_queue)

@@ -64,6 +64,7 @@ class Producer:
             thread.join()
 
 
+@pytest.mark.once
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("type_", list(QueueType))
@@ -112,6 +113,7 @@ def test_every_confirmed_task_is_finished_or_parked_though_workers_and_broker_ar
     assert producer.confirmed - to_be_parked <= done
 
 
+@pytest.mark.once
 def test_a_worker_that_dies_between_the_copy_and_the_ack_leaves_two_and_loses_none(task_queue, start_worker) -> None:
     """The broker's answers stop coming while the copy is on its way: the worker never hears of the confirm."""
     with Valve(task_queue.server.amqp_port) as valve:

@@ -72,6 +72,7 @@ class Crew:
         return {code for code, worker in codes if code != -signal.SIGTERM or worker.log}
 
 
+@pytest.mark.once
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("type_", list(QueueType))

@@ -7,7 +7,8 @@ def test_operator_says_the_next_steps(helm):
     notes = helm.notes("workqueue-operator")
     assert "rollout status deployment/thumbnails-workqueue-operator" in notes
     assert "kubectl create secret generic rabbitmq" in notes
-    assert "helm install thumbnails charts/workqueue --set broker.secretName=rabbitmq" in notes
+    command = "helm install thumbnails charts/workqueue --set broker.secretName=rabbitmq"
+    assert f"{command} --set image.repository=REGISTRY/worker" in notes
     assert "the whole cluster" in notes
     assert "blue, green" in helm.notes("workqueue-operator", {"watchNamespaces": ["blue", "green"]})
 

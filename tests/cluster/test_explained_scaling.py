@@ -39,6 +39,7 @@ def change(work: Work, **spec: Any) -> None:
     work.kube.kubectl("patch", "wq", work.name, "-n", work.namespace, "--type=merge", "-p", patch)
 
 
+@pytest.mark.once
 def test_five_shrinks_never_signal_a_busy_worker(work: Work, proxy: Proxy) -> None:
     shrink_beside_busy_workers(work, proxy, shrinks=5)
 

@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -131,6 +132,16 @@ def _fork(_argument: str, task: Task) -> object:
     return None
 
 
+def _terminate_child(_argument: str, task: Task) -> object:
+    child = os.fork()
+    if child == 0:
+        time.sleep(600)
+        os._exit(1)
+    os.kill(child, signal.SIGTERM)
+    note(f"child-ended-by-{os.WTERMSIG(os.waitpid(child, 0)[1])}", b"fork", task)
+    return None
+
+
 def _hold_interpreter(argument: str, _task: Task) -> object:
     ctypes.PyDLL(None).usleep(int(float(argument) * 1e6))  # PyDLL keeps the interpreter's lock
     return None
@@ -164,6 +175,7 @@ ACTIONS = {
     "exit": _exit,
     "die": _die,
     "fork": _fork,
+    "terminate-child": _terminate_child,
     "hold-interpreter": _hold_interpreter,
     "coroutine": _coroutine,
     "unprintable": _unprintable,

@@ -61,6 +61,7 @@ class World(Operator):
         return self.registry.get_sample_value(f"workqueue_operator_{name}", labels) or 0.0
 
 
+
 @pytest.fixture(params=[1.0, 0.2], ids=["a pass a second", "five a second"])
 def world(request: pytest.FixtureRequest) -> World:
     made = World(period=request.param)
@@ -250,6 +251,27 @@ async def test_beside_a_horizontal_pod_autoscaler_it_stands_back_until_that_is_g
     del world.cluster.autoscalers[DEPLOYMENT]
     await world.after(60, tracked, Counts(30, 0))
     assert world.replicas == 6
+
+
+async def test_a_horizontal_pod_autoscaler_that_comes_later_is_found_within_a_minute(world: World) -> None:
+    tracked = world.add()
+    await world.after(1, tracked, Counts(30, 0))
+    world.cluster.autoscalers[DEPLOYMENT] = "cpu"
+    await world.after(60, tracked, Counts(30, 0))
+    assert world.condition("ScalingActive")["reason"] == "TargetConflict"
+    await world.after(5, tracked, Counts(300, 0))
+    assert world.replicas == 6
+
+
+async def test_the_time_from_a_reading_to_its_scale_is_told_and_a_fallback_has_none(world: World) -> None:
+    tracked = world.add(scaling={"fallback": {"afterSeconds": 10, "replicas": 9}})
+    world.clock.advance(1)
+    await world.one_pass(tracked, Counts(30, 0, asked_at=world.clock.now - 3.0))
+    await world.after(20, tracked, Unknown("Unavailable", "away"))
+    assert world.replicas == 9
+    name = "workqueue_operator_reading_to_scale_seconds"
+    assert world.registry.get_sample_value(f"{name}_count") == 1
+    assert world.registry.get_sample_value(f"{name}_sum") == pytest.approx(3.0, abs=0.5)  # a pass takes time, too
 
 
 async def test_in_dry_run_another_autoscaler_is_compared_not_fought(world: World) -> None:

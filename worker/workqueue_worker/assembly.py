@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import os
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -44,6 +45,7 @@ def run(settings: Settings, environment: Mapping[str, str], starting: Starting) 
     runner = Runner(_runner_settings(settings), handler, consumer, copies, metrics, health)
     if not settings.handler and not settings.command:
         print(" [*] Waiting for messages. To exit press CTRL+C", flush=True)
+    os.register_at_fork(after_in_child=starting.over)  # a process that a handler forks is not the worker
     limits = Limits(settings.task_timeout, settings.grace_period, settings.max_tasks)
     worker = Worker(Parts(consumer, runner, copies, metrics), limits, settings.concurrency)
     return EXIT_DRAINED if starting.asked else worker.run()

@@ -17,7 +17,8 @@ class Starting:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
 
-    def over(self) -> None:
+    @staticmethod
+    def over() -> None:
         """Signals mean again what they mean to any program."""
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
