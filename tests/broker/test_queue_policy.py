@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from operating import SECRET, Operating, operating, secret_of
 from pika.exceptions import NackError
 from rabbitmq_server import RabbitMQServer
 from task_queue import TaskQueue
+from tls_front import Authority, TlsFront
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.declaration import QueueType
 
@@ -235,6 +237,23 @@ async def test_without_the_management_api_the_secrets_key_is_named(quorum_jobs: 
         operator.clock.ahead += 100.0
         await applied(operator)
         assert operator.observed()
+
+
+async def test_a_management_api_behind_tls_is_verified_by_the_secrets_authority(
+    quorum_jobs: TaskQueue, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path / "authority")
+    front = TlsFront(quorum_jobs.server.management_port, authority.issue("management", "IP:127.0.0.1"))
+    unverified = {"uri": quorum_jobs.uri, "management_uri": f"https://127.0.0.1:{front.port}"}
+    async with operating() as operator:
+        operator.add(unverified)
+        message = await not_applied(operator, "ManagementApiUnavailable")
+        assert f"https://127.0.0.1:{front.port}" in message
+        assert "set its CA (ca.crt)" in message
+        operator.cluster.secrets[SECRET] = {**unverified, "ca.crt": authority.certificate.read_text()}
+        operator.clock.ahead += 100.0
+        await applied(operator)
+    front.close()
 
 
 async def test_a_management_api_that_is_away(broker: BrokerAddress) -> None:

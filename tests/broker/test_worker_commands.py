@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tls_front import Authority, TlsFront
 from waiting import wait_until
 from worker_process import WorkerProcess
 
@@ -125,7 +126,10 @@ def test_a_worker_warns_at_its_start_when_the_broker_would_take_its_tasks_away(q
     assert warnings(short) == []
 
 
-def test_a_queues_own_consumer_timeout_is_read_from_the_management_api(quorum_queue, start_worker) -> None:
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_queues_own_consumer_timeout_is_read_from_the_management_api(
+    quorum_queue, start_worker, tmp_path: Path, scheme: str
+) -> None:
     server = quorum_queue.server
     if server.version_number == "3.10":
         pytest.skip("RabbitMQ has this policy since 3.12")
@@ -133,5 +137,10 @@ def test_a_queues_own_consumer_timeout_is_read_from_the_management_api(quorum_qu
     server.management("PUT", f"/api/policies/{quorum_queue.vhost}/timeout", definition)
     path = f"/api/queues/{quorum_queue.vhost}/{quorum_queue.name}"
     wait_until(lambda: "120000" in str(server.management("GET", path)), 30, "the management API shows the policy")
-    worker = start_worker(quorum_queue, None, "--task-timeout", "300", AMQP_MANAGEMENT_URL=server.management_uri)
+    api = {"AMQP_MANAGEMENT_URL": server.management_uri}
+    if scheme == "https":
+        authority = Authority(tmp_path / "authority")
+        front = TlsFront(server.management_port, authority.issue("management", "IP:127.0.0.1"))
+        api = {"AMQP_MANAGEMENT_URL": f"https://127.0.0.1:{front.port}", "AMQP_CA_FILE": str(authority.certificate)}
+    worker = start_worker(quorum_queue, None, "--task-timeout", "300", **api)
     wait_until(lambda: any("is 120 s" in text for text in warnings(worker)), 30, "the policy's timeout is named")

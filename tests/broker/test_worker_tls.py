@@ -109,7 +109,7 @@ def certified_broker(tmp_path: Path, rabbitmq_version: str) -> Iterator[tuple[Ra
 def test_a_client_certificate_alone_logs_in(certified_broker, start_worker) -> None:
     """By the broker's EXTERNAL mechanism, for worker and producer; a name that it does not know is refused."""
     server, authority = certified_broker
-    server.renew()
+    server.renew()  # its management API answers from here on
     queue = TaskQueue(server, server.default_vhost, QueueType.QUORUM).declare()
     server.management("PUT", "/api/users/orders-worker", {"password_hash": "", "tags": ""})
     everything = {"configure": ".*", "write": ".*", "read": ".*"}
