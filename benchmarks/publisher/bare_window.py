@@ -1,11 +1,26 @@
-"""The shortest program with pika that keeps a window of unconfirmed messages: no ids, no resend, no errors."""
+"""The shortest program with pika that keeps a window of unconfirmed messages: no resend, no errors.
 
+Usage: bare_window.py [properties]. Without, its messages have no id, no time and no header; with, those that ours have.
+"""
+
+import sys
+import time
+import uuid
 from time import perf_counter
 
 import pika
 from sending import BODY, MESSAGES, QUEUE, URI, WINDOW
 
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
+RUN = uuid.uuid4().hex
+
+
+def properties_of(number: int) -> pika.BasicProperties:
+    if "properties" not in sys.argv:
+        return PERSISTENT
+    now = time.time()
+    headers = {"x-workqueue-published-ms": int(1000 * now)}
+    return pika.BasicProperties(delivery_mode=2, message_id=f"{RUN}-{number}", timestamp=int(now), headers=headers)
 
 
 class BareWindow:
@@ -32,7 +47,7 @@ class BareWindow:
 
     def fill(self) -> None:
         while self.sent < MESSAGES and len(self.pending) < WINDOW:
-            self.channel.basic_publish("", QUEUE, BODY, PERSISTENT, mandatory=True)
+            self.channel.basic_publish("", QUEUE, BODY, properties_of(self.sent), mandatory=True)
             self.sent += 1
             self.pending.add(self.sent)
 

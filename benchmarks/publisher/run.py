@@ -88,6 +88,7 @@ def _contenders(messages: int, go_program: Path, lines: Path) -> list[Contender]
         # Slow enough to be measured with a tenth.
         Contender("one at a time", [sys.executable, "one_at_a_time.py"], max(1, messages // 10)),
         Contender("bare window", [sys.executable, "bare_window.py"], messages),
+        Contender("bare window, our properties", [sys.executable, "bare_window.py", "properties"], messages),
         Contender("publish_many", [sys.executable, "ours.py", "many"], messages),
         Contender("submit", [sys.executable, "ours.py", "submit"], messages),
         Contender("new-task --file", new_task, messages, _new_task_rate),
