@@ -39,7 +39,7 @@ test-cluster: setup ## Run the tests against a real Kubernetes, and those of the
 
 .PHONY: test-shrinks
 test-shrinks: setup ## Run fifty shrinks beside busy workers on a real cluster, which takes minutes and an idle machine
-	@$(WITH_CLUSTER) $(PYTEST) -q tests/cluster -m shrinks
+	@$(WITH_CLUSTER) $(PYTEST) -q -rP tests/cluster -m shrinks
 
 .PHONY: check
 check: setup ## Lint, types and import contracts
