@@ -33,7 +33,7 @@ def main() -> int:
         if os.environ.get("CI"):
             print(f"Error: {problem}", file=sys.stderr)
             return 1
-    running = {version: start(version) for version in versions}
+    running = {version: start(version, "--cache-clear") for version in versions}
     tellers = [threading.Thread(target=tell, args=item) for item in running.items()]
     for teller in tellers:
         teller.start()

@@ -16,7 +16,7 @@ COMMAND = (
 
 
 def main() -> int:
-    code = run()
+    code = run("--cache-clear")
     if code == pytest.ExitCode.TESTS_FAILED and not stands(COMMAND):
         print("Once more, what failed", flush=True)
         code = run(*AGAIN)

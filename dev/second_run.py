@@ -17,4 +17,7 @@ def stands(command: Sequence[str]) -> bool:
     """
     asked = [*command, *AGAIN, "--collect-only", "-q", "-m", "once"]
     done = subprocess.run(asked, cwd=CHECKOUT, stdout=subprocess.DEVNULL, check=False)
-    return done.returncode != pytest.ExitCode.NO_TESTS_COLLECTED
+    found = done.returncode != pytest.ExitCode.NO_TESTS_COLLECTED
+    if found:
+        print("No second run: among the failed tests is one marked `once`", flush=True)
+    return found

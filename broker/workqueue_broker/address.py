@@ -235,7 +235,7 @@ def _with_tls(address: BrokerAddress, values: Mapping[str, str], names: Mapping[
         )
     names = _FILE_OF_KEY | dict(names)
     given = [key for key in ("ca.crt", "tls.crt", "tls.key") if key in values]
-    if given and address.tls is None and not values.get("management_uri", "").startswith("https:"):
+    if given and address.tls is None and not values.get("management_uri", "").lower().startswith("https:"):
         raise InvalidAddress(
             f"{names[given[0]]} is given, but the address begins with amqp:// and would be used without TLS: "
             f"write amqps://, or take {names[given[0]]} out"

@@ -41,6 +41,13 @@ def context_of(tls: Tls) -> ssl.SSLContext:
         return context
 
 
+def management_context_of(tls: Tls) -> ssl.SSLContext:
+    """The same for the management API, which may stand behind a certificate of the world's: those count, too."""
+    context = context_of(tls)
+    context.load_default_certs()
+    return context
+
+
 def _load_client(context: ssl.SSLContext, tls: Tls) -> None:
     if tls.certificate and tls.key:
         # The ssl module reads keys from files only.

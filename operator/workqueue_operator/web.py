@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from workqueue_broker.errors import InvalidAddress
-from workqueue_broker.tls import Tls, context_of
+from workqueue_broker.tls import Tls, management_context_of
 
 Session = aiohttp.ClientSession
 
@@ -82,7 +82,7 @@ class Site:
 
     @functools.cached_property
     def _context(self) -> ssl.SSLContext:
-        return context_of(self.tls)
+        return management_context_of(self.tls)
 
     async def get(self, path: str, timeout_seconds: float) -> str:
         """The page; raises Unreachable."""
@@ -102,7 +102,8 @@ class Site:
             async with asked as response:
                 page = await response.text()
         except aiohttp.ClientConnectorCertificateError as error:
-            text = f"{place}: its certificate cannot be verified, set its CA (ca.crt): {error.certificate_error}"
+            why = f"{error.certificate_error}; its authority must be in ca.crt, or one of the system's"
+            text = f"{place}: its certificate cannot be verified: {why}"
             raise Unreachable(text) from error
         except (aiohttp.ClientError, TimeoutError, OSError, InvalidAddress) as error:
             raise Unreachable(f"{place} cannot be reached: {error or type(error).__name__}") from error

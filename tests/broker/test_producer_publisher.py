@@ -216,6 +216,7 @@ def test_a_queue_that_stays_full_is_an_error_that_names_the_message_and_says_so(
     assert raised.value.tasks == (Task(b"x", "not-this-one"),)
 
 
+@pytest.mark.once
 def test_a_connection_that_is_closed_loses_nothing(task_queue, publisher_for) -> None:
     publisher = publisher_for(task_queue)
     closed = 0

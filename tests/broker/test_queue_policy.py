@@ -249,7 +249,7 @@ async def test_a_management_api_behind_tls_is_verified_by_the_secrets_authority(
         operator.add(unverified)
         message = await not_applied(operator, "ManagementApiUnavailable")
         assert f"https://127.0.0.1:{front.port}" in message
-        assert "set its CA (ca.crt)" in message
+        assert "its authority must be in ca.crt" in message
         operator.cluster.secrets[SECRET] = {**unverified, "ca.crt": authority.certificate.read_text()}
         operator.clock.ahead += 100.0
         await applied(operator)

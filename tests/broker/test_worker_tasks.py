@@ -128,14 +128,14 @@ def test_a_body_that_the_tutorials_handler_cannot_decode_is_parked_and_not_dropp
     assert properties.message_id == "m0"
 
 
-@pytest.mark.parametrize("body", ["ok", "garbage", "coroutine", "fork"])
+@pytest.mark.parametrize("body", ["ok", "garbage", "coroutine", "fork", "terminate-child"])
 def test_a_handler_that_returns_anything_has_done_its_task(task_queue, start_worker, ledger, body: str) -> None:
     worker = start_worker(task_queue, "by_body").ready()
     task_queue.send(body, "ok")
     worker.wait_for_metric("tasks_acked_total", 2)
     metrics = worker.metrics()
     assert metrics["tasks_received_total"] == settled(metrics) == 2
-    expected = {"coroutine": "awaited", "fork": "child-ended"}
+    expected = {"coroutine": "awaited", "fork": "child-ended", "terminate-child": "child-ended-by-15"}
     if body in expected:
         assert expected[body] in [line.word for line in ledger()]
 

@@ -53,16 +53,18 @@ def test_the_first_signal_after_that_shortens_nothing() -> None:
     assert Shutdown().failed(5.0, GRACE).signalled(6.0, GRACE).deadline == 65.0
 
 
-def test_a_worker_that_is_worn_out_stops_no_task_and_leaves_in_order() -> None:
-    shutdown = Shutdown().wore_out()
-    assert step(shutdown, 1e12, 1) is Step.FINISH_TASKS
+def test_a_worker_that_is_worn_out_leaves_as_after_a_signal_with_time_for_the_others() -> None:
+    shutdown = Shutdown().wore_out(0.0, 1000.0)
+    assert step(shutdown, 999.0, 1) is Step.FINISH_TASKS
+    assert step(shutdown, 1000.0, 1) is Step.STOP_TASKS
     assert step(shutdown, 1.0, 0, receiving=True) is Step.FINISH_TASKS
     assert step(shutdown, 1.0, 0) is Step.LEAVE
     assert shutdown.exit_code == EXIT_DRAINED
 
 
 def test_a_worn_out_worker_that_is_told_to_leave_has_its_grace_period_from_then_on() -> None:
-    for shutdown in (Shutdown().wore_out().signalled(5.0, GRACE), Shutdown().signalled(5.0, GRACE).wore_out()):
+    worn_out, told = Shutdown().wore_out(5.0, 1000.0), Shutdown().signalled(5.0, GRACE)
+    for shutdown in (worn_out.signalled(5.0, GRACE), told.wore_out(5.0, 1000.0)):
         assert step(shutdown, 5.0 + GRACE - 1.0, 1) is Step.FINISH_TASKS
         assert step(shutdown, 5.0 + GRACE, 1) is Step.STOP_TASKS
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import BrokerError
-from workqueue_broker.tls import context_of
+from workqueue_broker.tls import management_context_of
 
 #: Seconds; the broker's default since RabbitMQ 3.8.17.
 DEFAULT_SECONDS = 1800.0
@@ -53,7 +53,7 @@ def read(address: BrokerAddress, queue: str) -> float | None:
     request = urllib.request.Request(address.management_uri + path)  # noqa: S310 - http or https, checked by BrokerAddress
     request.add_header("Authorization", "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode())
     try:
-        context = context_of(address.management_tls)
+        context = management_context_of(address.management_tls)
         with urllib.request.urlopen(request, timeout=REQUEST_TIMEOUT_SECONDS, context=context) as answer:  # noqa: S310
             queue = json.load(answer)
     except (

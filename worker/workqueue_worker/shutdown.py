@@ -35,13 +35,13 @@ class Shutdown:
     deadline: float = math.inf
     signals: int = 0
     exit_code: int = EXIT_DRAINED
-    #: It has done as many tasks as it may.
+    #: It has done as many tasks as it may: nobody else ends it.
     worn_out: bool = False
 
     @property
     def asked(self) -> bool:
         """True once the worker is to leave."""
-        return self.worn_out or self.deadline < math.inf
+        return self.deadline < math.inf
 
     def signalled(self, now: float, grace_seconds: float) -> "Shutdown":
         """After a signal: the first starts the grace period, each further one ends it."""
@@ -52,9 +52,9 @@ class Shutdown:
         """After a task that cannot be stopped: leave as after a signal, but say that it was not in order."""
         return replace(self, deadline=min(self.deadline, now + grace_seconds), exit_code=EXIT_FORCED)
 
-    def wore_out(self) -> "Shutdown":
-        """After its last task: leave, and let the others take the time that they may take."""
-        return replace(self, worn_out=True)
+    def wore_out(self, now: float, seconds: float) -> "Shutdown":
+        """After its last task: leave. `seconds`: for the others, whom nobody hurries."""
+        return replace(self, deadline=min(self.deadline, now + seconds), worn_out=True)
 
     def step(self, now: float, *, tasks_in_progress: int, receiving: bool) -> Step:
         """What is to be done at this moment. `receiving`: the broker may still send a task."""

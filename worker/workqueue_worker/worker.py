@@ -32,6 +32,8 @@ ABANDON_SECONDS = 5.0
 #: Seconds in which the broker may say goodbye.
 CLOSE_SECONDS = 5.0
 FORCED_CLOSE_SECONDS = 1.5
+#: Seconds that Python may take to end after the last of --max-tasks.
+END_SECONDS = 30.0
 EXIT_BUG = 1
 
 
@@ -122,6 +124,10 @@ class Worker:
         logger.info("left", extra={"fields": {"exit_code": exit_code}})
         if exit_code == EXIT_FORCED:
             _end_process(exit_code)  # a thread that runs a task cannot be stopped in another way
+        if self._shutdown.worn_out:  # no kubelet will, should a thread of the handler keep Python from ending
+            end = threading.Timer(END_SECONDS, _end_process, [exit_code])
+            end.daemon = True
+            end.start()
         return exit_code
 
     def _watch_time_limits(self) -> None:
@@ -161,7 +167,8 @@ class Worker:
 
     def _wore_out(self) -> None:
         logger.info("leaving after --max-tasks", extra={"fields": {"tasks": self._limits.max_tasks}})
-        self._shutdown = self._shutdown.wore_out()
+        seconds = self._limits.task_timeout + self._limits.grace_period
+        self._shutdown = self._shutdown.wore_out(time.monotonic(), seconds)
 
     def _work(self) -> None:
         while running := self._consumer.next_task():
