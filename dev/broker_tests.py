@@ -2,7 +2,7 @@
 
 One pytest for each, as two brokers' tests wait most of the time; each line says whose it is, and of the tests that
 passed only their number is told, now and then. What the versions need is installed first, one after the other.
-What failed is told, and run once more with nothing beside it: that decides, but for tests marked `once`.
+What failed is told, and run once more with nothing beside it: that decides, unless one marked `once` is among it.
 """
 
 import os
@@ -11,10 +11,11 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
-from second_run import AGAIN, CHECKOUT, stands
 
+CHECKOUT = Path(__file__).resolve().parents[1]
 TESTS = CHECKOUT / "tests"
 PASSED = re.compile(r" PASSED +\[ *\d+%\]$")
 TELL_SECONDS = 15.0
@@ -45,25 +46,19 @@ def main() -> int:
             teller.join()
     codes = {version: process.wait() for version, process in running.items()}
     for version in [version for version, code in codes.items() if code == pytest.ExitCode.TESTS_FAILED]:
-        if stands(command_of(version)):
-            continue
         print(f"RabbitMQ {version}: once more, what failed", flush=True)
-        again = start(version, *AGAIN)
+        again = start(version, "--last-failed", "--last-failed-no-failures=none")
         tell(version, again)
         codes[version] = again.wait()
     print("; ".join(f"RabbitMQ {version}: {'passed' if code == 0 else 'FAILED'}" for version, code in codes.items()))
     return max(codes.values(), key=abs)
 
 
-def command_of(version: str) -> list[str]:
+def start(version: str, *flags: str) -> "subprocess.Popen[str]":
     """With a cache of its own, as two would write the same one."""
     cache = f"cache_dir=.pytest_cache/rabbitmq-{version}"
-    return [sys.executable, "-m", "pytest", "-v", "-o", cache, "tests/broker", "--rabbitmq", version]
-
-
-def start(version: str, *flags: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "pytest", "-v", "-o", cache, "tests/broker", "--rabbitmq", version, *flags]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    command = [*command_of(version), *flags]
     return subprocess.Popen(
         command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

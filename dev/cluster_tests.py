@@ -1,30 +1,29 @@
 """`python dev/cluster_tests.py`, inside dev/with_cluster.py: the tests of the charts and those on a real cluster.
 
-What failed is told, and run once more: that decides, but for tests marked `once`.
+What failed is told, and run once more: that decides, unless one marked `once` is among it.
 """
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from second_run import AGAIN, CHECKOUT, stands
 
-COMMAND = (
-    *(sys.executable, "-m", "pytest", "-q", "-o", "cache_dir=.pytest_cache/cluster"),
-    *("tests/charts", "tests/cluster", "-m", "not shrinks"),
-)
+CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def main() -> int:
     code = run("--cache-clear")
-    if code == pytest.ExitCode.TESTS_FAILED and not stands(COMMAND):
+    if code == pytest.ExitCode.TESTS_FAILED:
         print("Once more, what failed", flush=True)
-        code = run(*AGAIN)
+        code = run("--last-failed", "--last-failed-no-failures=none")
     return code
 
 
 def run(*flags: str) -> int:
-    return subprocess.run([*COMMAND, *flags], cwd=CHECKOUT, check=False).returncode
+    command = [sys.executable, "-m", "pytest", "-q", "-o", "cache_dir=.pytest_cache/cluster"]
+    tests = ("tests/charts", "tests/cluster", "-m", "not shrinks")
+    return subprocess.run([*command, *tests, *flags], cwd=CHECKOUT, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 TESTS = Path(__file__).parent
+#: The exit code when a test marked `once` failed, so that nobody runs it again; pytest's own end at 5.
+EXIT_STANDS = 10
 MARKED_FOLDERS = ("broker", "cluster")
 #: Seconds; a test with a real broker may have to start one on a busy machine.
 BROKER_TEST_TIMEOUT = 180
@@ -50,6 +52,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             ensure(version)
         if "link" in used:
             NetworkLink.install()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    told = session.config.pluginmanager.get_plugin("terminalreporter")
+    failed = [*told.stats.get("failed", ()), *told.stats.get("error", ())] if told else []
+    if any("once" in report.keywords for report in failed):
+        session.exitstatus = EXIT_STANDS
 
 
 @pytest.fixture(scope="session")
