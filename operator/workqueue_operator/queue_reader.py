@@ -78,7 +78,9 @@ class AmqpQueueReader:
                 queues, BrokerUnavailable(f"the broker has not answered for more than {seconds:.0f} s")
             )
         try:
-            return await asyncio.wait_for(asyncio.shield(answer), seconds)
+            # Not wait_for(): until Python 3.12 it may lose a cancel, and the loop goes on for ever.
+            async with asyncio.timeout(seconds):
+                return await asyncio.shield(answer)
         except TimeoutError:
             return _same_for_all(queues, BrokerUnavailable(f"the broker did not answer within {seconds:.0f} s"))
 

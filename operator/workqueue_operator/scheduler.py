@@ -106,7 +106,8 @@ class Scheduler:
                     self._watched.add(address)
                     loops.create_task(self._watch(address), name=str(address))
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._store.changed.wait(), ASSIGN_SECONDS)
+                async with asyncio.timeout(ASSIGN_SECONDS):
+                    await self._store.changed.wait()
 
     async def _resync(self) -> None:
         """Catch what a broken watch has missed: above all WorkQueues that were deleted meanwhile."""
