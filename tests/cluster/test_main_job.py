@@ -52,7 +52,7 @@ def test_from_nothing_to_the_wanted_size_in_one_step_and_back_to_nothing(work: W
     assert watch.sizes[1:] == sorted(watch.sizes[1:], reverse=True)  # down as the workers become idle, never up again
     assert watch.sizes[-1] == 0
     assert work.acked_by_broker() - before == 30
-    assert work.counts() == (0, 0)
+    wait_until(lambda: work.counts() == (0, 0), 30, "rabbitmqctl, which tells late, tells of an empty queue")
     assert not work.dead_lettered()
     decisions = work.status()["recentDecisions"]
     assert decisions[0]["reason"] == "BacklogDrained"
@@ -83,7 +83,7 @@ def test_it_is_installed_with_a_secret_and_an_image_and_nothing_else(work: Work)
     work.wait_until_ready()
     work.send(["Hello World!"])
     wait_until(lambda: work.count("workqueue_tasks_acked_total") == 1, 60, "the task is acked")
-    assert work.counts() == (0, 0)
+    wait_until(lambda: work.counts() == (0, 0), 30, "rabbitmqctl, which tells late, tells of an empty queue")
     for kind, name in (("wq", work.name), ("deployment", f"{work.name}-worker")):
         metadata = work.kube.get(kind, name, "-n", work.namespace)["metadata"]
         assert "finalizers" not in metadata
