@@ -12,12 +12,11 @@ import pika
 from sending import BODY, MESSAGES, QUEUE, URI, WINDOW
 
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
+OURS = "properties" in sys.argv
 RUN = uuid.uuid4().hex
 
 
-def properties_of(number: int) -> pika.BasicProperties:
-    if "properties" not in sys.argv:
-        return PERSISTENT
+def our_properties(number: int) -> pika.BasicProperties:
     now = time.time()
     headers = {"x-workqueue-published-ms": int(1000 * now)}
     return pika.BasicProperties(delivery_mode=2, message_id=f"{RUN}-{number}", timestamp=int(now), headers=headers)
@@ -47,7 +46,8 @@ class BareWindow:
 
     def fill(self) -> None:
         while self.sent < MESSAGES and len(self.pending) < WINDOW:
-            self.channel.basic_publish("", QUEUE, BODY, properties_of(self.sent), mandatory=True)
+            properties = our_properties(self.sent) if OURS else PERSISTENT
+            self.channel.basic_publish("", QUEUE, BODY, properties, mandatory=True)
             self.sent += 1
             self.pending.add(self.sent)
 

@@ -228,14 +228,14 @@ def _number(text: str, *, at_most: int) -> int | None:
 
 
 def _with_tls(address: BrokerAddress, values: Mapping[str, str], names: Mapping[str, str]) -> BrokerAddress:
+    given = [key for key in ("ca.crt", "tls.crt", "tls.key") if key in values]
+    if not given:
+        return address
+    names = _FILE_OF_KEY | dict(names)
     if ("tls.crt" in values) != ("tls.key" in values):
         missing = "tls.key" if "tls.crt" in values else "tls.crt"
-        raise InvalidAddress(
-            f"{names.get(missing, _FILE_OF_KEY[missing])} is missing; a client certificate needs its key"
-        )
-    names = _FILE_OF_KEY | dict(names)
-    given = [key for key in ("ca.crt", "tls.crt", "tls.key") if key in values]
-    if given and address.tls is None and not values.get("management_uri", "").lower().startswith("https:"):
+        raise InvalidAddress(f"{names[missing]} is missing; a client certificate needs its key")
+    if address.tls is None and not values.get("management_uri", "").lower().startswith("https:"):
         raise InvalidAddress(
             f"{names[given[0]]} is given, but the address begins with amqp:// and would be used without TLS: "
             f"write amqps://, or take {names[given[0]]} out"

@@ -81,8 +81,9 @@ class Site:
     tls: Tls
 
     @functools.cached_property
-    def _context(self) -> ssl.SSLContext:
-        return management_context_of(self.tls)
+    def _context(self) -> ssl.SSLContext | bool:
+        """For https alone: making it takes the reading of all authorities that the system knows."""
+        return management_context_of(self.tls) if self.base.lower().startswith("https:") else True
 
     async def get(self, path: str, timeout_seconds: float) -> str:
         """The page; raises Unreachable."""

@@ -102,7 +102,7 @@ def certified_broker(tmp_path: Path, rabbitmq_version: str) -> Iterator[tuple[Ra
         "auth_mechanisms.2 = EXTERNAL",
         "ssl_cert_login_from = common_name",
     )
-    with running(directory, rabbitmq_version, plugins, settings) as server:
+    with running(directory, rabbitmq_version, plugins=plugins, settings=settings) as server:
         yield server, authority
 
 

@@ -199,19 +199,7 @@ class FakeCluster:
     def _make_pod(self, key: Key) -> None:
         self.born += 1
         name = f"{key.name}-{self.born:04}"
-        self.pods[name] = Pod(
-            name=name,
-            uid=f"uid-{name}",
-            ip="127.0.0.1",
-            pending=False,
-            running=True,
-            ready=True,
-            terminating=False,
-            finished=False,
-            created=float(self.born),
-            deletion_cost=0,
-            restarts=0,
-        )
+        self.pods[name] = replace(WORKING, name=name, uid=f"uid-{name}", ip="127.0.0.1", created=float(self.born))
         self.labels[name] = {"app": key.name}
         self.tasks[name] = 0
 

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from rabbitmq_versions import SCRIPTS, NotInstallable, ensure, not_installable
@@ -269,12 +270,10 @@ class RabbitMQServer:
 
 
 @contextmanager
-def running(
-    directory: Path, version: str, plugins: tuple[str, ...] = ("rabbitmq_management",), settings: Sequence[str] = ()
-) -> Iterator[RabbitMQServer]:
+def running(directory: Path, version: str, **options: Any) -> Iterator[RabbitMQServer]:
     """One that runs inside the block; where it cannot be installed the test is skipped, or fails in CI."""
     try:
-        server = RabbitMQServer(directory, version, plugins, settings=settings)
+        server = RabbitMQServer(directory, version, **options)
     except NotInstallable as problem:
         not_installable(problem)
     try:

@@ -27,9 +27,6 @@ class World(Operator):
     #: Seconds between two passes.
     period: float = 1.0
 
-    def add_body(self, made: dict[str, Any]) -> Tracked:
-        return self.add(made)
-
     async def after(self, seconds: float, tracked: Tracked, reading: Counts | Unknown) -> None:  # type: ignore[override]
         """Let time pass with this reading."""
         for _ in range(round(seconds / self.period)):
@@ -231,7 +228,7 @@ async def test_a_missing_deployment_is_a_condition_that_names_the_field(world: W
 
 async def test_of_two_on_one_deployment_the_younger_stands_back(world: World) -> None:
     older = world.add()
-    younger = world.add_body(body("late", created="2026-06-01T00:00:00Z"))
+    younger = world.add(body("late", created="2026-06-01T00:00:00Z"))
     await world.after(1, younger, Counts(500, 0))
     await world.after(1, older, Counts(30, 0))
     assert world.replicas == 6
@@ -715,7 +712,7 @@ async def test_after_a_restart_the_condition_stands_until_somebody_looked(world:
     await world.after(1, tracked, Counts(0, 0))
     stored = world.condition("PolicyApplied")
     restarted = World(cluster=world.cluster, clock=world.clock)
-    again = restarted.add_body(world.cluster.workqueues[WORKQUEUE])
+    again = restarted.add(world.cluster.workqueues[WORKQUEUE])
     await restarted.after(20, again, Counts(0, 0))
     assert restarted.condition("PolicyApplied") == stored
 

@@ -155,8 +155,6 @@ class Worker:
     def _wait(self) -> None:
         with contextlib.suppress(queue.Empty):
             self._events.get(timeout=LOOK_SECONDS)()
-            while True:
-                self._events.get_nowait()()
 
     def _on_signal(self, _number: int, _frame: object) -> None:
         """Runs between any two steps of the supervisor, and so changes nothing of its."""
