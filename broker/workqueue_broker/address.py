@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
 from workqueue_broker import tls as tls_texts
+from workqueue_broker.environment import service_link_hint, variable, without_line_end
 from workqueue_broker.errors import InvalidAddress
 from workqueue_broker.tls import Tls
 
@@ -38,6 +39,9 @@ _FILE_OF_KEY = {
     "tls.key": "AMQP_KEY_FILE",
 }
 
+#: Keys whose values may begin or end with a space.
+_WITH_SPACES = ("username", "password", "vhost")
+
 _ENCODE = "write special characters of the login percent-encoded"
 
 
@@ -64,7 +68,7 @@ class BrokerAddress:
 
     def __str__(self) -> str:
         scheme = "amqps" if self.tls else "amqp"
-        hosts = ",".join(f"{host}:{port}" for host, port in self.hosts)
+        hosts = ",".join(host_and_port(host, port) for host, port in self.hosts)
         return f"{scheme}://{quote(self.username, safe='')}@{hosts}/{quote(self.virtual_host, safe='')}"
 
     @classmethod
@@ -75,7 +79,7 @@ class BrokerAddress:
     @classmethod
     def from_secret(cls, data: Mapping[str, str]) -> "BrokerAddress":
         """Parse the decoded keys of a broker Secret; raises InvalidAddress that names the key."""
-        values = {key: data[key].strip() for key in SECRET_KEYS if data.get(key, "").strip()}
+        values = {key: data[key] for key in SECRET_KEYS if _trimmed(key, data.get(key, ""))}
         return _from_values(values, {key: f"key {key}" for key in SECRET_KEYS})
 
     @classmethod
@@ -88,19 +92,27 @@ class BrokerAddress:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "BrokerAddress":
         """Parse AMQP_SECRET_DIR, or AMQP_URL, or AMQP_HOST and its companions; localhost and guest without any."""
-        if environment.get("AMQP_SECRET_DIR"):
-            return cls.from_secret_directory(Path(environment["AMQP_SECRET_DIR"]))
+        directory = variable(environment, "AMQP_SECRET_DIR")
+        if directory:
+            return cls.from_secret_directory(Path(directory))
         names = dict(_ENVIRONMENT_OF_KEY)
-        values = {key: environment[name] for key, name in names.items() if environment.get(name)}
+        values = {key: value for key, name in names.items() if (value := variable(environment, name))}
         for key, name in _FILE_OF_KEY.items():
-            if environment.get(name):
-                values[key] = _read(Path(environment[name]), name)
+            path = variable(environment, name)
+            if path:
+                values[key] = _read(Path(path), name)
                 names[key] = name
         return _from_values(values or {"host": "localhost"}, names)
 
 
-def _from_values(values: Mapping[str, str], names: Mapping[str, str]) -> BrokerAddress:
+def host_and_port(host: str, port: int) -> str:
+    """As in a URI: an IPv6 address stands in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _from_values(given: Mapping[str, str], names: Mapping[str, str]) -> BrokerAddress:
     """Build from the keys of a Secret; `names` says what a person calls each key."""
+    values = {key: _trimmed(key, text) for key, text in given.items()}
     for key, value in values.items():
         if not _is_text(value):  # of the environment, whose bytes may be anything
             raise InvalidAddress(f"{names[key]} is not UTF-8 text")
@@ -113,6 +125,11 @@ def _from_values(values: Mapping[str, str], names: Mapping[str, str]) -> BrokerA
         wanted = ", ".join(names[key] for key in ("uri", "host"))
         raise InvalidAddress(f"no broker address: none of {wanted} is set; give a URI, or host, username and password")
     return _with_management(_with_tls(address, values, names), values, names)
+
+
+def _trimmed(key: str, text: str) -> str:
+    """Without the end of a line, as files have one; a space may be part of a login or a vhost, and of nothing else."""
+    return without_line_end(text) if key in _WITH_SPACES else text.strip()
 
 
 def _from_parts(values: Mapping[str, str], names: Mapping[str, str]) -> BrokerAddress:
@@ -217,7 +234,8 @@ def _check_host_name(name: str, field_name: str) -> None:
 def _port(text: str, field_name: str) -> int:
     port = _number(text, at_most=65535)
     if not port:
-        raise InvalidAddress(f"{field_name} has a port that is not a number from 1 to 65535")
+        hint = service_link_hint(field_name, text)
+        raise InvalidAddress(f"{field_name} has a port that is not a number from 1 to 65535{hint}")
     return port
 
 
@@ -273,7 +291,7 @@ def _is_text(value: str) -> bool:
 
 def _read(path: Path, name: str | None = None) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise InvalidAddress(f"{name or path.name}: cannot read {path}: {reason}") from error

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from workqueue_broker.names import checked_name
+
 if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel
 
@@ -30,10 +32,13 @@ class QueueCounts:
 
 @dataclass(frozen=True)
 class QueueDeclaration:
-    """A durable queue: its name and its type."""
+    """A durable queue: its name and its type; raises InvalidName."""
 
     name: str
     type: QueueType = QueueType.QUORUM
+
+    def __post_init__(self) -> None:
+        checked_name(self.name)
 
     @property
     def arguments(self) -> dict[str, str]:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from workqueue_broker.declaration import QueueDeclaration, QueueType
+from workqueue_broker.names import InvalidName, checked_name, dead_letter_name
 
 GROUP = "workqueue.dev"
 VERSION = "v1alpha1"
@@ -126,16 +127,39 @@ def parse(body: Mapping[str, Any]) -> WorkQueue:
 
 
 def _queue(queue: Mapping[str, Any], default_name: str) -> QueueSpec:
-    name = queue.get("name") or default_name
     path = "spec.queue"
+    name = _queue_name(queue, "name") or _by_rule("metadata.name", default_name)
     return QueueSpec(
         declaration=QueueDeclaration(name, _word(queue, "type", QueueType, QueueType.QUORUM, path)),
         declare=_word(queue, "declare", Declare, Declare.CREATE, path),
-        dead_letter_queue=queue.get("deadLetterQueue") or f"{name}.dead",
+        dead_letter_queue=_queue_name(queue, "deadLetterQueue") or _default_dead_letter_queue(queue, name),
         delivery_limit=_number(queue, "deliveryLimit", path, 20, at_least=1),
         max_length=_optional(queue, "maxLength", path, at_least=1),
         message_ttl_seconds=_optional(queue, "messageTtlSeconds", path, at_least=1),
     )
+
+
+def _queue_name(queue: Mapping[str, Any], field: str) -> str | None:
+    """None when the field is missing or empty."""
+    name, path = queue.get(field) or None, f"spec.queue.{field}"
+    if name is not None and not isinstance(name, str):
+        raise InvalidSpec(f"{path} is {name!r}: set the name of a queue")
+    return None if name is None else _by_rule(path, name)
+
+
+def _default_dead_letter_queue(queue: Mapping[str, Any], name: str) -> str:
+    field = "spec.queue.name" if queue.get("name") else "metadata.name"
+    try:
+        return dead_letter_name(name, field, "spec.queue.deadLetterQueue")
+    except InvalidName as error:
+        raise InvalidSpec(str(error)) from error
+
+
+def _by_rule(path: str, name: str) -> str:
+    try:
+        return checked_name(name)
+    except InvalidName as error:
+        raise InvalidSpec(f"{path} {error}") from error
 
 
 def _scaling(scaling: Mapping[str, Any], task_timeout_seconds: int) -> ScalingPolicy:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from workqueue_broker.environment import service_link_hint, variable
+
 
 class InvalidSetting(ValueError):
     """A variable of the environment cannot be used; the message names it."""
@@ -22,11 +24,12 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
         """Read the environment; raises InvalidSetting."""
-        names = environment.get("WATCH_NAMESPACES", "")
-        port = environment.get("METRICS_PORT") or "8080"
-        log_format = environment.get("LOG_FORMAT") or "text"
+        names = variable(environment, "WATCH_NAMESPACES") or ""
+        port = variable(environment, "METRICS_PORT") or "8080"
+        log_format = variable(environment, "LOG_FORMAT") or "text"
         if not port.isdecimal() or not 0 < int(port) < 65536:
-            raise InvalidSetting(f"METRICS_PORT is {port!r}: set a number from 1 to 65535")
+            hint = service_link_hint("METRICS_PORT", port)
+            raise InvalidSetting(f"METRICS_PORT is {port!r}: set a number from 1 to 65535{hint}")
         if log_format not in ("text", "json"):
             raise InvalidSetting(f"LOG_FORMAT is {log_format!r}: set text or json")
         return cls(tuple(name.strip() for name in names.split(",") if name.strip()), int(port), log_format)

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workqueue_broker.declaration import QueueDeclaration, QueueType
+from workqueue_broker.environment import variable
+from workqueue_broker.names import NAME_BYTES, InvalidName, checked_name
 
 from workqueue_producer.publisher import TIMEOUT, PublisherSettings
 
 #: The tutorial's task, when no words are given.
 DEFAULT_TASK = "Hello World!"
 UNCONFIRMED_FILE = "unconfirmed-tasks.jsonl"
-#: A short string of AMQP 0-9-1, which names are.
-NAME_BYTES = 255
 #: All headers of a message must fit into one frame, of 128 KiB by default.
 HEADER_BYTES = 65536
 
@@ -113,21 +113,21 @@ def _add_queue(parser: argparse.ArgumentParser, environment: Mapping[str, str]) 
     add(
         "--queue",
         type=_queue_name,
-        default=environment.get("QUEUE_NAME") or "task_queue",
+        default=variable(environment, "QUEUE_NAME") or "task_queue",
         metavar="NAME",
         help="(default: %(default)s)",
     )
     add(
         "--queue-type",
         type=_queue_type,
-        default=environment.get("QUEUE_TYPE") or "Quorum",  # a text default goes through `type` too
+        default=variable(environment, "QUEUE_TYPE") or "Quorum",  # a text default goes through `type` too
         metavar="|".join(QueueType),
         help="how the queue is declared (default: %(default)s)",
     )
     add(
         "--declare",
         type=_declare,
-        default=environment.get("QUEUE_DECLARE") or "Create",
+        default=variable(environment, "QUEUE_DECLARE") or "Create",
         metavar="Create|Never",
         help="make the queue when it is missing, or fail then (default: %(default)s)",
     )
@@ -168,9 +168,10 @@ def _positive(text: str) -> float:
 
 
 def _queue_name(text: str) -> str:
-    if not 0 < _size(text) <= NAME_BYTES:
-        raise argparse.ArgumentTypeError(f"must have 1 to {NAME_BYTES} bytes")
-    return text
+    try:
+        return checked_name(text)
+    except InvalidName as error:
+        raise argparse.ArgumentTypeError(f"(QUEUE_NAME) {error}") from None
 
 
 def _size(text: str) -> int:

@@ -98,6 +98,7 @@ def test_a_fallback_has_its_delay_by_default(stored):
         ({"queue": {"name": "amq.gen"}}, "starts with amq."),
         ({"queue": {"deadLetterQueue": "amq.gen"}}, "starts with amq."),
         ({"queue": {"name": "ü" * 126}}, "longer than 250 bytes"),
+        ({"queue": {"name": "ü" * 128, "deadLetterQueue": "dead"}}, "longer than 255 bytes"),
         ({"queue": {"name": "two\nlines"}}, "spec.queue.name"),
         ({"mode": "active"}, '"Active", "DryRun", "Paused"'),
         ({"queue": {"type": "quorum"}}, '"Quorum", "Classic"'),

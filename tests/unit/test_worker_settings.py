@@ -46,7 +46,7 @@ def test_a_command_comes_from_the_words_or_a_json_list() -> None:
         ({}, {"QUEUE_DECLARE": "Always"}, "QUEUE_DECLARE 'Always' must be one of Create, Never"),
         ({"task_timeout": "-1"}, {}, "--task-timeout '-1': must be a number of seconds above 0"),
         ({"task_timeout": "inf"}, {}, "--task-timeout 'inf'"),
-        ({"queue": "q" * 256}, {}, "must be a queue's name"),
+        ({"queue": "q" * 256}, {}, "has 256 bytes, more than 255"),
         ({}, {"WORKER_COMMAND": "python job.py"}, "WORKER_COMMAND 'python job.py'"),
         ({}, {"WORKER_COMMAND": "[]"}, "must be a JSON list"),
     ],

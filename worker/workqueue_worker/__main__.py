@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from workqueue_broker.address import BrokerAddress
+from workqueue_broker.environment import at_start
 from workqueue_broker.errors import BrokerError, InvalidAddress
 
 from workqueue_worker import logs
@@ -77,14 +78,14 @@ def _complain(error: Exception, exit_code: int) -> int:
 def _run(settings: Settings, _options: argparse.Namespace, starting: Starting) -> int:
     from workqueue_worker.assembly import run
 
-    return run(settings, os.environ, starting)
+    return run(settings, at_start(os.environ), starting)
 
 
 def _check(settings: Settings, _options: argparse.Namespace, _starting: Starting) -> int:
     from workqueue_worker import trying
     from workqueue_worker.assembly import choose_handler
 
-    return trying.check(settings, lambda: choose_handler(settings), os.environ)
+    return trying.check(settings, lambda: choose_handler(settings), at_start(os.environ))
 
 
 def _run_one(settings: Settings, _options: argparse.Namespace, _starting: Starting) -> int:
@@ -101,7 +102,7 @@ def _dead_letters(settings: Settings, options: argparse.Namespace, _starting: St
 
     queue = settings.dead_letter_queue
     selection = Selection(frozenset(options.id or ()), options.limit)
-    parked = ParkedTasks(BrokerAddress.from_environment(os.environ), f"{worker_name()} dead-letters", queue)
+    parked = ParkedTasks(BrokerAddress.from_environment(at_start(os.environ)), f"{worker_name()} dead-letters", queue)
     try:
         if options.action == "list":
             list_tasks(parked, selection, sys.stdout.write)

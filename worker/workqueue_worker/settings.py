@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from workqueue_broker.declaration import QueueDeclaration, QueueType
+from workqueue_broker.environment import service_link_hint, variable
+from workqueue_broker.names import InvalidName, checked_name, dead_letter_name
 
 from workqueue_worker.logs import LogFormat
 
@@ -89,17 +91,14 @@ def _command(text: str) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _name(text: str) -> str:
-    if not text or len(text.encode()) > 255:
-        raise ValueError("must be a queue's name of 1 to 255 bytes")
-    return text
-
-
 QUEUE_OPTIONS = (
-    Option("--queue", "QUEUE_NAME", "task_queue", _name, "the queue that tasks come from"),
+    Option("--queue", "QUEUE_NAME", "task_queue", checked_name, "the queue that tasks come from"),
     Option("--queue-type", "QUEUE_TYPE", "Quorum", QueueType, "how it is declared", tuple(QueueType)),
     Option("--declare", "QUEUE_DECLARE", "Create", str, "make queues when they are missing", ("Create", "Never")),
-    Option("--dead-letter-queue", "DEAD_LETTER_QUEUE", None, _name, "where tasks are parked (default: QUEUE.dead)"),
+    Option(
+        *("--dead-letter-queue", "DEAD_LETTER_QUEUE", None, checked_name),
+        "where tasks are parked (default: QUEUE.dead)",
+    ),
     Option("--log-format", "LOG_FORMAT", "text", LogFormat, "how the log is written", tuple(LogFormat)),
 )
 TASK_OPTIONS = (
@@ -141,7 +140,7 @@ def read_settings(flags: Mapping[str, str | None], command: Sequence[str], envir
             f"both a command and --handler (WORKER_HANDLER) {values['--handler']!r} are given: choose one"
         )
     queue, timeout = values["--queue"], values["--task-timeout"]
-    dead_letter_queue = values["--dead-letter-queue"] or f"{queue}.dead"
+    dead_letter_queue = values["--dead-letter-queue"] or _default_dead_letter_queue(queue)
     if dead_letter_queue == queue:
         raise SettingsError(
             f"--dead-letter-queue (DEAD_LETTER_QUEUE) {queue!r} is the queue itself: parked tasks would run"
@@ -168,19 +167,28 @@ def _value(option: Option, flags: Mapping[str, str | None], environment: Mapping
     text = flags.get(option.flag.removeprefix("--").replace("-", "_"))
     name = option.flag
     if text is None:
-        text, name = environment.get(option.variable) or None, option.variable
+        text, name = variable(environment, option.variable), option.variable
     if text is None:
         return option.parse(option.default) if isinstance(option.default, str) else option.default
     if option.choices and text not in option.choices:
         raise SettingsError(f"{name} {text!r} must be one of {', '.join(option.choices)}")
     try:
         return option.parse(text)
+    except InvalidName as error:  # which shows the name, cut when it is long
+        raise SettingsError(f"{name} {error}") from error
     except ValueError as error:
-        raise SettingsError(f"{name} {text!r}: {error}") from error
+        raise SettingsError(f"{name} {text!r}: {error}{service_link_hint(name, text)}") from error
+
+
+def _default_dead_letter_queue(queue: str) -> str:
+    try:
+        return dead_letter_name(queue, "--queue (QUEUE_NAME)", "--dead-letter-queue (DEAD_LETTER_QUEUE)")
+    except InvalidName as error:
+        raise SettingsError(str(error)) from error
 
 
 def _environment_command(environment: Mapping[str, str]) -> tuple[str, ...]:
-    text = environment.get(COMMAND_VARIABLE)
+    text = variable(environment, COMMAND_VARIABLE)
     if not text:
         return ()
     try:
