@@ -27,7 +27,7 @@ test: setup test-unit test-broker test-cluster ## Run all tests: unit, real brok
 
 .PHONY: test-unit
 test-unit: setup ## Run the tests that need nothing but Python and openssl, in a minute
-	@$(PYTEST) -q tests/unit tests/architecture
+	@$(PYTEST) -q --numprocesses=auto --maxprocesses=4 tests/unit tests/architecture
 
 .PHONY: test-broker
 test-broker: setup ## Run the tests against two real RabbitMQs, which they install and start; RABBITMQ=4.0 for one

@@ -1,8 +1,9 @@
 """`python dev/broker_tests.py VERSION …`: the broker tests on each version of RabbitMQ, side by side.
 
-One pytest for each, as two brokers' tests wait most of the time; each line says whose it is, and of the tests that
-passed only their number is told, now and then. What the versions need is installed first, one after the other.
-What failed is told, and run once more with nothing beside it: that decides, unless one marked `once` is among it.
+One pytest for each version with some processes of its own, as a broker's tests wait most of the time. Each process has
+its own brokers. Each line of output names its version; of the tests that pass only their number is printed, now and
+then. What the versions need is installed first. What failed runs once more with nothing beside it: that decides, unless
+a test marked `once` is among it.
 """
 
 import os
@@ -17,8 +18,12 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 TESTS = CHECKOUT / "tests"
-PASSED = re.compile(r" PASSED +\[ *\d+%\]$")
-TELL_SECONDS = 15.0
+#: Processes for each version. Two versions with four each kept two cores busy.
+PROCESSES = 4
+#: What pytest-xdist prints as a test starts, and as it passes.
+STARTED = re.compile(r"^\S+::.* $")
+PASSED = re.compile(r"^\[gw\d+\] \[ *\d+%\] PASSED ")
+PROGRESS_SECONDS = 15.0
 sys.path.insert(0, str(TESTS / "support"))
 from network_link import NetworkLink  # noqa: E402 - the tests are no package
 from rabbitmq_versions import NotInstallable, ensure  # noqa: E402
@@ -34,28 +39,21 @@ def main() -> int:
         if os.environ.get("CI"):
             print(f"Error: {problem}", file=sys.stderr)
             return 1
-    running = {version: start(version, "--cache-clear") for version in versions}
-    tellers = [threading.Thread(target=tell, args=item) for item in running.items()]
-    for teller in tellers:
-        teller.start()
-    try:
-        for teller in tellers:
-            teller.join()
-    except KeyboardInterrupt:  # both heard it too, and end in order
-        for teller in tellers:
-            teller.join()
+    at_once = ("--cache-clear", f"--numprocesses={PROCESSES}", "--dist=worksteal", "--durations=15")
+    running = {version: start(version, *at_once) for version in versions}
+    show_all(running)
     codes = {version: process.wait() for version, process in running.items()}
     for version in [version for version, code in codes.items() if code == pytest.ExitCode.TESTS_FAILED]:
         print(f"RabbitMQ {version}: once more, what failed", flush=True)
         again = start(version, "--last-failed", "--last-failed-no-failures=none")
-        tell(version, again)
+        show(version, again)
         codes[version] = again.wait()
     print("; ".join(f"RabbitMQ {version}: {'passed' if code == 0 else 'FAILED'}" for version, code in codes.items()))
     return max(codes.values(), key=abs)
 
 
 def start(version: str, *flags: str) -> "subprocess.Popen[str]":
-    """With a cache of its own, as two would write the same one."""
+    """A pytest with a cache of its own, as two would write the same one."""
     cache = f"cache_dir=.pytest_cache/rabbitmq-{version}"
     command = [sys.executable, "-m", "pytest", "-v", "-o", cache, "tests/broker", "--rabbitmq", version, *flags]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
@@ -64,15 +62,27 @@ def start(version: str, *flags: str) -> "subprocess.Popen[str]":
     )
 
 
-def tell(version: str, process: "subprocess.Popen[str]") -> None:
-    passed, told = 0, time.monotonic()
+def show_all(running: "dict[str, subprocess.Popen[str]]") -> None:
+    threads = [threading.Thread(target=show, args=item) for item in running.items()]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            thread.join()
+    except KeyboardInterrupt:  # every pytest has received it too, and ends in order
+        for thread in threads:
+            thread.join()
+
+
+def show(version: str, process: "subprocess.Popen[str]") -> None:
+    """Print what the run prints, but for single tests that start and pass."""
+    passed, printed = 0, time.monotonic()
     for line in process.stdout or ():
-        if not PASSED.search(line):
+        passed += bool(PASSED.match(line))
+        if not PASSED.match(line) and not STARTED.match(line.rstrip("\n")):
             print(f"[{version}] {line}", end="", flush=True)
-            continue
-        passed += 1
-        if time.monotonic() - told > TELL_SECONDS:
-            told = time.monotonic()
+        elif time.monotonic() - printed > PROGRESS_SECONDS:
+            printed = time.monotonic()
             print(f"[{version}] {passed} passed so far", flush=True)
 
 

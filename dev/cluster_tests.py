@@ -1,6 +1,6 @@
 """`python dev/cluster_tests.py`, inside dev/with_cluster.py: the tests of the charts and those on a real cluster.
 
-What failed is told, and run once more: that decides, unless one marked `once` is among it.
+What failed runs once more: that decides, unless a test marked `once` is among it.
 """
 
 import subprocess
@@ -13,7 +13,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def main() -> int:
-    code = run("--cache-clear")
+    code = run("--cache-clear", "--durations=15")
     if code == pytest.ExitCode.TESTS_FAILED:
         print("Once more, what failed", flush=True)
         code = run("--last-failed", "--last-failed-no-failures=none")

@@ -16,7 +16,7 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 TESTS = Path(__file__).parent
-#: The exit code when a test marked `once` failed, so that nobody runs it again; pytest's own end at 5.
+#: The exit code when a test marked `once` failed, so that it is not run again; pytest's own codes end at 5.
 EXIT_STANDS = 10
 MARKED_FOLDERS = ("broker", "cluster")
 #: Seconds; a test with a real broker may have to start one on a busy machine.
@@ -55,10 +55,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    told = session.config.pluginmanager.get_plugin("terminalreporter")
-    failed = [*told.stats.get("failed", ()), *told.stats.get("error", ())] if told else []
-    if any("once" in report.keywords for report in failed):
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    failed = [*reporter.stats.get("failed", ()), *reporter.stats.get("error", ())] if reporter else []
+    if any(_stands(report) for report in failed):
         session.exitstatus = EXIT_STANDS
+
+
+def _stands(report: pytest.TestReport) -> bool:
+    """Whether a failure is final. pytest-xdist reports a test whose process died without its markers, as "???"."""
+    return "once" in report.keywords or report.when == "???"
 
 
 @pytest.fixture(scope="session")

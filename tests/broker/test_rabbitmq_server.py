@@ -1,5 +1,8 @@
 """The test broker itself: what the other tests build on."""
 
+import socket
+from pathlib import Path
+
 import pika
 import pytest
 from rabbitmq_server import RabbitMQServer
@@ -43,3 +46,17 @@ def test_data_survive_a_crash_and_a_restart_and_alarms_can_be_raised(own_rabbitm
     wait_until(lambda: own_rabbitmq.counts(own_rabbitmq.default_vhost, "q") == (1, 0), 30, "the message is there")
     own_rabbitmq.set_memory_alarm(True)
     own_rabbitmq.set_memory_alarm(False)
+
+
+@pytest.mark.parametrize("port", ["amqp_port", "management_port", "_distribution_port", "_epmd_port"])
+def test_a_broker_whose_port_another_program_takes_starts_on_others(
+    rabbitmq_version: str, tmp_path: Path, port: str
+) -> None:
+    server = RabbitMQServer(tmp_path, rabbitmq_version)
+    try:
+        with socket.create_server(("127.0.0.1", getattr(server, port))) as other:
+            server.start()
+            assert getattr(server, port) != other.getsockname()[1]
+            assert server.ctl("eval", "rabbit_misc:version().").strip('"\n').startswith(rabbitmq_version + ".")
+    finally:
+        server.close()

@@ -2,9 +2,10 @@
 
 import asyncio
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import pytest
+from held_port import HeldPort
 from http_server import HttpServer
 from operating import SECRET, Operating, operating, secret_of
 from rabbitmq_server import RabbitMQServer
@@ -221,8 +222,7 @@ def answer_counting_up(management: HttpServer) -> None:
 async def test_management_api_away_while_amqp_works(broker: BrokerAddress) -> None:
     """drainSeconds falls back to messagesPerReplica and says why, until the API is there."""
     with ExitStack() as later:
-        with HttpServer("") as closed:
-            port = closed.port
+        port = later.enter_context(closing(HeldPort())).number
         async with operating() as operator:
             operator.add(secret_of(broker, management_uri=f"http://127.0.0.1:{port}"), scaling={"drainSeconds": 60})
             await operator.until(operator.observed, "the queue is read")

@@ -7,10 +7,8 @@ Used by the fixtures of tests/conftest.py and by the benchmarks.
 import base64
 import json
 import os
-import random
 import re
 import signal
-import socket
 import subprocess
 import urllib.request
 import uuid
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from held_port import HeldPort, listens
 from rabbitmq_versions import SCRIPTS, NotInstallable, ensure, not_installable
 from waiting import wait_until
 from workqueue_broker.address import BrokerAddress
@@ -28,8 +27,8 @@ from workqueue_broker.address import BrokerAddress
 START_SECONDS = 90.0
 STOP_SECONDS = 60.0
 _COOKIE = "workqueue-tests"
-#: Below the ports that the kernel gives to outgoing connections: nobody takes ours while the broker is down.
-_PORTS = range(20000, 32000)
+#: Times that a broker's first start is tried, each on other ports, while another program listens on one of its own.
+START_TRIES = 5
 #: Its one thread starts all of them, as the kernel ends them with the thread that did, and a test's own may end sooner.
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 
@@ -53,19 +52,27 @@ class RabbitMQServer:
         self.default_vhost = "/"
         self._alarmed = False
         self._installation = ensure(version)
-        ports = _free_ports(listen, 5)
-        self.amqp_port, self.management_port, self.tls_port, self._epmd_port, self._distribution_port = ports
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._write_configuration(plugins, settings)
+        self._plugins, self._settings = plugins, settings
+        self._ports: list[HeldPort] = []
+        self._has_run = False
+        self._choose_ports()
 
     def start(self) -> "RabbitMQServer":
-        if "epmd" not in self._processes:
-            self._run("epmd", ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"])
-            wait_until(lambda: self._accepts("127.0.0.1", self._epmd_port), START_SECONDS, "epmd answers")
-        self._alarmed = False
-        self._run("broker", [str(SCRIPTS / "rabbitmq-server")])
-        wait_until(self._is_up, START_SECONDS, f"RabbitMQ {self.version_number} accepts connections, {self.output}")
-        return self
+        """Start it, or start it again. Only the first start may move it to other ports.
+
+        Raises RuntimeError with the end of its output when it does not start.
+        """
+        for _ in range(1 if self._has_run else START_TRIES):
+            if self._comes_up():
+                self._has_run = True
+                return self
+            self._end_all()
+            if not any(listens(port.number) for port in self._ports):
+                break
+            if not self._has_run:
+                self._choose_ports()
+        raise RuntimeError(f"RabbitMQ ended: {self.output.read_text(encoding='utf-8')[-2000:]}")
 
     def stop(self) -> None:
         """A clean stop, as an operator would do it."""
@@ -107,8 +114,9 @@ class RabbitMQServer:
         self.start()
 
     def close(self) -> None:
-        for name in list(self._processes):
-            self._end(name, signal.SIGKILL)
+        self._end_all()
+        for port in self._ports:
+            port.close()
 
     @property
     def is_running(self) -> bool:
@@ -186,6 +194,17 @@ class RabbitMQServer:
         alarms = "rabbit_alarm:get_alarms()"
         wait_until(lambda: ("memory" in self.evaluate(alarms)) is on, 30, f"memory alarm {'on' if on else 'off'}")
 
+    def _choose_ports(self) -> None:
+        """They stay held while the broker is down, until close()."""
+        given_up = self._ports
+        hosts = (self.listen, self.listen, self.listen, "127.0.0.1", "127.0.0.1")
+        self._ports = [HeldPort(host) for host in hosts]
+        numbers = [port.number for port in self._ports]
+        self.amqp_port, self.management_port, self.tls_port, self._epmd_port, self._distribution_port = numbers
+        for port in given_up:
+            port.close()
+        self._write_configuration(self._plugins, self._settings)
+
     def _write_configuration(self, plugins: tuple[str, ...], settings: Sequence[str]) -> None:
         for folder in ("home", "data", "logs"):
             (self.directory / folder).mkdir(parents=True, exist_ok=True)
@@ -201,8 +220,10 @@ class RabbitMQServer:
             "collect_statistics_interval = 1000\n"
             + "".join(f"{line.format(tls_port=self.tls_port)}\n" for line in settings),
         )
-        self._write("home/.erlang.cookie", _COOKIE)
-        (self.directory / "home/.erlang.cookie").chmod(0o400)
+        cookie = self.directory / "home/.erlang.cookie"
+        if not cookie.exists():
+            cookie.write_text(_COOKIE, encoding="utf-8")
+            cookie.chmod(0o400)
 
     def _write(self, name: str, text: str) -> None:
         (self.directory / name).write_text(text, encoding="utf-8")
@@ -258,15 +279,30 @@ class RabbitMQServer:
         process.send_signal(how)
         process.wait(STOP_SECONDS)
 
-    def _is_up(self) -> bool:
-        if not self.is_running:
-            raise RuntimeError(f"RabbitMQ ended: {self.output.read_text(encoding='utf-8')[-2000:]}")
-        return self._accepts(self.listen, self.amqp_port) and self._accepts(self.listen, self.management_port)
+    def _end_all(self) -> None:
+        for name in list(self._processes):
+            self._end(name, signal.SIGKILL)
 
-    @staticmethod
-    def _accepts(host: str, port: int) -> bool:
-        with socket.create_connection((host, port), timeout=1):
-            return True
+    def _comes_up(self) -> bool:
+        """Run what does not run yet; whether it listens on its ports in the end. False once a process has ended."""
+        self._alarmed = False
+        if "epmd" not in self._processes:
+            self._run("epmd", ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"])
+            if not self._listens("epmd", self._epmd_port):
+                return False
+        self._run("broker", [str(SCRIPTS / "rabbitmq-server")])
+        return self._listens("broker", self.amqp_port, self.management_port)
+
+    def _listens(self, name: str, *ports: int) -> bool:
+        """Wait until the process listens on the ports, and not another program; False when it has ended before."""
+        process = self._processes[name]
+
+        def listening() -> bool:
+            return all(listens(port, process.pid) for port in ports)
+
+        what = f"{name} of RabbitMQ {self.version_number} listens on {ports}, see {self.directory}/{name}.out"
+        wait_until(lambda: process.poll() is not None or listening(), START_SECONDS, what)
+        return process.poll() is None
 
 
 @contextmanager
@@ -280,17 +316,3 @@ def running(directory: Path, version: str, **options: Any) -> Iterator[RabbitMQS
         yield server.start()
     finally:
         server.close()
-
-
-def _free_ports(host: str, count: int) -> list[int]:
-    ports: list[int] = []
-    for port in random.sample(_PORTS, len(_PORTS)):
-        with socket.socket() as probe:
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-        ports.append(port)
-        if len(ports) == count:
-            return ports
-    raise RuntimeError("no free port between 20000 and 32000")

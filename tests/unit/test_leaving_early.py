@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from held_port import HeldPort
 from http_server import HttpServer
 from waiting import wait_until
 
@@ -33,7 +34,8 @@ def process(directory: Path, *command: str, **variables: str) -> Iterator[subpro
         started.wait()
 
 
-def operator(directory: Path, api: HttpServer):
+@contextmanager
+def operator(directory: Path, api: HttpServer) -> Iterator[subprocess.Popen[bytes]]:
     kubeconfig = directory / "kubeconfig"
     cluster = {"name": "fake", "cluster": {"server": api.uri}}
     context = {"name": "fake", "context": {"cluster": "fake", "user": "fake"}}
@@ -41,12 +43,10 @@ def operator(directory: Path, api: HttpServer):
     kubeconfig.write_text(
         json.dumps({"current-context": "fake", "clusters": [cluster], "contexts": [context], "users": [user]})
     )
-    return process(directory, "workqueue_operator", KUBECONFIG=str(kubeconfig), METRICS_PORT=str(free_port()))
-
-
-def free_port() -> int:
-    with HttpServer("") as server:
-        return server.port
+    with closing(HeldPort()) as port:
+        variables = {"KUBECONFIG": str(kubeconfig), "METRICS_PORT": str(port.number)}
+        with process(directory, "workqueue_operator", **variables) as running:
+            yield running
 
 
 @SIGNALS
