@@ -135,7 +135,7 @@ class Publisher:
         if not isinstance(task.body, bytes):
             raise TypeError(f"body must be bytes, not {type(task.body).__name__}: encode it first")
         message_id = task.message_id or f"{self._id_prefix}-{next(self._numbers)}"
-        return Message(task, message_id, message_properties(message_id, task.headers), receipt, monotonic())
+        return Message(task, message_id, message_properties(task, message_id), receipt, monotonic())
 
     def _offer(self, message: Message, timeout: float) -> None:
         self._check_alive()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import chain
 
 from workqueue_broker.address import BrokerAddress
-from workqueue_broker.errors import BrokerError, BrokerUnavailable
+from workqueue_broker.errors import BrokerError, BrokerUnavailable, InvalidAddress
 
 from workqueue_producer.errors import NotConfirmed, PublisherClosed
 from workqueue_producer.interruption import Interruption
@@ -16,7 +16,7 @@ from workqueue_producer.publisher import Publisher
 from workqueue_producer.source import Source
 from workqueue_producer.summary import Summary
 from workqueue_producer.task import Task
-from workqueue_producer.task_file import add_unconfirmed, as_line, replace_unconfirmed
+from workqueue_producer.task_file import as_line
 
 
 class Sending:
@@ -36,7 +36,12 @@ class Sending:
     def run(self, address: BrokerAddress) -> Summary:
         """Send until the source ends, the patience does, or a signal comes; raises InvalidAddress."""
         started = time.monotonic()
-        failure = self._publish(address)
+        try:
+            failure = self._publish(address)
+        except InvalidAddress:  # nothing was sent
+            if self._options.resend:
+                self._keep(self._source.rest())
+            raise
         seconds = time.monotonic() - started
         unconfirmed = self._keep(chain(failure.tasks if failure else (), self._source.rest()))
         clock = time.time() - time.monotonic()  # one for both times, so that a clock that was set changes no difference
@@ -81,12 +86,17 @@ class Sending:
 
     def _keep(self, tasks: Iterable[Task]) -> int:
         """Write down what must be sent again; how many."""
-        write = replace_unconfirmed if self._options.resend else add_unconfirmed
         remaining = list(tasks)
+        taken = self._source.taken_files
         try:
-            return write(self._options.unconfirmed_file, remaining)
-        except OSError as error:  # better on the terminal than nowhere
-            print(f"new-task: cannot write {self._options.unconfirmed_file}: {error.strerror}; here:", file=sys.stderr)
+            return self._source.keep(remaining)
+        except OSError as error:
+            problem = f"new-task: cannot write {self._options.unconfirmed_file}: {error.strerror}"
+            if taken:
+                stays = " and ".join(map(str, taken))
+                print(f"{problem}; all tasks that were resent stay in {stays}", file=sys.stderr)
+                return len(remaining)
+            print(f"{problem}; here:", file=sys.stderr)  # better on the terminal than nowhere
             for task in remaining:
                 sys.stderr.write(as_line(task).decode())
             return len(remaining)

@@ -8,7 +8,8 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from workqueue_producer.line_stream import LineStream
 from workqueue_producer.options import Options
 from workqueue_producer.pace import Pace
 from workqueue_producer.task import Task
-from workqueue_producer.task_file import BadTaskFile, read_lines, read_unconfirmed
+from workqueue_producer.task_file import BadTaskFile, read_lines
+from workqueue_producer.unconfirmed_file import TakenTasks, add_unconfirmed
 
 
 class Source:
@@ -27,8 +29,8 @@ class Source:
         """Raises OSError or BadTaskFile when there is nothing to read."""
         self._options = options
         self._interruption = interruption
-        # Read whole, now: the file is written anew at the end, and a bad line must stop us before the first task.
-        self._resend = _tasks_to_resend(options.resend) if options.resend else None
+        # Whole, now: a bad line, or a folder where nothing can be renamed, must stop us before the first task.
+        self._taken = TakenTasks(options.resend) if options.resend else None
         self._stream = _stream_of(options, interruption)
         self._tasks = self._all_tasks()
         #: When the first task was taken (seconds, monotonic); None: none was.
@@ -60,23 +62,38 @@ class Source:
         """Whether the input may have more than was read."""
         return self.error is not None or (self._stream is not None and not self._stream.ended)
 
+    def keep(self, tasks: Iterable[Task]) -> int:
+        """Write down what must be sent again, each with an id; how many. Raises OSError."""
+        named = [task if task.message_id else replace(task, message_id=uuid.uuid4().hex) for task in tasks]
+        if self._taken is not None:
+            return self._taken.give_back(named)
+        return add_unconfirmed(self._options.unconfirmed_file, named)
+
+    @property
+    def taken_files(self) -> tuple[Path, ...]:
+        """Where the tasks of a resend are on disk until they are kept."""
+        return self._taken.files if self._taken is not None else ()
+
     def total(self) -> int | None:
         """How many tasks there are; None for a stream, which can be read only once."""
         if self._options.task is not None:
             return self._options.repeat
-        if self._resend is not None:
-            return len(self._resend)
+        if self._taken is not None:
+            return len(self._taken.tasks)
         if self._stream is not None:
             return None
         with Path(str(self._options.file)).open("rb") as stream:
             return self._options.repeat * sum(1 for _ in stream)
 
     def _all_tasks(self) -> Iterator[Task]:
-        headers = self._options.headers
+        headers, properties = self._options.headers, self._options.properties
         try:
             for _ in range(self._options.repeat):
                 for task in self._once():
-                    yield replace(task, headers={**task.headers, **headers}) if headers else task
+                    if headers or properties:
+                        yield replace(task, headers={**task.headers, **headers}, **properties)
+                    else:
+                        yield task
         except OSError as error:
             self.error = f"cannot read {self._name()}: {error.strerror}"
 
@@ -84,8 +101,8 @@ class Source:
         options = self._options
         if options.task is not None:
             yield Task(options.task)
-        elif self._resend is not None:
-            yield from self._resend
+        elif self._taken is not None:
+            yield from self._taken.tasks
         elif self._stream is not None:
             yield from map(Task, self._stream)
         else:
@@ -94,12 +111,6 @@ class Source:
 
     def _name(self) -> str:
         return "the standard input" if self._options.file == "-" else str(self._options.file)
-
-
-def _tasks_to_resend(path: Path) -> list[Task]:
-    if stat.S_ISREG(path.stat().st_mode):
-        return list(read_unconfirmed(path))
-    raise BadTaskFile(f"--resend: {path} is not a file; what is confirmed could not be taken out of it")
 
 
 def _stream_of(options: Options, interruption: Interruption) -> LineStream | None:

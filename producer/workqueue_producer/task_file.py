@@ -1,13 +1,14 @@
-"""Tasks in a file: lines of text, or the JSON lines of an unconfirmed file, which keep id, headers and any bytes."""
+"""Tasks as lines: of text, or the JSON lines of an unconfirmed file, which keep all fields of a task and any bytes."""
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from workqueue_producer.task import Task
+from workqueue_producer.task import PROPERTIES, Task
+
+_NUMBERS = ("priority", "expiration_ms")
 
 
 class BadTaskFile(ValueError):
@@ -31,34 +32,12 @@ def read_unconfirmed(path: Path) -> Iterator[Task]:
             yield _parse(line, f"{path}:{number}")
 
 
-def add_unconfirmed(path: Path, tasks: Iterable[Task]) -> int:
-    """Add the tasks to the file, which is made only for the first one; how many there were."""
-    count = 0
-    with ExitStack() as files:
-        for count, task in enumerate(tasks, 1):
-            if count == 1:
-                stream = files.enter_context(path.open("ab"))
-            stream.write(as_line(task))
-    return count
-
-
-def replace_unconfirmed(path: Path, tasks: Iterable[Task]) -> int:
-    """Leave only these tasks in the file, and no file without any; how many there are."""
-    part = path.with_name(f"{path.name}.part")
-    part.unlink(missing_ok=True)
-    count = add_unconfirmed(part, tasks)
-    if count:
-        part.replace(path)
-    else:
-        path.unlink(missing_ok=True)
-    return count
-
-
 def as_line(task: Task) -> bytes:
     """One line of an unconfirmed file."""
     entry: dict[str, object] = {"message_id": task.message_id} if task.message_id else {}
     if task.headers:
         entry["headers"] = dict(task.headers)
+    entry |= {name: value for name in PROPERTIES if (value := getattr(task, name)) is not None}
     try:
         entry["body"] = task.body.decode()
     except UnicodeDecodeError:
@@ -71,9 +50,21 @@ def _parse(line: bytes, where: str) -> Task:
         entry = json.loads(line)
         encoded = entry.get("body_base64")
         body = entry["body"].encode() if encoded is None else base64.b64decode(encoded, validate=True)
-        message_id, headers = entry.get("message_id"), entry.get("headers") or {}
-        if not isinstance(message_id, str | None) or not isinstance(headers, dict):
-            raise TypeError("message_id is no text, or headers are no object")
-        return Task(body, message_id, headers)
+        headers = entry.get("headers") or {}
+        if not isinstance(headers, dict):
+            raise TypeError("headers are no object")
+        fields = {name: _field(entry, name) for name in ("message_id", *PROPERTIES)}
+        return Task(body, headers=headers, **fields)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise BadTaskFile(f"{where}: not a task; give a file that new-task wrote, or --file for plain lines") from error
+        cut = "" if line.endswith(b"\n") else " (its end is missing; was its writer killed? then take the line out)"
+        remedy = "give a file that new-task wrote, or --file for plain lines"
+        raise BadTaskFile(f"{where}: not a task{cut}; {remedy}") from error
+
+
+def _field(entry: Mapping[str, object], name: str) -> Any:
+    """The value of an optional field, of the type that it must have."""
+    value = entry.get(name)
+    wanted = int if name in _NUMBERS else str
+    if value is not None and type(value) is not wanted:
+        raise TypeError(f"{name} has another type than {wanted.__name__}")
+    return value

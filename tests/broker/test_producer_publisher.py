@@ -345,7 +345,7 @@ def test_a_connection_that_is_blocked_for_too_long_is_given_up_and_its_messages_
     try:
         server.set_memory_alarm(True)
         receipt = Single()
-        outbox.offer(Message(Task(b"x"), "mine", message_properties("mine", {}), receipt, 0.0), 0)
+        outbox.offer(Message(Task(b"x"), "mine", message_properties(Task(b"x"), "mine"), receipt, 0.0), 0)
         wait_until(
             lambda: metrics.resent[ResendCause.CONNECTION]._value.get() >= 2, 60, "two connections were given up"
         )

@@ -2,6 +2,7 @@
 
 import json
 import re
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -13,17 +14,21 @@ from workqueue_producer.summary import Summary
 from workqueue_producer.task import Task
 from workqueue_producer.task_file import (
     BadTaskFile,
-    add_unconfirmed,
     as_line,
     read_unconfirmed,
-    replace_unconfirmed,
 )
+from workqueue_producer.unconfirmed_file import add_unconfirmed
 
 TASKS = st.builds(
     Task,
     body=st.binary(max_size=50) | st.text(max_size=50).map(str.encode),
     message_id=st.none() | st.text(min_size=1, max_size=10),
     headers=st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
+    content_type=st.none() | st.text(max_size=10),
+    priority=st.none() | st.integers(0, 255),
+    expiration_ms=st.none() | st.integers(0, 2**32 - 1),
+    correlation_id=st.none() | st.text(max_size=10),
+    type=st.none() | st.text(max_size=10),
 )
 
 
@@ -34,6 +39,31 @@ TASKS = st.builds(
 )
 def test_the_words_are_the_task(arguments: list[str], task: bytes) -> None:
     assert parse(arguments, {}).task == task
+
+
+def test_an_input_that_nothing_asked_for_is_an_error_with_the_remedies(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        parse([], {}, fed=True)
+    assert raised.value.code == 2
+    words = capsys.readouterr().err
+    assert all(remedy in words for remedy in ("new-task -'", "new-task --body-file -'", "new-task 'Hello World!''"))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["x"], ["-"], ["--file", "f"], ["--resend", "f"], ["--body-file", "-"]], ids=" ".join
+)
+def test_an_input_beside_what_was_asked_for_is_none_of_our_business(arguments: list[str]) -> None:
+    parse(arguments, {}, BytesIO(b"body"), fed=True)
+
+
+def test_a_body_file_is_one_task_to_the_last_byte(tmp_path: Path) -> None:
+    (tmp_path / "body").write_bytes(b"{\n\xff}\n")
+    assert parse(["--body-file", str(tmp_path / "body")], {}).task == b"{\n\xff}\n"
+    assert parse(["--body-file", "-"], {}, BytesIO(b"1\n2\n")).task == b"1\n2\n"
+    with pytest.raises(OSError, match="the standard input is closed"):
+        parse(["--body-file", "-"], {}, None)
+    with pytest.raises(FileNotFoundError):
+        parse(["--body-file", str(tmp_path / "missing")], {})
 
 
 def test_flags_come_before_the_environment_and_that_before_the_defaults() -> None:
@@ -60,6 +90,11 @@ def test_flags_come_before_the_environment_and_that_before_the_defaults() -> Non
         ("--header", "none", "must be NAME=VALUE"),
         ("--header", "n" * 256 + "=", "NAME may have 255 bytes"),
         ("--header", "name=\udcff", "must be UTF-8"),
+        *(("--priority", value, "from 0 to 255") for value in ("-1", "256", "1.5", "high", "9" * 5000)),
+        *(("--expiration-ms", value, "from 0 to 4294967295") for value in ("-1", "4294967296", "1s")),
+        ("--content-type", "x" * 256, "may have 255 bytes"),
+        ("--correlation-id", "\udcff", "must be UTF-8"),
+        ("--type", "é" * 128, "may have 255 bytes"),
     ],
 )
 def test_a_value_out_of_bounds_is_named_with_its_flag(
@@ -89,15 +124,6 @@ def test_an_unconfirmed_file_gives_back_what_went_in(
         assert list(read_unconfirmed(file)) == tasks * 2
 
 
-def test_a_resent_file_keeps_only_what_is_left_and_goes_when_nothing_is(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    add_unconfirmed(file, [Task(b"1"), Task(b"2")])
-    assert replace_unconfirmed(file, [Task(b"2")]) == 1
-    assert list(read_unconfirmed(file)) == [Task(b"2")]
-    assert replace_unconfirmed(file, []) == 0
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_an_unconfirmed_file_can_be_read_by_a_person() -> None:
     assert as_line(Task("é".encode(), "id")) == '{"message_id": "id", "body": "é"}\n'.encode()
 
@@ -112,6 +138,9 @@ def test_an_unconfirmed_file_can_be_read_by_a_person() -> None:
         '{"body_base64": "?"}',
         '{"body": "", "message_id": 7}',
         '{"body": "", "headers": [7]}',
+        '{"body": "", "priority": "7"}',
+        '{"body": "", "expiration_ms": true}',
+        '{"body": "", "content_type": 7}',
     ],
 )
 def test_a_line_that_is_no_task_is_named(tmp_path: Path, line: str) -> None:
