@@ -1,21 +1,28 @@
 """The main job, to watch: installs operator, broker and one WorkQueue, sends 60 tasks, shows the workers come and go.
 
 Run by `make demo`, inside dev/with_cluster.py. Everything it makes lies in one namespace, but for the definition of
-WorkQueue; clean_demo.py removes both.
+WorkQueue; clean_demo.py removes both. Its test runs it in a namespace of the tests.
 """
 
-import json
 import os
 import shlex
 import sys
 import time
 from contextlib import nullcontext
 
+import broker_counts
 import sender
 from clusters import LOCAL_CONTEXT
 from demo_view import ACKED, BROKER, REDELIVERED, View, line, table
 from kube import CommandFailed, Kube, image_settings, images, install_broker
-from operators import DEMO_NAMESPACE, definition_settings, operators, refuse_second_operator
+from operators import (
+    alone_in,
+    definition_in_use,
+    definition_settings,
+    demo_arguments,
+    operators,
+    refuse_second_operator,
+)
 from progress import working
 from reaction import first_growth, in_words
 from rich.console import Console
@@ -23,6 +30,7 @@ from rich.live import Live
 from rich.table import Table
 
 QUEUE = "thumbnails"
+TASK_QUEUE = "task_queue"
 OPERATOR = "workqueue-operator"
 #: Sixty tasks of one to three seconds: a dot is a second.
 TASKS = [f"Task {number}{'.' * (1 + number % 3)}" for number in range(1, 61)]
@@ -36,8 +44,14 @@ console = Console()
 
 
 def main() -> int:
+    namespace = demo_arguments(__doc__).namespace
     try:
-        return demo(Kube(os.environ["KUBE_CONTEXT"]))
+        kube = Kube(os.environ["KUBE_CONTEXT"])
+        console.print(f"Cluster: [bold]{kube.context}[/]")
+        with alone_in(kube, namespace, "the demo"), definition_in_use(kube, "the demo") as definition:
+            install_operator(kube, namespace)
+            definition.installed()
+            return demo(kube, namespace)
     except CommandFailed as error:
         console.print("[red]Error:[/] ", end="")
         console.print(str(error), markup=False, highlight=False)
@@ -47,42 +61,44 @@ def main() -> int:
         return 130
 
 
-def demo(kube: Kube) -> int:
-    console.print(f"Cluster: [bold]{kube.context}[/]")
-    install(kube)
+def demo(kube: Kube, namespace: str) -> int:
+    install_queue(kube, namespace)
     with kube.proxy() as proxy:
-        view = View(proxy, DEMO_NAMESPACE, QUEUE)
+        view = View(proxy, namespace, QUEUE)
         with working(console, "Waiting until no worker is left from before"):
             wait_for_quiet(view)
         view.forget()
         image = images()["producer"]
-        sender.start(kube, DEMO_NAMESPACE, f"{image['repository']}:{image['tag']}", TASKS)
+        sender.start(kube, namespace, f"{image['repository']}:{image['tag']}", TASKS)
         sent = watch(kube, view)
     print_summary(kube, view, sent)
-    print_hints(kube)
+    print_hints(kube, namespace)
     return 0
 
 
-def install(kube: Kube) -> None:
-    refuse_second_operator(operators(kube), DEMO_NAMESPACE, DEMO_NAMESPACE)
-    kube.make_namespace(DEMO_NAMESPACE, "demo")
+def install_operator(kube: Kube, namespace: str) -> None:
+    refuse_second_operator(operators(kube), namespace, namespace)
+    kube.make_namespace(namespace, "demo")
     with working(console, "Installing the operator (helm)"):
-        settings = (*image_settings("operator"), *definition_settings(kube, OPERATOR, DEMO_NAMESPACE))
-        only_here = ("--set", f"watchNamespaces={{{DEMO_NAMESPACE}}}", "--wait", "--timeout", "180s")
-        kube.install(OPERATOR, "workqueue-operator", DEMO_NAMESPACE, *settings, *only_here)
+        settings = (*image_settings("operator"), *definition_settings(kube))
+        only_here = ("--set", f"watchNamespaces={{{namespace}}}", "--wait", "--timeout", "180s")
+        kube.install(OPERATOR, "workqueue-operator", namespace, *settings, *only_here)
+
+
+def install_queue(kube: Kube, namespace: str) -> None:
     with working(console, "Starting RabbitMQ"):
-        install_broker(DEMO_NAMESPACE)
+        install_broker(namespace)
     with working(console, "Installing the WorkQueue and its worker Deployment (helm)"):
         values = {
             "broker.secretName": "rabbitmq",
-            "queue.name": "task_queue",
+            "queue.name": TASK_QUEUE,
             "taskTimeoutSeconds": 60,
             "scaling.maxReplicas": 12,
             "scaling.scaleDown.stabilizationWindowSeconds": 15,
         }
         chosen = [flag for name, value in values.items() for flag in ("--set", f"{name}={value}")]
-        kube.install(QUEUE, "workqueue", DEMO_NAMESPACE, *image_settings("worker"), *chosen)
-        kube.kubectl("wait", "-n", DEMO_NAMESPACE, f"wq/{QUEUE}", "--for=condition=Ready", "--timeout=120s")
+        kube.install(QUEUE, "workqueue", namespace, *image_settings("worker"), *chosen)
+        kube.kubectl("wait", "-n", namespace, f"wq/{QUEUE}", "--for=condition=Ready", "--timeout=120s")
 
 
 def wait_for_quiet(view: View) -> None:
@@ -91,7 +107,7 @@ def wait_for_quiet(view: View) -> None:
     view.look()
     while not view.quiet:
         if time.monotonic() > deadline:
-            raise CommandFailed(f"the queue does not become empty: kubectl describe wq -n {DEMO_NAMESPACE} {QUEUE}")
+            raise CommandFailed(f"the queue does not become empty: kubectl describe wq -n {view.namespace} {QUEUE}")
         time.sleep(LOOK_SECONDS)
         view.look()
 
@@ -110,22 +126,22 @@ def watch(kube: Kube, view: View) -> sender.Sent:
                 live.update(table(view, len(TASKS)))
             else:
                 print(line(view, len(TASKS)), flush=True)
-            job = view.proxy.data(f"/apis/batch/v1/namespaces/{DEMO_NAMESPACE}/jobs/{sender.JOB}")
-            sent = sent or sender.result(kube, DEMO_NAMESPACE, job)
+            job = view.proxy.data(f"/apis/batch/v1/namespaces/{view.namespace}/jobs/{sender.JOB}")
+            sent = sent or sender.result(kube, view.namespace, job)
             if sent and view.count(ACKED) >= sent.confirmed and view.quiet:
                 return sent
             time.sleep(LOOK_SECONDS if live else LINE_SECONDS)
-    remedy = f"kubectl describe wq -n {DEMO_NAMESPACE} {QUEUE}"
+    remedy = f"kubectl describe wq -n {view.namespace} {QUEUE}"
     raise CommandFailed(f"not finished within {DEADLINE_SECONDS:.0f} s: {remedy}")
 
 
 def print_summary(kube: Kube, view: View, sent: sender.Sent) -> None:
-    log = kube.kubectl("logs", "-n", DEMO_NAMESPACE, f"deployment/{OPERATOR}", "--tail=1000")
+    log = kube.kubectl("logs", "-n", view.namespace, f"deployment/{OPERATOR}", "--tail=1000")
     shown = Table(title="Summary", show_header=False)
     shown.add_row("tasks sent (confirmed by the broker)", str(sent.confirmed))
     shown.add_row("tasks acked", str(view.count(ACKED)))
     shown.add_row("tasks redelivered", str(view.count(REDELIVERED)))
-    shown.add_row("tasks dead-lettered", str(dead_lettered(kube)))
+    shown.add_row("tasks dead-lettered", str(dead_lettered(kube, view.namespace)))
     shown.add_row("peak replicas", str(view.peak))
     scaled = first_growth(log, sent.first_publish)
     shown.add_row("first publish to first scale", in_words(sent.first_publish, scaled))
@@ -133,14 +149,15 @@ def print_summary(kube: Kube, view: View, sent: sender.Sent) -> None:
     console.print(shown)
 
 
-def dead_lettered(kube: Kube) -> int:
+def dead_lettered(kube: Kube, namespace: str) -> int:
     """Messages in the dead-letter queue, which is made when the first one comes."""
-    command = ("rabbitmqctl", "--quiet", "list_queues", "name", "messages", "--formatter=json")
-    listed = json.loads(kube.kubectl("exec", "-n", DEMO_NAMESPACE, BROKER, "--", *command))
-    return sum(one["messages"] for one in listed if one["name"] == "task_queue.dead")
+    asked = broker_counts.expression("/", f"{TASK_QUEUE}.dead")
+    command = ("rabbitmqctl", "--quiet", "eval", f"{asked}.")
+    found = broker_counts.parse(kube.kubectl("exec", "-n", namespace, BROKER, "--", *command))
+    return sum(found) if found else 0
 
 
-def print_hints(kube: Kube) -> None:
+def print_hints(kube: Kube, namespace: str) -> None:
     console.print("\nThe cluster stays. Try:")
     kubeconfig = os.environ.get("KUBECONFIG")
     if kube.context == LOCAL_CONTEXT:
@@ -148,8 +165,8 @@ def print_hints(kube: Kube) -> None:
     elif kubeconfig:
         console.print(f"  export KUBECONFIG={shlex.quote(kubeconfig)}", highlight=False)
     for command in (
-        f"kubectl --context {kube.context} get wq -n {DEMO_NAMESPACE} -w",
-        f"kubectl --context {kube.context} describe wq -n {DEMO_NAMESPACE} {QUEUE}",
+        f"kubectl --context {kube.context} get wq -n {namespace} -w",
+        f"kubectl --context {kube.context} describe wq -n {namespace} {QUEUE}",
         "make clean-demo    # removes what the demo made",
     ):
         console.print(f"  {command}", highlight=False, soft_wrap=True)

@@ -16,6 +16,7 @@ OPERATOR_PORT = 8080
 BROKER, BROKER_PORT = "rabbitmq-0", 15692
 ACKED = "rabbitmq_global_messages_acknowledged_total"
 REDELIVERED = "rabbitmq_global_messages_redelivered_total"
+CONSUMERS = "rabbitmq_consumers"
 VICTIMS = "workqueue_operator_scale_down_victims_total"
 
 
@@ -42,13 +43,14 @@ class View:
         found = self.proxy.data(f"/apis/workqueue.dev/v1alpha1/namespaces/{self.namespace}/workqueues/{self.queue}")
         self.status = found.get("status", {}) if found else self.status
         self.operator = self._operator_page() or self.operator
-        self.broker = self.proxy.metrics(self.namespace, BROKER, BROKER_PORT) or self.broker
         pods = self._pods("app.kubernetes.io%2Finstance", self.queue)
         self.pods = self.pods if pods is None else pods
         for name, phase in (self.pods or {}).items():
             page = self.proxy.metrics(self.namespace, name, METRICS_PORT) if phase == "Running" else None
             if page is not None:
                 self.workers[name] = page
+        # Last, so that it counts the last acks of the workers that are seen to be gone.
+        self.broker = self.proxy.metrics(self.namespace, BROKER, BROKER_PORT) or self.broker
         self.peak = max(self.peak, self.replicas)
 
     def forget(self) -> None:
@@ -72,8 +74,8 @@ class View:
 
     @property
     def quiet(self) -> bool:
-        """No task and no worker, both seen, and the broker seen too."""
-        return self.pods == {} and self.waiting == 0 and bool(self.broker)
+        """No task and no worker, both seen, and no consumer at the broker: nothing is acked any more."""
+        return self.pods == {} and self.waiting == 0 and self.broker.get(CONSUMERS) == 0
 
     @property
     def busy_stopped(self) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(CHECKOUT / "dev" / "cluster"))
 from console import ClusterError, step  # noqa: E402 - dev/ is no package
+from debian import install_quietly  # noqa: E402
 from programs import run_long  # noqa: E402
 
 QUIET = ("--disable-pip-version-check", "--progress-bar=off", "--root-user-action=ignore")
@@ -41,19 +42,8 @@ def make(folder: Path, log: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
             if os.geteuid() != 0 or shutil.which("apt-get") is None:
                 raise ClusterError(f"{error}\nOn Debian, install python3-venv first.") from error
-            install_venv_module(log)
+            install_quietly(["python3-venv"])
             run_long(command, log=log, progress=progress)
-
-
-def install_venv_module(log: Path) -> None:
-    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    with step("Installing Debian's python3-venv") as progress:
-        packages = ["apt-get", "install", "--yes", "--no-install-recommends", "python3-venv"]
-        try:
-            run_long(packages, log=log, progress=progress, env=quiet)
-        except ClusterError:  # most often the package lists are missing or old
-            run_long(["apt-get", "update"], log=log, progress=progress, env=quiet)
-            run_long(packages, log=log, progress=progress, env=quiet)
 
 
 def install(folder: Path, log: Path) -> None:

@@ -1,20 +1,43 @@
 """Which operators a cluster has, and whose its definition of WorkQueue is; for the demo and the cluster tests.
 
 Rule: no WorkQueue has two operators, and the definition goes only when nothing uses it any more: deleting it deletes
-every WorkQueue. What somebody else installed is never changed.
+every WorkQueue. While a program of ours runs with the definition of its checkout, no program of another checkout
+changes it. What another team installed is never changed.
 """
 
-from collections.abc import Iterable, Mapping
+import argparse
+import hashlib
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from kube import CommandFailed, Kube
+from kube import CHECKOUT, CommandFailed, Kube
+
+sys.path.append(str(Path(__file__).parent / "cluster"))
+from locks import Lock, lock_file, locked, opened
 
 DEFINITION = "workqueues.workqueue.dev"
 DEMO_NAMESPACE = "workqueue-demo"
 TESTS_NAMESPACE = "workqueue-test-system"
+#: The namespace in which the tests run the demo's programs, so that a person's demo is left alone.
+TESTS_DEMO_NAMESPACE = "workqueue-test-demo"
 #: Where this checkout's own programs install an operator; these share one definition.
-OURS = (DEMO_NAMESPACE, TESTS_NAMESPACE, "workqueue-bench-system")
+OURS = (DEMO_NAMESPACE, TESTS_NAMESPACE, TESTS_DEMO_NAMESPACE, "workqueue-bench-system")
+#: helm's annotation with the namespace of the release that an object belongs to.
+OWNER = "meta.helm.sh/release-namespace"
+#: The annotation by which a checkout knows its own definition.
+DIGEST = "workqueue.dev/definition-digest"
+
+
+def demo_arguments(description: str | None) -> argparse.Namespace:
+    """Those of the demo's programs: in which of our namespaces it is."""
+    parser = argparse.ArgumentParser(description=description)
+    known = (DEMO_NAMESPACE, TESTS_DEMO_NAMESPACE)
+    parser.add_argument("--namespace", choices=known, default=DEMO_NAMESPACE, help=f"default: {DEMO_NAMESPACE}")
+    return parser.parse_args()
 
 
 @dataclass(frozen=True)
@@ -59,27 +82,80 @@ def refuse_second_operator(found: Iterable[Operator], own_namespace: str, served
             )
 
 
-def definition_settings(kube: Kube, release: str, namespace: str) -> list[str]:
-    """helm's settings for a release in the namespace: with the definition, unless it is somebody else's.
+@contextmanager
+def alone_in(kube: Kube, namespace: str, use: str) -> Iterator[None]:
+    """No other program on this machine uses this namespace of ours meanwhile; one that does is waited for."""
+    with locked(lock_file(f"{kube.context}.{namespace}"), use):
+        yield
 
-    Our own releases hand it on among themselves, so that each runs with the definition of this checkout.
+
+@contextmanager
+def definition_in_use(kube: Kube, use: str) -> "Iterator[DefinitionUse]":
+    """The definition stays that of this checkout for as long as the block lasts.
+
+    Programs of one checkout, or of checkouts with the same definition, run side by side. One with another definition
+    waits until they have ended, and shows for which. `use`: what this program is, such as "the demo".
     """
-    if kube.exists("crd", DEFINITION):
-        owner = _owner(kube)
-        if owner not in OURS:
-            return ["--set", "crds.enabled=false"]
-        if owner != namespace:
-            release_of = (f"meta.helm.sh/release-name={release}", f"meta.helm.sh/release-namespace={namespace}")
-            kube.kubectl("annotate", "crd", DEFINITION, "--overwrite", *release_of)
-    return ["--set", "crds.enabled=true"]
+    with opened(lock_file(f"{kube.context}.definition"), use) as lock:
+        lock.take(shared=True)
+        if not is_of_this_checkout(kube):
+            lock.take()  # until it is installed; then other programs of this checkout may come
+        yield DefinitionUse(kube, lock)
+
+
+@dataclass(frozen=True)
+class DefinitionUse:
+    """A program's right to run with the definition of its checkout."""
+
+    kube: Kube
+    lock: Lock
+
+    def installed(self) -> None:
+        """After a release with definition_settings(): other programs of this checkout need not wait any longer."""
+        if self.kube.exists("crd", DEFINITION) and _owner(self.kube) in OURS:
+            self.kube.kubectl("annotate", "crd", DEFINITION, "--overwrite", f"{DIGEST}={digest()}")
+        self.lock.take(shared=True)
+
+
+def is_of_this_checkout(kube: Kube) -> bool:
+    """Whether there is nothing to change: it is this checkout's, or another team's, which we never change."""
+    if not kube.exists("crd", DEFINITION):
+        return False
+    annotations = _annotations(kube)
+    return annotations.get(OWNER, "") not in OURS or annotations.get(DIGEST) == digest()
+
+
+def digest() -> str:
+    """Of what the chart of this checkout makes the definition from."""
+    template = CHECKOUT / "charts" / "workqueue-operator" / "templates" / "crd.yaml"
+    return hashlib.sha256(template.read_bytes()).hexdigest()[:16]
+
+
+def definition_settings(kube: Kube) -> list[str]:
+    """helm's settings for a release: with the definition, unless another team installed it.
+
+    Our own releases take it over from each other, so that each runs with the definition of this checkout.
+    """
+    if not kube.exists("crd", DEFINITION):
+        return ["--set", "crds.enabled=true"]
+    if _owner(kube) not in OURS:
+        return ["--set", "crds.enabled=false"]
+    return ["--set", "crds.enabled=true", "--take-ownership"]
 
 
 def remove_definition(kube: Kube) -> str:
-    """After an uninstall: remove the definition if it is ours and nothing uses it; says what was done and why."""
+    """After an uninstall: remove the definition if it is ours and nothing uses it; returns what was done and why."""
+    with opened(lock_file(f"{kube.context}.definition"), "the removal of the definition") as lock:
+        if not lock.taken_alone():
+            return "The definition of WorkQueue stays: a demo, a test run or a benchmark on this machine uses it."
+        return _remove_unused_definition(kube)
+
+
+def _remove_unused_definition(kube: Kube) -> str:
     if not kube.exists("crd", DEFINITION):
         return "There is no definition of WorkQueue in it."
     if _owner(kube) not in OURS:
-        return "The definition of WorkQueue stays: somebody else installed it."
+        return "The definition of WorkQueue stays: another team installed it."
     if left := operators(kube):
         return f"The definition of WorkQueue stays: it is used by the operator {left[0]}."
     if queues := kube.get("workqueues", "--all-namespaces")["items"]:
@@ -91,5 +167,9 @@ def remove_definition(kube: Kube) -> str:
 
 def _owner(kube: Kube) -> str:
     """The namespace of the release that brought the definition; empty when no chart did."""
-    annotations = kube.get("crd", DEFINITION)["metadata"].get("annotations", {})
-    return str(annotations.get("meta.helm.sh/release-namespace", ""))
+    return _annotations(kube).get(OWNER, "")
+
+
+def _annotations(kube: Kube) -> dict[str, str]:
+    found: dict[str, str] = kube.get("crd", DEFINITION)["metadata"].get("annotations", {})
+    return found

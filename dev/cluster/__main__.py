@@ -4,7 +4,6 @@ It is for machines without a cluster. Whoever sets KUBE_CONTEXT never comes here
 """
 
 import argparse
-import fcntl
 import os
 import shutil
 import sys
@@ -19,13 +18,14 @@ from image_building import build
 from image_loading import load
 from leftovers import remove_leftovers
 from lifecycle import PROGRAMS, is_up, start_cluster
+from locks import locked
 from node_program import bin_folder, build_node_program
 from places import CHECKOUT, NAME, Places, places
 from processes import saved
 
 
 def up(here: Places) -> None:
-    install_packages(here)
+    install_packages()
     programs = build_node_program(here)
     ensure_pause_image(here)
     if is_up(here):
@@ -59,7 +59,7 @@ def print_environment(here: Places) -> None:
 
 
 def base(here: Places, names: list[str]) -> None:
-    install_packages(here)
+    install_packages()
     for name in names:
         print(ensure_debian_image(here, DEBIAN_IMAGES[name]))
 
@@ -74,18 +74,13 @@ def build_and_load(here: Places, chosen: argparse.Namespace) -> None:
 
 
 @contextmanager
-def alone(here: Places) -> Iterator[None]:
+def alone(here: Places, command: str) -> Iterator[None]:
     """Two runs at once would undo each other's work, so the second waits."""
     if os.geteuid() != 0:
         raise ClusterError("the local cluster needs root: run this as root, or set KUBE_CONTEXT to a cluster you have")
     here.home.mkdir(parents=True, exist_ok=True)
     here.cache.mkdir(parents=True, exist_ok=True)
-    with here.lock.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("Waiting for another run of this command to end …")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(here.lock, f"dev/cluster {command}"):
         shutil.rmtree(here.partial, ignore_errors=True)
         here.partial.mkdir()
         yield
@@ -117,7 +112,7 @@ def main() -> int:
         if chosen.command == "env":
             print_environment(here)
             return 0
-        with alone(here):
+        with alone(here, chosen.command):
             perform(here, chosen)
     except ClusterError as error:
         say(f"Error: {error}")

@@ -8,7 +8,8 @@ import shutil
 import subprocess
 
 from console import ClusterError, step
-from places import Places
+from locks import lock_file, locked
+from places import places
 from programs import run_long
 
 PACKAGES = (
@@ -26,21 +27,33 @@ PACKAGES = (
     "catatonit",  # the pause program of every pod
 )
 
+#: Another program that installs something is waited for, ten minutes at most.
+APT = ("apt-get", "--option=DPkg::Lock::Timeout=600")
 
-def install_packages(places: Places) -> None:
+
+def install_packages() -> None:
     if shutil.which("apt-get") is None:
         raise ClusterError("the local cluster needs Debian 12 or newer: set KUBE_CONTEXT to a cluster you have instead")
     missing = sorted(set(PACKAGES) - installed())
     if not missing:
         return
-    log = places.cache / "logs" / "apt.log"
+    install_quietly(missing)
+
+
+def install_quietly(packages: list[str]) -> None:
+    """apt-get install, by one of our programs at a time; other programs' locks are waited for. Raises ClusterError."""
+    log = places().cache / "logs" / "apt.log"
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    with step(f"Installing {len(missing)} Debian packages ({', '.join(missing)})") as progress:
-        install = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
+    names = ", ".join(packages)
+    with (
+        locked(lock_file("apt"), f"the installation of Debian's {names}"),
+        step(f"Installing Debian's {names}") as progress,
+    ):
+        install = [*APT, "install", "--yes", "--no-install-recommends", *packages]
         try:
             run_long(install, log=log, progress=progress, env=quiet)
         except ClusterError:  # most often the package lists are missing or old
-            run_long(["apt-get", "update"], log=log, progress=progress, env=quiet)
+            run_long([*APT, "update"], log=log, progress=progress, env=quiet)
             run_long(install, log=log, progress=progress, env=quiet)
 
 

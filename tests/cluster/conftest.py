@@ -1,16 +1,25 @@
 """Fixtures on a real cluster: our operator, a real RabbitMQ in a pod, and an empty namespace for each test.
 
-The operator serves one namespace, and no other operator serves it: nobody else's WorkQueue on the cluster is touched.
+The operator serves one namespace, and no other operator serves it: no other WorkQueue of the cluster is touched. Of
+several runs on this machine one uses the cluster; the others wait for it before their first test.
 """
 
 import os
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 from kube import CommandFailed, Kube, Proxy, copy_broker_secret, install_broker
-from operators import operators, refuse_second_operator, remove_definition
+from operators import (
+    DefinitionUse,
+    alone_in,
+    definition_in_use,
+    operators,
+    refuse_second_operator,
+    remove_definition,
+)
 from work import BROKER, SERVED, SYSTEM, UNSERVED, Work, empty_namespace, install_operator, make_namespace
 
 #: A program with its arguments; `stdin` is what it reads, `check=False` gives a failure back.
@@ -21,6 +30,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "cluster" in item.path.parts and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(300))
+
+
+CLUSTER = pytest.StashKey[tuple[ExitStack, DefinitionUse]]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Wait for the cluster before the first test, as no test's timeout covers that, and where the output is shown."""
+    uses_cluster = any("kube" in getattr(item, "fixturenames", ()) for item in session.items)
+    if session.config.option.collectonly or not uses_cluster or "WORKQUEUE_IMAGES" not in os.environ:
+        return
+    kube, stack = Kube(os.environ["KUBE_CONTEXT"]), ExitStack()
+    try:
+        stack.enter_context(alone_in(kube, SYSTEM, "the cluster tests"))
+        session.config.stash[CLUSTER] = stack, stack.enter_context(definition_in_use(kube, "the cluster tests"))
+    except CommandFailed as problem:
+        pytest.exit(str(problem), returncode=1)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if CLUSTER in session.config.stash:
+        stack, definition = session.config.stash[CLUSTER]
+        stack.close()
+        remove_definition(definition.kube)
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +95,7 @@ def proxy(kube: Kube) -> Iterator[Proxy]:
 
 
 @pytest.fixture(scope="session")
-def operator(kube: Kube, test_namespaces: None) -> Iterator[str]:
+def operator(kube: Kube, test_namespaces: None, request: pytest.FixtureRequest) -> Iterator[str]:
     """The namespace in which the operator runs, installed by its chart, for one namespace of tests."""
     try:
         refuse_second_operator(operators(kube), SYSTEM, SERVED)
@@ -71,10 +103,10 @@ def operator(kube: Kube, test_namespaces: None) -> Iterator[str]:
         pytest.exit(str(problem), returncode=1)  # every test would fail, and touch what is not ours
     make_namespace(kube, SYSTEM)
     install_operator(kube)
+    request.config.stash[CLUSTER][1].installed()
     yield SYSTEM
     kube.helm("uninstall", "operator", "-n", SYSTEM, "--ignore-not-found", "--wait")
     kube.remove_namespace(SYSTEM, "tests")
-    remove_definition(kube)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ Used by the fixtures of tests/conftest.py and by the benchmarks.
 import base64
 import json
 import os
-import re
 import signal
 import subprocess
 import urllib.request
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import broker_counts
 from held_port import HeldPort, listens
 from rabbitmq_versions import SCRIPTS, NotInstallable, ensure, not_installable
 from waiting import wait_until
@@ -174,17 +174,10 @@ class RabbitMQServer:
 
     def counts(self, vhost: str, queue: str) -> tuple[int, int]:
         """(messages_ready, messages_unacknowledged) as they are now, not as the statistics last saw them."""
-        # A quorum queue's own numbers are seconds old everywhere but in its leader's state.
-        answer = self.evaluate(
-            f'{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"{vhost}">>, queue, <<"{queue}">>)), '
-            "case amqqueue:get_type(Q) of "
-            "rabbit_quorum_queue -> "
-            "{ok, {_, O}, _} = ra:leader_query(amqqueue:get_pid(Q), fun rabbit_fifo:overview/1), "
-            "{maps:get(num_ready_messages, O), maps:get(num_checked_out, O)}; "
-            "_ -> [{_, R}, {_, U}] = rabbit_amqqueue:info(Q, [messages_ready, messages_unacknowledged]), {R, U} end"
-        )
-        ready, unacknowledged = re.findall(r"[0-9]+", answer)
-        return int(ready), int(unacknowledged)
+        found = broker_counts.parse(self.evaluate(broker_counts.expression(vhost, queue)))
+        if found is None:
+            raise LookupError(f"there is no queue {queue} in virtual host {vhost}")
+        return found
 
     def set_memory_alarm(self, on: bool) -> None:
         """Raise or clear the alarm that blocks every publisher, and wait until it is so."""

@@ -13,6 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+DEV = Path(__file__).resolve().parents[2] / "dev"
+sys.path += [str(DEV), str(DEV / "cluster")]
+from console import ClusterError  # noqa: E402 - the benchmarks and the command line have no other path to it
+from debian import install_quietly  # noqa: E402
+from locks import lock_file, locked  # noqa: E402
+
 #: The Debian release that has each version as its package.
 SUITES = {"3.10": "bookworm", "4.0": "trixie"}
 SCRIPTS = Path("/usr/lib/rabbitmq/bin")
@@ -88,33 +94,31 @@ def _folder(version: str) -> Path:
 
 
 def _build_folder(version: str) -> None:
+    """Whole or not at all, and by one program at a time; those that waited find it built."""
     if shutil.which("mmdebstrap") is None:
         install_package("mmdebstrap", f"RabbitMQ {version}")
     folder = _folder(version)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
-    _say(f"Building a Debian folder with RabbitMQ {version} in {folder} (a minute or two, once) …")
-    try:
+    with locked(lock_file(folder.name), f"the build of a Debian folder with RabbitMQ {version}"):
+        if _has(folder, version):
+            return
+        for left in folder.parent.glob(f"{folder.name}.part*"):  # by a build that was killed
+            shutil.rmtree(left)
+        part = folder.with_name(f"{folder.name}.part")
+        _say(f"Building a Debian folder with RabbitMQ {version} in {folder} (a minute or two, once) …")
         packages = "--include=rabbitmq-server,ca-certificates"
         _run(["mmdebstrap", "--variant=minbase", packages, SUITES[version], str(part)], f"RabbitMQ {version}")
         (part / "etc/hosts").write_text("127.0.0.1 localhost\n", encoding="utf-8")
-        part.rename(folder)  # whole or not at all; a run beside us may have been first
-    except OSError:
-        if not folder.is_dir():
-            raise
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        part.rename(folder)
 
 
 def install_package(package: str, wanted_for: str) -> None:
     """Debian's; raises NotInstallable when that needs root or Debian."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise NotInstallable(f"{wanted_for} needs {package}: install it")
-    _say(f"Installing Debian's {package} …")
-    install = ["apt-get", "install", "--yes", "--no-install-recommends", package]
-    if subprocess.run(install, capture_output=True, check=False).returncode != 0:
-        _run(["apt-get", "update"], wanted_for)  # the lists are missing or old
-        _run(install, wanted_for)
+    try:
+        install_quietly([package])
+    except ClusterError as error:
+        raise NotInstallable(f"{wanted_for} needs {package}: {error}") from error
 
 
 def _run(command: list[str], wanted_for: str) -> None:

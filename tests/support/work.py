@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import broker_counts
 from kube import Kube, Proxy, image_settings, images, total
 from operators import TESTS_NAMESPACE as SYSTEM
 from operators import definition_settings
@@ -36,7 +37,7 @@ def empty_namespace(kube: Kube, name: str) -> None:
 
 def install_operator(kube: Kube, *settings: str) -> None:
     """For the one namespace of the tests; an upgrade when it is there."""
-    chosen = (*image_settings("operator"), *definition_settings(kube, "operator", SYSTEM), *settings)
+    chosen = (*image_settings("operator"), *definition_settings(kube), *settings)
     only_here = ("--set", f"watchNamespaces={{{SERVED}}}", "--wait", "--timeout", "180s")
     kube.install("operator", "workqueue-operator", SYSTEM, *chosen, *only_here)
 
@@ -92,8 +93,12 @@ class Work:
         self.kube.kubectl("patch", "wq", self.name, "-n", self.namespace, *patch)
 
     def settle(self) -> None:
-        """Wait until the worker that a new Deployment starts with has gone again."""
+        """Wait until the worker that a new Deployment starts with has gone again, and the broker has no consumer.
+
+        The worker of an earlier test, whose pod was deleted by force, may outlive it: until then it may ack.
+        """
         wait_until(lambda: not self.pods() and self.replicas() == 0, 120, "no worker is left")
+        wait_until(lambda: broker_page(self.proxy)["rabbitmq_consumers"] == 0, 60, "the broker has no consumer")
 
     def send(self, tasks: list[str]) -> None:
         """Send tasks with new-task, from a pod of the producer's image."""
@@ -160,19 +165,16 @@ class Work:
         return sum(value for value in told.values() if value is not None)
 
     def acked_by_broker(self) -> int:
-        """Messages acked since the broker's start; unlike a worker's own count it stays when the worker goes."""
-        page = self.proxy.metrics(BROKER, "rabbitmq-0", 15692)
-        if page is None:
-            raise Unread("the broker's metrics")
-        return int(total(page, "rabbitmq_global_messages_acknowledged_total"))
+        """Messages acked since the broker's start, of every queue; exact between two settle().
 
-    def counts(self, queue: str | None = None) -> tuple[int, int]:
-        """(messages_ready, messages_unacknowledged), as rabbitmqctl tells."""
-        listed = rabbitmqctl(
-            self.kube, "list_queues", "name", "messages_ready", "messages_unacknowledged", "--formatter=json"
-        )
-        found = next(item for item in json.loads(listed) if item["name"] == (queue or self.queue))
-        return found["messages_ready"], found["messages_unacknowledged"]
+        Unlike a worker's own count it stays when the worker goes.
+        """
+        return int(total(broker_page(self.proxy), "rabbitmq_global_messages_acknowledged_total"))
+
+    def counts(self, queue: str | None = None) -> tuple[int, int] | None:
+        """(messages_ready, messages_unacknowledged) as they are now; None when there is no such queue."""
+        asked = broker_counts.expression("/", queue or self.queue)
+        return broker_counts.parse(rabbitmqctl(self.kube, "eval", f"{asked}."))
 
     def outcomes(self, pod: str) -> list[dict[str, Any]]:
         """The worker's log records about tasks; each has at least `id` and `outcome`."""
@@ -189,9 +191,16 @@ class Work:
                 process.terminate()
 
     def dead_lettered(self) -> int:
-        """Messages in the dead-letter queue, which is made when the first one comes; told seconds late."""
-        listed = json.loads(rabbitmqctl(self.kube, "list_queues", "name", "messages", "--formatter=json"))
-        return sum(item["messages"] for item in listed if item["name"] == f"{self.queue}.dead")
+        """Messages in the dead-letter queue, which is made when the first one comes."""
+        return sum(self.counts(f"{self.queue}.dead") or ())
+
+
+def broker_page(proxy: Proxy) -> dict[str, float]:
+    """The broker's metrics, which the broker reads as it is asked."""
+    page = proxy.metrics(BROKER, "rabbitmq-0", 15692)
+    if page is None:
+        raise Unread("the broker's metrics")
+    return page
 
 
 def task_records(log: str) -> list[dict[str, Any]]:

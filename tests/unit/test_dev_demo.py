@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import sender
-from demo_view import ACKED, View
+from demo_view import ACKED, CONSUMERS, View
 from kube import CommandFailed
 from reaction import first_growth, in_words
 
@@ -75,10 +75,39 @@ def test_a_worker_that_has_gone_has_no_task_and_what_it_acked_the_broker_tells(p
     view.look()
     view.forget()
     proxy.lists["jobs"] = []
-    proxy.pages["rabbitmq-0"] = {ACKED: 9.0}
+    proxy.pages["rabbitmq-0"] = {ACKED: 9.0, CONSUMERS: 0.0}
     proxy.pages["operator"] = {'workqueue_operator_messages_ready{queue="jobs"}': 0.0}
     view.look()
     assert (view.count(ACKED), view.in_progress, view.quiet) == (2, 0, True)
+
+
+def test_it_is_not_quiet_while_the_broker_has_a_consumer_that_may_ack(proxy: FakeProxy) -> None:
+    view = View(proxy, "demo", "jobs")
+    proxy.lists["jobs"] = []
+    proxy.pages["operator"] = {'workqueue_operator_messages_ready{queue="jobs"}': 0.0}
+    proxy.pages["rabbitmq-0"] = {ACKED: 9.0, CONSUMERS: 1.0}
+    view.look()
+    assert not view.quiet
+    proxy.pages["rabbitmq-0"] = {ACKED: 10.0, CONSUMERS: 0.0}
+    view.look()
+    assert view.quiet
+
+
+def test_what_a_worker_acked_before_it_was_seen_to_be_gone_is_counted_as_before(proxy: FakeProxy) -> None:
+    class Going(FakeProxy):
+        """Its workers ack a last task as they go."""
+
+        def items(self, path: str) -> Any:
+            self.pages["rabbitmq-0"] = {ACKED: 10.0, CONSUMERS: 0.0}
+            return super().items(path)
+
+    going = Going()
+    going.objects, going.lists, going.pages = proxy.objects, {**proxy.lists, "jobs": []}, proxy.pages
+    view = View(going, "demo", "jobs")
+    view.look()
+    view.forget()
+    view.look()
+    assert view.count(ACKED) == 0
 
 
 class FakeKube:

@@ -1,10 +1,23 @@
 """No WorkQueue gets two operators, and the definition goes only when it is ours and nothing uses it any more."""
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kube import CommandFailed
-from operators import DEFINITION, Operator, definition_settings, parse_operators, refuse_second_operator
+from locks import lock_file
+from operators import (
+    DEFINITION,
+    DIGEST,
+    Operator,
+    definition_in_use,
+    definition_settings,
+    digest,
+    parse_operators,
+    refuse_second_operator,
+)
 from operators import remove_definition as remove
 
 
@@ -19,10 +32,17 @@ def deployment(namespace: str, watched: str, replicas: int = 1) -> dict[str, Any
 class FakeKube:
     """A cluster of lists; what was changed is in `calls`."""
 
+    context = "here"
+
     def __init__(
-        self, owner: str | None, operators: list[dict[str, Any]] | None = None, queues: tuple[str, ...] = ()
+        self,
+        owner: str | None,
+        operators: list[dict[str, Any]] | None = None,
+        queues: tuple[str, ...] = (),
+        of: str = "",
     ) -> None:
-        self._owner = owner
+        """`of`: the digest of the definition that is there."""
+        self._owner, self._of = owner, of
         self._items = {
             "deployments": operators or [],
             "workqueues": [{"metadata": {"namespace": name, "name": "tasks"}} for name in queues],
@@ -34,13 +54,18 @@ class FakeKube:
 
     def get(self, kind: str, *_: str) -> Any:
         if kind == "crd":
-            annotations = {"meta.helm.sh/release-namespace": self._owner} if self._owner else {}
+            annotations = {"meta.helm.sh/release-namespace": self._owner, DIGEST: self._of} if self._owner else {}
             return {"metadata": {"annotations": annotations}}
         return {"items": self._items[kind]}
 
     def kubectl(self, *arguments: str) -> str:
         self.calls.append(arguments)
         return ""
+
+
+@pytest.fixture(autouse=True)
+def _own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
 
 def test_an_operator_serves_what_it_watches_and_without_names_the_whole_cluster() -> None:
@@ -66,29 +91,68 @@ def test_ones_own_operator_and_those_of_other_namespaces_are_no_reason() -> None
 
 
 @pytest.mark.parametrize(
-    ("owner", "enabled"), [(None, "true"), ("workqueue-demo", "true"), ("team", "false"), ("", "false")]
+    ("owner", "settings"),
+    [
+        (None, ["--set", "crds.enabled=true"]),
+        ("workqueue-demo", ["--set", "crds.enabled=true", "--take-ownership"]),
+        ("workqueue-test-system", ["--set", "crds.enabled=true", "--take-ownership"]),
+        ("team", ["--set", "crds.enabled=false"]),
+        ("", ["--set", "crds.enabled=false"]),
+    ],
 )
-def test_the_definition_is_installed_unless_it_is_somebody_elses(owner: str | None, enabled: str) -> None:
+def test_the_definition_is_installed_unless_another_team_did(owner: str | None, settings: list[str]) -> None:
     kube = FakeKube(owner)
-    assert definition_settings(kube, "operator", "workqueue-demo") == ["--set", f"crds.enabled={enabled}"]
+    assert definition_settings(kube) == settings
     assert kube.calls == []
 
 
-def test_our_own_releases_hand_the_definition_on() -> None:
-    kube = FakeKube("workqueue-demo")
-    assert definition_settings(kube, "operator", "workqueue-test-system") == ["--set", "crds.enabled=true"]
-    ((*command, name, namespace),) = kube.calls
-    assert command == ["annotate", "crd", DEFINITION, "--overwrite"]
-    assert name == "meta.helm.sh/release-name=operator"
-    assert namespace == "meta.helm.sh/release-namespace=workqueue-test-system"
+def others_may(how: str) -> bool:
+    """Whether another program could hold the definition's lock now: `alone` or `shared`."""
+    command = [sys.executable, "-c", TRY, str(lock_file("here.definition")), how]
+    return subprocess.run(command, check=False).returncode == 0
+
+
+TRY = """
+import fcntl, sys
+how = fcntl.LOCK_EX if sys.argv[2] == "alone" else fcntl.LOCK_SH
+fcntl.flock(open(sys.argv[1], "a"), how | fcntl.LOCK_NB)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kube", "shared_at_once"),
+    [
+        (FakeKube("workqueue-demo", of=digest()), True),  # of this checkout: nothing to change
+        (FakeKube("team"), True),  # another team's is never changed
+        (FakeKube("workqueue-demo", of="another"), False),
+        (FakeKube(None), False),
+    ],
+    ids=["ours", "another team's", "another checkout's", "none"],
+)
+def test_a_definition_is_changed_by_one_program_alone_and_then_used_by_several(
+    kube: FakeKube, shared_at_once: bool
+) -> None:
+    with definition_in_use(kube, "a test") as definition:
+        assert others_may("shared") is shared_at_once
+        definition.installed()
+        assert others_may("shared")
+        assert not others_may("alone")
+    assert others_may("alone")
+
+
+def test_an_installed_definition_is_known_as_that_of_this_checkout() -> None:
+    kube = FakeKube("workqueue-demo", of="another")
+    with definition_in_use(kube, "a test") as definition:
+        definition.installed()
+    assert kube.calls == [("annotate", "crd", DEFINITION, "--overwrite", f"{DIGEST}={digest()}")]
 
 
 @pytest.mark.parametrize(
     ("kube", "said"),
     [
         (FakeKube(None), "no definition"),
-        (FakeKube("team"), "somebody else installed it"),
-        (FakeKube(""), "somebody else installed it"),
+        (FakeKube("team"), "another team installed it"),
+        (FakeKube(""), "another team installed it"),
         (FakeKube("workqueue-demo", [deployment("workqueue-test-system", "workqueue-test")]), "used by the operator"),
         (FakeKube("workqueue-demo", queues=("shop",)), "there is a WorkQueue shop/tasks"),
     ],
@@ -102,6 +166,13 @@ def test_a_definition_of_ours_that_nothing_uses_goes() -> None:
     kube = FakeKube("workqueue-test-system")
     assert "Removed" in remove(kube)
     assert [call[:3] for call in kube.calls] == [("delete", "crd", DEFINITION)]
+
+
+def test_a_definition_that_a_running_program_uses_stays() -> None:
+    kube = FakeKube("workqueue-demo", of=digest())
+    with definition_in_use(kube, "a test"):
+        assert "uses it" in remove(kube)
+    assert kube.calls == []
 
 
 def test_an_operator_says_who_it_is_in_an_error() -> None:
