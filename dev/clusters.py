@@ -15,6 +15,10 @@ from enum import Enum
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+sys.path.append(str(CHECKOUT / "dev" / "cluster"))
+from locks import lock_file, locked  # noqa: E402 - dev/ is no package
+from places import places  # noqa: E402
+
 LOCAL_CLUSTER = [sys.executable, str(CHECKOUT / "dev" / "cluster")]
 LOCAL_CONTEXT = "workqueue-local"
 KIND_NAME = "workqueue"
@@ -104,17 +108,21 @@ def _local(*, make: bool) -> dict[str, str] | None:
 
 
 def _kind(*, make: bool) -> dict[str, str] | None:
-    """Its kubeconfig lies in our cache, written anew each time."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "workqueue"
-    cache.mkdir(parents=True, exist_ok=True)
-    kubeconfig = str(cache / "kind-kubeconfig")
+    """Its kubeconfig lies in our cache, written again each time; of two programs the second finds the first's cluster."""
+    with locked(lock_file("kind"), "the making of a kind cluster"):
+        return _kind_alone(places().cache / "kind-kubeconfig", make=make)
+
+
+def _kind_alone(kubeconfig: Path, *, make: bool) -> dict[str, str] | None:
     if KIND_NAME in _answer(["kind", "get", "clusters"]).split():
-        subprocess.run(["kind", "export", "kubeconfig", "--name", KIND_NAME, "--kubeconfig", kubeconfig], check=True)
+        subprocess.run(
+            ["kind", "export", "kubeconfig", "--name", KIND_NAME, "--kubeconfig", str(kubeconfig)], check=True
+        )
     elif make:
-        subprocess.run(["kind", "create", "cluster", "--name", KIND_NAME, "--kubeconfig", kubeconfig], check=True)
+        subprocess.run(["kind", "create", "cluster", "--name", KIND_NAME, "--kubeconfig", str(kubeconfig)], check=True)
     else:
         return None
-    return {"KUBE_CONTEXT": KIND_CONTEXT, "KUBECONFIG": kubeconfig}
+    return {"KUBE_CONTEXT": KIND_CONTEXT, "KUBECONFIG": str(kubeconfig)}
 
 
 def _answer(command: list[str]) -> str:

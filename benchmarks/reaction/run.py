@@ -26,6 +26,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(CHECKOUT / "dev"))
 
 from kube import Kube, Proxy, image_settings, install_broker  # noqa: E402 - dev/ is no package
+from operators import alone_in, definition_in_use, definition_settings  # noqa: E402
 from workqueue_broker.address import BrokerAddress  # noqa: E402
 from workqueue_broker.connection import ConnectionSettings, connect  # noqa: E402
 
@@ -43,7 +44,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     chosen = parser.parse_args()
     kube = Kube(os.environ["KUBE_CONTEXT"])
-    with installed(kube), kube.proxy() as proxy, forwarded(kube) as port:
+    with alone_in(kube, SYSTEM, "the benchmark"), installed(kube), kube.proxy() as proxy, forwarded(kube) as port:
         results = [measure(kube, proxy, port, kind, chosen.bursts) for kind in ("Quorum", "Classic")]
     write(chosen.output, results)
     return 0
@@ -55,13 +56,12 @@ def installed(kube: Kube) -> Iterator[None]:
     namespace(kube, SYSTEM)
     try:
         install_broker(SYSTEM)
-        chart = str(CHECKOUT / "charts" / "workqueue-operator")
-        crds = "false" if kube.exists("crd", "workqueues.workqueue.dev") else "true"
-        kube.helm(
-            *("upgrade", "--install", "bench", chart, "-n", SYSTEM, *image_settings("operator"), "--wait"),
-            *("--set", f"crds.enabled={crds}", "--set", f"watchNamespaces={{{SYSTEM}}}", "--timeout", "180s"),
-        )
-        yield
+        with definition_in_use(kube, "the benchmark") as definition:
+            settings = (*image_settings("operator"), *definition_settings(kube))
+            only_here = ("--set", f"watchNamespaces={{{SYSTEM}}}", "--wait", "--timeout", "180s")
+            kube.install("bench", "workqueue-operator", SYSTEM, *settings, *only_here)
+            definition.installed()
+            yield
     finally:
         kube.helm("uninstall", "bench", "-n", SYSTEM, "--ignore-not-found", "--wait")
         kube.kubectl("delete", "namespace", SYSTEM, "--ignore-not-found", "--wait")
