@@ -108,7 +108,7 @@ def _local(*, make: bool) -> dict[str, str] | None:
 
 
 def _kind(*, make: bool) -> dict[str, str] | None:
-    """Its kubeconfig lies in our cache, written again each time; of two programs the second finds the first's cluster."""
+    """Its kubeconfig lies in our cache. Of two programs at once the second finds the cluster of the first."""
     with locked(lock_file("kind"), "the making of a kind cluster"):
         return _kind_alone(places().cache / "kind-kubeconfig", make=make)
 
