@@ -8,20 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from identities import Identities
-from network import API_PORT, CLUSTER_DOMAIN, NODE_IP, POD_RANGE, SERVICE_RANGE
+from network import CLUSTER_DOMAIN, NODE_IP, POD_RANGE, SERVICE_RANGE
 from places import NAME, Places
+from ports import Ports
 
-ETCD_URL = "http://127.0.0.1:16379"
-ETCD_PEER_URL = "http://127.0.0.1:16380"
-PORTS = {  # of the health answers
-    "kube-controller-manager": 16257,
-    "kube-scheduler": 16259,
-    "kube-proxy": 16256,
-    "kubelet": 16248,
-    "coredns": 16181,
-}
-KUBELET_PORT = 16250
-KUBE_PROXY_METRICS_PORT = 16249
 MAX_PODS = 200
 
 Command = list[str | Path]
@@ -32,25 +22,25 @@ def flags(settings: Settings) -> list[str]:
     return [f"--{name}={value}" for name, value in settings.items()]
 
 
-def etcd(places: Places) -> Command:
+def etcd(places: Places, ports: Ports) -> Command:
     settings: Settings = {
         "data-dir": places.current / "etcd",
-        "listen-client-urls": ETCD_URL,
-        "advertise-client-urls": ETCD_URL,
-        "listen-peer-urls": ETCD_PEER_URL,
-        "initial-advertise-peer-urls": ETCD_PEER_URL,
-        "initial-cluster": f"default={ETCD_PEER_URL}",
+        "listen-client-urls": ports.etcd_url,
+        "advertise-client-urls": ports.etcd_url,
+        "listen-peer-urls": ports.etcd_peer_url,
+        "initial-advertise-peer-urls": ports.etcd_peer_url,
+        "initial-cluster": f"default={ports.etcd_peer_url}",
         "log-level": "warn",
     }
     return ["etcd", "--unsafe-no-fsync", *flags(settings)]  # the data of a test cluster need not survive a power cut
 
 
-def apiserver(programs: Path, made: Identities) -> Command:
+def apiserver(programs: Path, made: Identities, ports: Ports) -> Command:
     settings: Settings = {
-        "etcd-servers": ETCD_URL,
+        "etcd-servers": ports.etcd_url,
         "bind-address": NODE_IP,
         "advertise-address": NODE_IP,
-        "secure-port": API_PORT,
+        "secure-port": ports.api,
         "service-cluster-ip-range": SERVICE_RANGE,
         "client-ca-file": made.certificate("ca"),
         "tls-cert-file": made.certificate("kube-apiserver"),
@@ -66,11 +56,11 @@ def apiserver(programs: Path, made: Identities) -> Command:
     return [programs / "kube-apiserver", *flags(settings)]
 
 
-def controller_manager(programs: Path, made: Identities) -> Command:
+def controller_manager(programs: Path, made: Identities, ports: Ports) -> Command:
     settings: Settings = {
         "kubeconfig": made.kubeconfig("kube-controller-manager"),
         "bind-address": "127.0.0.1",
-        "secure-port": PORTS["kube-controller-manager"],
+        "secure-port": ports.health("kube-controller-manager"),
         "leader-elect": "false",
         "root-ca-file": made.certificate("ca"),
         "service-account-private-key-file": made.key("service-accounts"),
@@ -79,20 +69,20 @@ def controller_manager(programs: Path, made: Identities) -> Command:
     return [programs / "kube-controller-manager", *flags(settings)]
 
 
-def scheduler(programs: Path, made: Identities) -> Command:
+def scheduler(programs: Path, made: Identities, ports: Ports) -> Command:
     settings: Settings = {
         "kubeconfig": made.kubeconfig("kube-scheduler"),
         "bind-address": "127.0.0.1",
-        "secure-port": PORTS["kube-scheduler"],
+        "secure-port": ports.health("kube-scheduler"),
         "leader-elect": "false",
     }
     return [programs / "kube-scheduler", *flags(settings)]
 
 
-def kubelet(programs: Path, made: Identities, places: Places) -> Command:
+def kubelet(programs: Path, made: Identities, places: Places, ports: Ports) -> Command:
     folder = places.current.resolve() / "kubelet"
     config = places.current / "kubelet.json"
-    config.write_text(json.dumps(kubelet_configuration(made, places, folder), indent=2))
+    config.write_text(json.dumps(kubelet_configuration(made, places, ports, folder), indent=2))
     settings: Settings = {
         "config": config,
         "kubeconfig": made.kubeconfig("kubelet"),
@@ -104,13 +94,13 @@ def kubelet(programs: Path, made: Identities, places: Places) -> Command:
     return [programs / "kubelet", *flags(settings)]
 
 
-def kubelet_configuration(made: Identities, places: Places, folder: Path) -> dict[str, object]:
+def kubelet_configuration(made: Identities, places: Places, ports: Ports, folder: Path) -> dict[str, object]:
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "address": NODE_IP,
-        "port": KUBELET_PORT,
-        "healthzPort": PORTS["kubelet"],
+        "port": ports.kubelet,
+        "healthzPort": ports.health("kubelet"),
         "authentication": {"anonymous": {"enabled": False}, "x509": {"clientCAFile": str(made.certificate("ca"))}},
         "containerRuntimeEndpoint": f"unix://{places.containerd_socket}",
         "clusterDomain": CLUSTER_DOMAIN,
@@ -135,7 +125,7 @@ def kubelet_configuration(made: Identities, places: Places, folder: Path) -> dic
     }
 
 
-def proxy(programs: Path, made: Identities, places: Places) -> Command:
+def proxy(programs: Path, made: Identities, places: Places, ports: Ports) -> Command:
     config = places.current / "kube-proxy.json"
     settings = {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
@@ -144,21 +134,21 @@ def proxy(programs: Path, made: Identities, places: Places) -> Command:
         "hostnameOverride": NAME,
         "clusterCIDR": POD_RANGE,
         "clientConnection": {"kubeconfig": str(made.kubeconfig("kube-proxy"))},
-        "healthzBindAddress": f"127.0.0.1:{PORTS['kube-proxy']}",
-        "metricsBindAddress": f"127.0.0.1:{KUBE_PROXY_METRICS_PORT}",
+        "healthzBindAddress": f"127.0.0.1:{ports.health('kube-proxy')}",
+        "metricsBindAddress": f"127.0.0.1:{ports.kube_proxy_metrics}",
         "conntrack": {"maxPerCore": 0, "min": 0},  # some machines do not let these be set
     }
     config.write_text(json.dumps(settings, indent=2))
     return [programs / "kube-proxy", f"--config={config}"]
 
 
-def coredns(programs: Path, made: Identities, places: Places) -> Command:
+def coredns(programs: Path, made: Identities, places: Places, ports: Ports) -> Command:
     """Names outside the cluster do not exist: pods here have no way out anyway, and a quick no beats a timeout."""
     corefile = places.current / "Corefile"
     corefile.write_text(f"""{CLUSTER_DOMAIN} in-addr.arpa ip6.arpa {{
     bind {NODE_IP}
     errors
-    ready 127.0.0.1:{PORTS["coredns"]}
+    ready 127.0.0.1:{ports.health("coredns")}
     kubernetes {CLUSTER_DOMAIN} in-addr.arpa ip6.arpa {{
         kubeconfig {made.kubeconfig("coredns")}
         ttl 5

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from network import API_URL, CLUSTER_DOMAIN, KUBERNETES_SERVICE_IP, NODE_IP
+from network import CLUSTER_DOMAIN, KUBERNETES_SERVICE_IP, NODE_IP
 from places import NAME
 from programs import run
 
@@ -28,9 +28,10 @@ SUBJECTS = {  # file name: subject
 
 @dataclass(frozen=True)
 class Identities:
-    """A folder with NAME.crt, NAME.key and NAME.kubeconfig for each identity."""
+    """A folder with NAME.crt, NAME.key and NAME.kubeconfig for each identity. `api_url`: where the kubeconfigs lead."""
 
     folder: Path
+    api_url: str
 
     def certificate(self, name: str) -> Path:
         return self.folder / f"{name}.crt"
@@ -42,10 +43,10 @@ class Identities:
         return self.folder / f"{name}.kubeconfig"
 
 
-def create_identities(folder: Path) -> Identities:
+def create_identities(folder: Path, api_url: str) -> Identities:
     folder.mkdir(mode=0o700)
     (folder / "openssl.cnf").write_text(OPENSSL_CONFIG)
-    made = Identities(folder)
+    made = Identities(folder, api_url)
     issue(made, "ca", "/CN=workqueue-local-ca", ["basicConstraints=critical,CA:TRUE", "keyUsage=keyCertSign"])
     addresses = [f"IP:{ip}" for ip in (NODE_IP, KUBERNETES_SERVICE_IP, "127.0.0.1")]
     names = ",".join([*addresses, *(f"DNS:{name}" for name in API_NAMES)])
@@ -72,7 +73,7 @@ def issue(made: Identities, name: str, subject: str, extensions: list[str]) -> N
 def write_kubeconfig(made: Identities, name: str, path: Path) -> None:
     """JSON is YAML, so this needs no library."""
     user = {"client-certificate-data": encoded(made.certificate(name)), "client-key-data": encoded(made.key(name))}
-    cluster = {"server": API_URL, "certificate-authority-data": encoded(made.certificate("ca"))}
+    cluster = {"server": made.api_url, "certificate-authority-data": encoded(made.certificate("ca"))}
     document = {
         "apiVersion": "v1",
         "kind": "Config",

@@ -16,15 +16,16 @@ import control_plane
 from base_images import ensure_pause_image
 from console import ClusterError, Step, tail, until
 from containerd import kubernetes_configuration
-from control_plane import ETCD_URL, PORTS, Command
+from control_plane import Command
 from identities import Identities, create_identities, write_kubeconfig
 from image_loading import load
 from image_store import answers as containerd_answers
 from image_store import open_store
 from leftovers import remove_leftovers
-from network import API_URL, create_bridge, rule_families, write_pod_network
+from network import create_bridge, rule_families, write_pod_network
 from node_program import bin_folder
 from places import NAME, Places
+from ports import Ports, choose_ports, save_ports, saved_ports
 from processes import Started, check_alive, saved, start
 from programs import run
 
@@ -47,6 +48,7 @@ class Launch:
 
     places: Places
     programs: Path
+    ports: Ports
     identities: Identities
     progress: Step
 
@@ -54,7 +56,7 @@ class Launch:
 def is_up(places: Places) -> bool:
     """All programs run and the node is ready."""
     alive = {process.name for process in saved(places) if process.alive}
-    return alive >= set(PROGRAMS) and answers(f"{API_URL}/readyz") and node_ready(places)
+    return alive >= set(PROGRAMS) and answers(f"{saved_ports(places).api_url}/readyz") and node_ready(places)
 
 
 def start_cluster(places: Places, programs: Path, progress: Step) -> None:
@@ -66,8 +68,10 @@ def start_cluster(places: Places, programs: Path, progress: Step) -> None:
     folder.mkdir(parents=True)
     places.current.symlink_to(folder.name)
     create_bridge()
-    launch = Launch(places, programs, create_identities(folder / "identities"), progress)
-    begin(launch, "etcd", control_plane.etcd(places), healthy=lambda: answers(f"{ETCD_URL}/health"))
+    ports = choose_ports()
+    save_ports(places, ports)
+    launch = Launch(places, programs, ports, create_identities(folder / "identities", ports.api_url), progress)
+    begin(launch, "etcd", control_plane.etcd(places, ports), healthy=lambda: answers(f"{ports.etcd_url}/health"))
     start_containerd(launch)
     start_api(launch)
     start_node(launch)
@@ -85,24 +89,24 @@ def start_containerd(launch: Launch) -> None:
 
 
 def start_api(launch: Launch) -> None:
-    command = control_plane.apiserver(launch.programs, launch.identities)
-    begin(launch, "kube-apiserver", command, healthy=lambda: answers(f"{API_URL}/readyz"))
+    command = control_plane.apiserver(launch.programs, launch.identities, launch.ports)
+    begin(launch, "kube-apiserver", command, healthy=lambda: answers(f"{launch.ports.api_url}/readyz"))
     write_kubeconfig(launch.identities, "admin", launch.places.kubeconfig)
 
 
 def start_node(launch: Launch) -> None:
     """These need only the API server, so they start together and are waited for afterwards."""
-    places, programs, made = launch.places, launch.programs, launch.identities
+    places, programs, ports, made = launch.places, launch.programs, launch.ports, launch.identities
     commands: Mapping[str, Command] = {
-        "kube-controller-manager": control_plane.controller_manager(programs, made),
-        "kube-scheduler": control_plane.scheduler(programs, made),
-        "kubelet": control_plane.kubelet(programs, made, places),
-        "kube-proxy": control_plane.proxy(programs, made, places),
-        "coredns": control_plane.coredns(programs, made, places),
+        "kube-controller-manager": control_plane.controller_manager(programs, made, ports),
+        "kube-scheduler": control_plane.scheduler(programs, made, ports),
+        "kubelet": control_plane.kubelet(programs, made, places, ports),
+        "kube-proxy": control_plane.proxy(programs, made, places, ports),
+        "coredns": control_plane.coredns(programs, made, places, ports),
     }
     started = {name: start(places, name, command) for name, command in commands.items()}
     for name, process in started.items():
-        wait(launch, process, healthy=partial(answers, health_url(name)))
+        wait(launch, process, healthy=partial(answers, health_url(name, ports)))
     wait(launch, started["kubelet"], healthy=lambda: node_ready(places))
     wait(launch, started["kube-controller-manager"], healthy=lambda: accounts_ready(places))
 
@@ -126,9 +130,9 @@ def wait(launch: Launch, process: Started, *, healthy: Callable[[], bool]) -> No
     )
 
 
-def health_url(name: str) -> str:
+def health_url(name: str, ports: Ports) -> str:
     scheme = "https" if name in ("kube-controller-manager", "kube-scheduler") else "http"
-    return f"{scheme}://127.0.0.1:{PORTS[name]}/{'ready' if name == 'coredns' else 'healthz'}"
+    return f"{scheme}://127.0.0.1:{ports.health(name)}/{'ready' if name == 'coredns' else 'healthz'}"
 
 
 def answers(url: str) -> bool:

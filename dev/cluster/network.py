@@ -17,8 +17,6 @@ KUBERNETES_SERVICE_IP = "10.96.0.1"
 POD_RANGE = "10.244.0.0/22"
 RULES = "kube-proxy"
 CLUSTER_DOMAIN = "cluster.local"
-API_PORT = 16443
-API_URL = f"https://{NODE_IP}:{API_PORT}"
 
 
 def create_bridge() -> None:

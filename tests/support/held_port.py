@@ -2,8 +2,6 @@
 
 import random
 import socket
-from contextlib import suppress
-from pathlib import Path
 
 #: Below the ports that the kernel gives to programs that ask for any.
 PORTS = range(20000, 32000)
@@ -36,30 +34,3 @@ def _bound(host: str) -> socket.socket:
         else:
             return made
     raise OSError(f"{host} has no free port from {PORTS.start} to {PORTS.stop - 1}")
-
-
-def listens(port: int, pid: int | None = None) -> bool:
-    """Whether a process listens on the port, on any address of this machine: that of `pid`, or any."""
-    sockets = _listening_on(port)
-    return bool(sockets if pid is None else sockets & _sockets_of(pid))
-
-
-def _listening_on(port: int) -> set[str]:
-    """The inodes, from the kernel's tables (proc_net_tcp(5)): address, state 0A, inode."""
-    found = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with suppress(FileNotFoundError):  # a machine without IPv6
-            for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
-                    found.add(fields[9])
-    return found
-
-
-def _sockets_of(pid: int) -> set[str]:
-    found = set()
-    with suppress(FileNotFoundError, ProcessLookupError):  # it ended
-        for link in Path(f"/proc/{pid}/fd").iterdir():
-            with suppress(FileNotFoundError):
-                found.add(str(link.readlink()).removeprefix("socket:[").removesuffix("]"))
-    return found

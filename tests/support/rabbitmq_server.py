@@ -19,7 +19,8 @@ from typing import Any
 from urllib.parse import quote
 
 import broker_counts
-from held_port import HeldPort, listens
+from held_port import HeldPort
+from listeners import listens
 from rabbitmq_versions import SCRIPTS, NotInstallable, ensure, not_installable
 from waiting import wait_until
 from workqueue_broker.address import BrokerAddress

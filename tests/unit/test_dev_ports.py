@@ -1,13 +1,21 @@
-"""A port that a test holds is its own, whether a server listens on it or is down."""
+"""Ports that no other program can take: those that a test holds, and the block of the local cluster."""
 
+import json
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
+import control_plane
 import pytest
-from held_port import HeldPort, listens
+from console import ClusterError
+from held_port import PORTS, HeldPort
 from http_server import HttpServer
+from identities import Identities
+from listeners import listens
+from places import Places
+from ports import BASES, Ports, choose_ports, save_ports, saved_ports
 
 
 @pytest.fixture
@@ -39,3 +47,47 @@ def test_a_held_port_refuses_connections_until_its_server_listens(held: HeldPort
         assert listens(held.number, os.getpid())
         assert not listens(held.number, os.getppid())
     assert not listens(held.number)
+
+
+@pytest.mark.parametrize("taken", Ports().all)
+def test_the_local_cluster_takes_the_next_block_when_a_port_of_one_is_taken(taken: int) -> None:
+    assert choose_ports(lambda port: port == taken) == Ports(BASES[1])
+    assert choose_ports(lambda _: False) == Ports(BASES[0])
+
+
+def test_blocks_do_not_overlap_and_lie_below_those_of_the_tests() -> None:
+    ports = [port for base in BASES for port in Ports(base).all]
+    assert len(set(ports)) == len(ports)
+    assert max(ports) < min(PORTS)
+
+
+def test_no_free_block_is_an_error() -> None:
+    with pytest.raises(ClusterError, match="another program listens"):
+        choose_ports(lambda _: True)
+
+
+def test_other_commands_find_the_block_of_the_running_cluster(tmp_path: Path) -> None:
+    places = Places(cache=tmp_path, home=tmp_path)
+    places.current.mkdir()
+    assert saved_ports(places) == Ports()
+    save_ports(places, Ports(BASES[2]))
+    assert saved_ports(places) == Ports(BASES[2])
+
+
+def test_every_program_gets_its_ports_from_the_block(tmp_path: Path) -> None:
+    places, ports = Places(cache=tmp_path, home=tmp_path), Ports(BASES[3])
+    places.current.mkdir()
+    made = Identities(tmp_path, ports.api_url)
+    commands = [
+        control_plane.etcd(places, ports),
+        control_plane.apiserver(tmp_path, made, ports),
+        control_plane.controller_manager(tmp_path, made, ports),
+        control_plane.scheduler(tmp_path, made, ports),
+        control_plane.kubelet(tmp_path, made, places, ports),
+        control_plane.proxy(tmp_path, made, places, ports),
+        control_plane.coredns(tmp_path, made, places, ports),
+    ]
+    written = [path.read_text() for path in (*places.current.glob("*.json"), places.current / "Corefile")]
+    given = json.dumps([[str(word) for word in command] for command in commands]) + "".join(written)
+    assert {port for port in ports.all if str(port) in given} == set(ports.all)
+    assert not [port for port in Ports(BASES[0]).all if str(port) in given]
