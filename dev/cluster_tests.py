@@ -1,6 +1,6 @@
 """`python dev/cluster_tests.py`, inside dev/with_cluster.py: the tests of the charts and those on a real cluster.
 
-What failed runs once more: that decides, unless a test marked `once` is among it.
+Of the latter, what failed runs once more: that decides, unless a test marked `once` is among it.
 """
 
 import subprocess
@@ -13,16 +13,18 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def main() -> int:
-    code = run("--cache-clear", "--durations=15")
+    charts = run("charts", "--numprocesses=auto", "--maxprocesses=4")
+    code = run("cluster", "--cache-clear", "--durations=15")
     if code == pytest.ExitCode.TESTS_FAILED:
         print("Once more, what failed", flush=True)
-        code = run("--last-failed", "--last-failed-no-failures=none")
-    return code
+        code = run("cluster", "--last-failed", "--last-failed-no-failures=none")
+    return charts or code
 
 
-def run(*flags: str) -> int:
-    command = [sys.executable, "-m", "pytest", "-q", "-o", "cache_dir=.pytest_cache/cluster"]
-    tests = ("tests/charts", "tests/cluster", "-m", "not shrinks")
+def run(folder: str, *flags: str) -> int:
+    """A pytest with a cache of its own."""
+    command = [sys.executable, "-m", "pytest", "-q", "-o", f"cache_dir=.pytest_cache/{folder}"]
+    tests = (f"tests/{folder}", "-m", "not shrinks")
     return subprocess.run([*command, *tests, *flags], cwd=CHECKOUT, check=False).returncode
 
 
