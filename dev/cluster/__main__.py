@@ -12,7 +12,6 @@ from contextlib import contextmanager
 
 from base_images import DEBIAN_IMAGES, ensure_debian_image, ensure_pause_image
 from console import ClusterError, say, step
-from containerd import images
 from debian import install_packages
 from image_building import build
 from image_loading import load
@@ -66,11 +65,9 @@ def base(here: Places, names: list[str]) -> None:
 
 def build_and_load(here: Places, chosen: argparse.Namespace) -> None:
     pairs = [pair.partition("=") for pair in chosen.pair]
-    there = images(here)
-    missing = {reference: CHECKOUT / dockerfile for dockerfile, _, reference in pairs if reference not in there}
-    for reference, dockerfile in missing.items():
-        build(here, dockerfile, reference, CHECKOUT / chosen.context, chosen.build_arg)
-    load(here, list(missing))
+    for dockerfile, _, reference in pairs:  # also one that is loaded: another image may be built on it
+        build(here, CHECKOUT / dockerfile, reference, CHECKOUT / chosen.context, chosen.build_arg)
+    load(here, [reference for _, _, reference in pairs])
 
 
 @contextmanager

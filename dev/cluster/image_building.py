@@ -6,8 +6,10 @@ image. Dockerfiles stay as they are for docker.
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from base_images import PYTHON, buildah, ensure_debian_image, exists
 from console import step
@@ -15,6 +17,7 @@ from places import Places
 from programs import run, run_long, succeeds
 
 KEPT = 3  # builds of each part, with their layers
+YOUNG = timedelta(hours=1)
 LENT = (Path("/etc/ssl/certs"), Path("/etc/pip.conf"))
 
 
@@ -49,12 +52,21 @@ def last_instruction(log: Path) -> str:
 
 def remove_old_builds(places: Places) -> None:
     """Every change of a line makes an image; without this they would fill the disk in some weeks."""
-    builds: dict[str, list[str]] = defaultdict(list)
     listed = json.loads(run(buildah(places, "images", "--json")))
-    for image in sorted(listed, key=lambda image: str(image["createdatraw"]), reverse=True):
-        for name in image["names"] or [""]:  # a build's first stage has no name
-            builds[name.rpartition(":")[0]].append(name or image["id"])
-    stages = builds.pop("", [])
-    old = [*stages[KEPT * len(builds) :], *(name for names in builds.values() for name in names[KEPT:])]
-    if old:
+    if old := old_builds(listed, datetime.now(UTC)):
         succeeds(buildah(places, "rmi", *old))  # one that is in use stays for the next time
+
+
+def old_builds(listed: Iterable[Mapping[str, Any]], now: datetime) -> list[str]:
+    """Names, and ids of what has no name, of the images that buildah lists and that are not needed any more.
+
+    A young one stays in any case: a checkout that is at work beside this one may be about to build on it.
+    """
+    builds: dict[str, list[tuple[str, bool]]] = defaultdict(list)
+    for image in sorted(listed, key=lambda image: str(image["createdatraw"]), reverse=True):
+        is_young = now - datetime.fromisoformat(image["createdatraw"]) < YOUNG
+        for name in image["names"] or [""]:  # a build's first stage has no name
+            builds[name.rpartition(":")[0]].append((name or image["id"], is_young))
+    stages = builds.pop("", [])
+    candidates = [*stages[KEPT * len(builds) :], *(build for names in builds.values() for build in names[KEPT:])]
+    return [name for name, is_young in candidates if not is_young]

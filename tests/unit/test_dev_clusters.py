@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clusters import Choice, NoCluster, check_context, check_programs, choose, how_to_remove, parse_exports
+from image_building import old_builds
 from images import EXAMPLES, NoDelivery, delivery, example_hash, parts_of
 from leftovers import started_since_boot
 from processes import Started
@@ -114,3 +117,26 @@ def test_rabbitmq_is_installed_on_a_named_cluster_or_nowhere(tmp_path: Path) -> 
     assert done.returncode == 2
     assert "set KUBE_CONTEXT" in done.stderr
     assert not called.exists()
+
+
+def build(name: str, age: timedelta) -> dict[str, Any]:
+    names = [f"localhost/workqueue/{name}"] if name else None
+    return {"names": names, "id": f"id-{age}", "createdatraw": (NOW - age).isoformat()}
+
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def test_three_builds_of_each_part_stay_and_every_one_that_another_checkout_may_just_build_on() -> None:
+    young = [build(f"worker:young-{minutes}", timedelta(minutes=minutes)) for minutes in range(5)]
+    old = [build(f"worker:old-{days}", timedelta(days=days)) for days in range(1, 4)]
+    assert old_builds(old, NOW) == []
+    assert old_builds(young, NOW) == []
+    gone = {f"localhost/workqueue/worker:old-{days}" for days in range(1, 4)}
+    assert set(old_builds([*old, *young], NOW)) == gone
+    assert old_builds([*young, build("operator:old", timedelta(days=9))], NOW) == []
+
+
+def test_first_stages_without_a_name_go_by_their_id_when_no_build_can_need_them() -> None:
+    builds = [build("worker:a", timedelta(days=1)), *(build("", timedelta(days=days)) for days in range(2, 7))]
+    assert old_builds(builds, NOW) == ["id-5 days, 0:00:00", "id-6 days, 0:00:00"]
