@@ -50,7 +50,6 @@ check: setup ## Lint, types and import contracts
 # Made anew when the lock or the project's metadata change; quiet when it is already there.
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) dev/environment.py $(VENV)
-	@touch $@
 
 .PHONY: setup
 setup: $(VENV)/.installed

@@ -7,29 +7,43 @@ is installed where that can be done (root, apt); else the error names it.
 import os
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(CHECKOUT / "dev" / "cluster"))
 from console import ClusterError, step  # noqa: E402 - dev/ is no package
 from debian import install_quietly  # noqa: E402
+from locks import locked  # noqa: E402
 from programs import run_long  # noqa: E402
 
+MADE_FROM = (CHECKOUT / "requirements.lock", CHECKOUT / "pyproject.toml")
+STAMP = ".installed"
 QUIET = ("--disable-pip-version-check", "--progress-bar=off", "--root-user-action=ignore")
 
 
 def main() -> int:
     folder = Path(sys.argv[1])
-    log = folder.with_name(f"{folder.name}-install.log")
-    log.write_bytes(b"")
-    try:
-        make(folder, log)
-        install(folder, log)
-    except ClusterError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    log.unlink()
+    with locked(folder.with_name(f"{folder.name}-install.lock"), f"the making of {folder}"):
+        if is_current(folder, MADE_FROM):  # another make in this checkout was first
+            return 0
+        log = folder.with_name(f"{folder.name}-install.log")
+        log.write_bytes(b"")
+        try:
+            make(folder, log)
+            install(folder, log)
+        except ClusterError as error:
+            print(f"Error: {error}", file=sys.stderr)
+            return 1
+        log.unlink()
+        (folder / STAMP).touch()
     return 0
+
+
+def is_current(folder: Path, made_from: Iterable[Path]) -> bool:
+    """Whether it was made whole, and after the last change of what it is made from; the Makefile asks the same."""
+    stamp = folder / STAMP
+    return stamp.exists() and all(stamp.stat().st_mtime >= path.stat().st_mtime for path in made_from)
 
 
 def make(folder: Path, log: Path) -> None:
