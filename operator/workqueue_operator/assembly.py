@@ -15,7 +15,8 @@ from workqueue_operator.apply import Applier
 from workqueue_operator.clock import SystemClock
 from workqueue_operator.cluster import Cluster, ClusterError, NotFound
 from workqueue_operator.gather import Gatherer
-from workqueue_operator.kubernetes_cluster import KubernetesCluster, load_client
+from workqueue_operator.kubernetes_api import KubernetesApi, load_client
+from workqueue_operator.kubernetes_cluster import KubernetesCluster
 from workqueue_operator.management import ManagementApi
 from workqueue_operator.metrics import HeartbeatCollector, Metrics, WorkQueueCollector
 from workqueue_operator.queue_reader import AmqpQueueReader
@@ -45,7 +46,7 @@ async def _run(settings: Settings) -> None:
     clock, store, registry = SystemClock(), Store(), metrics.new_registry()
     counters = Metrics(registry)
     async with await load_client() as api_client, web.open_session() as session:
-        cluster = KubernetesCluster(api_client, session, settings.namespaces)
+        cluster = KubernetesCluster(KubernetesApi(api_client), session, settings.namespaces)
         reconciler = Reconciler(
             Gatherer(store, cluster, clock),
             Applier(store, cluster, counters, clock),
@@ -101,24 +102,28 @@ async def _watch_and_schedule(settings: Settings, store: Store, scheduler: Sched
 async def fill(store: Store, cluster: Cluster) -> None:
     """Put all WorkQueues into the store before anything is decided: the watch tells them one by one, in any order.
 
-    Waits until the API server knows WorkQueues; kopf would look once and then never again.
+    Waits until one namespace could be listed; those that could not are listed again with each resync. Where the API
+    server knows no WorkQueues yet, kopf would look once and then never again.
     """
     while True:
-        try:
-            store.replace_workqueues(await cluster.list_workqueues(), store.keys())
-        except NotFound:
-            log.warning("the API server knows no WorkQueues yet: install the custom resource definition")
-        except ClusterError as error:
-            log.warning("cannot list WorkQueues: %s", error)
-        else:
+        listing = await cluster.list_workqueues()
+        store.replace_workqueues(listing, store.keys())
+        errors = {place: found for place, found in listing.items() if isinstance(found, ClusterError)}
+        for place, error in errors.items():
+            log.warning("cannot list the WorkQueues of %s: %s", place or "the cluster", _with_remedy(error))
+        if len(errors) < len(listing):
             return
         await asyncio.sleep(2.0)
+
+
+def _with_remedy(error: ClusterError) -> str:
+    return f"{error}; install the custom resource definition" if isinstance(error, NotFound) else str(error)
 
 
 async def _explain(key: Key) -> int:
     async with await load_client() as api_client, web.open_session() as session:
         try:
-            body = await KubernetesCluster(api_client, session).read_workqueue(key)
+            body = await KubernetesCluster(KubernetesApi(api_client), session).read_workqueue(key)
         except ClusterError as error:
             print(f"workqueue-operator: cannot read WorkQueue {key}: {error}", file=sys.stderr)
             return 1

@@ -4,7 +4,8 @@ ClusterError
 ├── ClusterUnavailable  temporary: no answer, overload; the next pass tries again
 ├── Forbidden           our service account may not: grant it (the chart's RBAC does)
 ├── NotFound            the object is not there
-└── Conflict            the object is no longer as we saw it; the next pass sees it anew
+├── Conflict            the object is no longer as we saw it; the next pass reads it again
+└── Rejected            an admission webhook, a policy or the schema refuses the request: its words say what to change
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,6 +43,16 @@ class Conflict(ClusterError):
     """The object changed since we saw it."""
 
     kind = "conflict"
+
+
+class Rejected(ClusterError):
+    """The API server refuses what is asked for, whoever asks: an admission webhook, a policy, or its schema."""
+
+    kind = "rejected"
+
+
+#: By namespace ("" for the whole cluster): its WorkQueues as the API server has them, or why they could not be listed.
+Listing = Mapping[str, Sequence[Mapping[str, Any]] | ClusterError]
 
 
 @dataclass(frozen=True)
@@ -103,8 +114,8 @@ class Notice:
 class Cluster(Protocol):
     """What the operator does to a cluster. Every method raises a ClusterError when it cannot."""
 
-    async def list_workqueues(self) -> Sequence[Mapping[str, Any]]:
-        """The bodies of all WorkQueues that we watch."""
+    async def list_workqueues(self) -> Listing:
+        """The WorkQueues of each watched namespace. Raises nothing: an error stands in the place of its namespace."""
 
     async def read_secret(self, key: Key) -> Mapping[str, str]:
         """The decoded keys of a Secret."""

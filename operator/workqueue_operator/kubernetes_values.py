@@ -1,6 +1,6 @@
 """Objects of the API server as values: Deployments, pods and autoscalers are parsed here, once. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -53,10 +53,18 @@ def is_of_a_deployment(pod: Mapping[str, Any]) -> bool:
     return all(owner["kind"] == "ReplicaSet" for owner in owners if owner.get("controller"))
 
 
-def autoscalers_of(items: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The name of the HorizontalPodAutoscaler of each Deployment that has one."""
-    references = [(item["spec"]["scaleTargetRef"], item["metadata"]["name"]) for item in items]
-    return {reference["name"]: name for reference, name in references if reference["kind"] == "Deployment"}
+def autoscaled_of(item: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The Deployment that a HorizontalPodAutoscaler scales, and its own name; None when it scales another kind."""
+    reference = item["spec"]["scaleTargetRef"]
+    return (reference["name"], item["metadata"]["name"]) if reference["kind"] == "Deployment" else None
+
+
+def workqueue_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A WorkQueue's body without what is not looked at: its annotations may be 256 KiB."""
+    metadata = body["metadata"]
+    kept = {name: metadata[name] for name in ("namespace", "name", "uid", "generation")}
+    kept |= {name: metadata[name] for name in ("creationTimestamp", "deletionTimestamp") if name in metadata}
+    return {"metadata": kept, "spec": body.get("spec") or {}, "status": body.get("status") or {}}
 
 
 def pod_of(body: Mapping[str, Any]) -> Pod:

@@ -23,7 +23,7 @@ BROKER_KINDS = (
     *("management", "management_refused", "policy_refused"),
 )
 #: The kinds of ClusterError.
-CLUSTER_KINDS = ("cluster", "unavailable", "forbidden", "not_found", "conflict")
+CLUSTER_KINDS = ("cluster", "unavailable", "forbidden", "not_found", "conflict", "rejected")
 
 
 def new_registry() -> CollectorRegistry:

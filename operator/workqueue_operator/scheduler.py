@@ -4,7 +4,7 @@ A loop that fails ends the process, as one that silently stands still would hold
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +16,7 @@ from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailabl
 
 from workqueue_operator.addresses import Addresses
 from workqueue_operator.clock import Clock
-from workqueue_operator.cluster import Cluster, ClusterError, Notice
+from workqueue_operator.cluster import Cluster, ClusterError, Listing, Notice
 from workqueue_operator.demand import Counts
 from workqueue_operator.management import ManagementApi
 from workqueue_operator.measuring import Measuring
@@ -114,15 +114,14 @@ class Scheduler:
         while True:
             self._beat("resync")
             before = self._store.keys()  # one that comes while we list is not in the list, and not gone either
-            try:
-                bodies = await self._while_beating("resync", self._list_workqueues())
-            except ClusterError as error:
-                self._metrics.cluster_errors.labels(error.kind).inc()
-            else:
-                self._store.replace_workqueues(bodies, before)
+            listing = await self._while_beating("resync", self._list_workqueues())
+            for error in listing.values():
+                if isinstance(error, ClusterError):
+                    self._metrics.cluster_errors.labels(error.kind).inc()
+            self._store.replace_workqueues(listing, before)
             await self._sleep(RESYNC_SECONDS, "resync")
 
-    async def _list_workqueues(self) -> Sequence[Mapping[str, Any]]:
+    async def _list_workqueues(self) -> Listing:
         return await self._cluster.list_workqueues()
 
     async def _watch(self, address: BrokerAddress) -> None:

@@ -5,14 +5,14 @@ Fed by the handlers, read by the loops, in one event loop; nothing here waits.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import BrokerError
 
-from workqueue_operator.cluster import ClusterError, Notice, Target
+from workqueue_operator.cluster import ClusterError, Listing, Notice, Target
 from workqueue_operator.demand import Counts
 from workqueue_operator.health import Health
 from workqueue_operator.history import History
@@ -185,14 +185,11 @@ class Store:
         """The WorkQueues known now."""
         return frozenset(self._workqueues)
 
-    def replace_workqueues(self, bodies: Sequence[Mapping[str, Any]], known_before: frozenset[Key]) -> None:
-        """Take in a whole list: what was known before it and is not in it, or is being deleted, is gone."""
-        staying = [body for body in bodies if "deletionTimestamp" not in body["metadata"]]
-        for body in staying:
-            self.see_workqueue(body)
-        listed = {_key(body) for body in staying}
-        for key in known_before - listed:
-            self.forget_workqueue(key)
+    def replace_workqueues(self, listing: Listing, known_before: frozenset[Key]) -> None:
+        """Take in whole lists: of each namespace that could be listed, what was known and is not in it is gone."""
+        for place, found in listing.items():
+            if not isinstance(found, ClusterError):
+                self._replace(found, {key for key in known_before if place in ("", key.namespace)})
 
     def see_target(self, target: Target) -> None:
         """Take in a Deployment, unless a later state of the same object is known."""
@@ -216,6 +213,14 @@ class Store:
             if isinstance(tracked.spec, WorkQueue) and tracked.spec.target == target
         ]
         return min(claims)[2] if claims else None
+
+    def _replace(self, bodies: Sequence[Mapping[str, Any]], known_before: Set[Key]) -> None:
+        """One that is being deleted is gone, too."""
+        staying = [body for body in bodies if "deletionTimestamp" not in body["metadata"]]
+        for body in staying:
+            self.see_workqueue(body)
+        for key in known_before - {_key(body) for body in staying}:
+            self.forget_workqueue(key)
 
 
 def _parsed(body: Mapping[str, Any]) -> WorkQueue | InvalidSpec:

@@ -7,6 +7,7 @@ import pytest
 from recording_api import RecordingApi
 from workqueue_operator import handlers
 from workqueue_operator.cluster import Cluster, Notice, Pod, Target
+from workqueue_operator.kubernetes_api import KubernetesApi
 from workqueue_operator.kubernetes_cluster import KubernetesCluster
 from workqueue_operator.resource import Key
 from workqueue_operator.store import Store
@@ -34,7 +35,7 @@ async def taken_by_calls():
     for name, method in inspect.getmembers(KubernetesCluster, inspect.iscoroutinefunction):
         if not name.startswith("_"):
             api = RecordingApi()
-            cluster = KubernetesCluster(api, session=None)
+            cluster = KubernetesCluster(KubernetesApi(api), session=None)
             named = list(inspect.signature(method).parameters)[1:]
             arguments = [ARGUMENTS.get((name, parameter), ARGUMENTS.get(parameter)) for parameter in named]
             for _ in range(2):  # a repeated Event is counted up

@@ -11,7 +11,16 @@ from typing import Any
 
 from workqueue_broker.declaration import QueueCounts
 from workqueue_broker.errors import BrokerError, QueueMissing
-from workqueue_operator.cluster import ClusterError, ClusterUnavailable, Conflict, NotFound, Notice, Pod, Target
+from workqueue_operator.cluster import (
+    ClusterError,
+    ClusterUnavailable,
+    Conflict,
+    Listing,
+    NotFound,
+    Notice,
+    Pod,
+    Target,
+)
 from workqueue_operator.queue_reader import Answer, QueueReading
 from workqueue_operator.resource import Declare, Key, QueueSpec
 
@@ -105,9 +114,10 @@ class FakeCluster:
         self._follow(self._change(key, replicas))
         return self.targets[key]
 
-    async def list_workqueues(self) -> Sequence[Mapping[str, Any]]:
-        self._fail_if_told()
-        return list(self.workqueues.values())
+    async def list_workqueues(self) -> Listing:
+        if self.failures:
+            return {"": self.failures.pop(0)}
+        return {"": list(self.workqueues.values())}
 
     async def read_secret(self, key: Key) -> Mapping[str, str]:
         self._fail_if_told()

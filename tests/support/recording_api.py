@@ -1,7 +1,7 @@
 """A transport for the Kubernetes adapter that sends nothing: it notes each request as the right that it takes."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,15 +9,29 @@ from typing import Any
 Right = tuple[str, str, str]
 
 
+class Content:
+    """A body that comes in one piece."""
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        yield self._text
+
+
+@dataclass
+class Response:
+    """aiohttp's part of an answer."""
+
+    content: Content
+
+
 @dataclass
 class Answer:
     """What the adapter reads of a response."""
 
-    text: bytes
+    response: Response
     status: int = 200
-
-    async def read(self) -> bytes:
-        return self.text
 
 
 @dataclass
@@ -49,7 +63,7 @@ class RecordingApi:
         self, method: str, path: str, query: Sequence[tuple[str, str]], _request_timeout: float
     ) -> Answer:
         self.rights.add(right_of(method, path, watched=("watch", "true") in query))
-        return Answer(json.dumps(self.body).encode())
+        return Answer(Response(Content(json.dumps(self.body).encode())))
 
 
 def right_of(method: str, path: str, *, watched: bool = False) -> Right:

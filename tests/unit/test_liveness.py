@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import aiohttp
 import pytest
@@ -13,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from workqueue_broker.address import BrokerAddress
 from workqueue_operator import web
 from workqueue_operator.apply import Applier
+from workqueue_operator.cluster import Listing
 from workqueue_operator.gather import Gatherer
 from workqueue_operator.management import ManagementApi
 from workqueue_operator.metrics import Metrics
@@ -33,7 +33,7 @@ class SlowCluster(FakeCluster):
     answers: asyncio.Event = field(default_factory=asyncio.Event)
     asked: set[str] = field(default_factory=set)
 
-    async def list_workqueues(self) -> Sequence[Mapping[str, Any]]:
+    async def list_workqueues(self) -> Listing:
         self.asked.add("list")
         await self.answers.wait()
         return await super().list_workqueues()

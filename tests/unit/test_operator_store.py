@@ -6,6 +6,7 @@ import pytest
 from fakes import FakeCluster
 from passes import DEPLOYMENT, WORKQUEUE, Operator, body
 from workqueue_operator.assembly import fill
+from workqueue_operator.cluster import Forbidden, Listing
 from workqueue_operator.demand import Counts
 from workqueue_operator.resource import Key
 from workqueue_operator.store import Store
@@ -18,7 +19,7 @@ def test_a_list_takes_back_no_workqueue_that_is_being_deleted() -> None:
     going = body()
     going["metadata"]["deletionTimestamp"] = "2026-01-02T00:00:00Z"
     store.forget_workqueue(WORKQUEUE)
-    store.replace_workqueues([going], store.keys())
+    store.replace_workqueues({"": [going]}, store.keys())
     assert store.keys() == frozenset()
 
 
@@ -27,7 +28,7 @@ def test_a_list_forgets_what_is_being_deleted() -> None:
     store.see_workqueue(body())
     going = body()
     going["metadata"]["deletionTimestamp"] = "2026-01-02T00:00:00Z"
-    store.replace_workqueues([going], store.keys())
+    store.replace_workqueues({"": [going]}, store.keys())
     assert store.keys() == frozenset()
 
 
@@ -67,3 +68,25 @@ async def test_the_deployment_of_a_workqueue_is_its_own_namespaces() -> None:
     store = Store()
     await fill(store, cluster)
     assert store.owner_of(DEPLOYMENT) == WORKQUEUE
+
+
+async def test_a_namespace_that_cannot_be_listed_keeps_what_is_known_of_it() -> None:
+    store = Store()
+    store.see_workqueue(body())
+    other = body("other")
+    other["metadata"]["namespace"] = "blue"
+    store.see_workqueue(other)
+    store.replace_workqueues({"team": Forbidden("403"), "blue": []}, store.keys())
+    assert store.keys() == {WORKQUEUE}
+
+
+async def test_at_the_start_one_namespace_that_is_gone_keeps_no_other_waiting() -> None:
+    """The Role of a deleted namespace goes with it, so that each list of it is refused."""
+
+    class HalfGone(FakeCluster):
+        async def list_workqueues(self) -> Listing:
+            return {"gone": Forbidden("403"), "team": [body()]}
+
+    store = Store()
+    await fill(store, HalfGone())
+    assert store.keys() == {WORKQUEUE}

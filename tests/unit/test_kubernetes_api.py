@@ -1,0 +1,280 @@
+"""The Kubernetes adapter on a server that answers what no API server does, over real HTTP on loopback."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+from aiohttp import web as http
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kubernetes.aio import client
+from workqueue_operator.cluster import ClusterError, ClusterUnavailable, Conflict, Forbidden, Notice, Rejected, Target
+from workqueue_operator.kubernetes_api import MOST_BYTES, PAGE_OBJECTS, KubernetesApi, path
+from workqueue_operator.kubernetes_cluster import KubernetesCluster
+from workqueue_operator.resource import Key
+
+KEY = Key("team", "one")
+TARGET = Target(KEY, "1", 1, 1, False, "app=one", 7)
+DEPLOYMENT = {
+    "metadata": {"namespace": "team", "name": "one", "uid": "1", "resourceVersion": "7"},
+    "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "one"}}},
+}
+
+Answer = Callable[[http.Request], http.StreamResponse | Awaitable[http.StreamResponse]]
+
+
+class ApiServer:
+    """Answers each request as a test wants, and notes what was asked for as it came over the wire."""
+
+    def __init__(self) -> None:
+        self.answer: Answer = lambda _: http.json_response({})
+        self.asked: list[http.Request] = []
+
+    async def __call__(self, request: http.BaseRequest) -> http.StreamResponse:
+        assert isinstance(request, http.BaseRequest)
+        self.asked.append(request)  # type: ignore[arg-type]
+        answer = self.answer(request)  # type: ignore[arg-type]
+        return answer if isinstance(answer, http.StreamResponse) else await answer
+
+    def says(self, text: str | bytes, status: int = 200, content_type: str = "application/json") -> None:
+        body = text.encode() if isinstance(text, str) else text
+        self.answer = lambda _: http.Response(body=body, status=status, content_type=content_type)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ApiServer]:
+    made = ApiServer()
+    runner = http.ServerRunner(http.Server(made))
+    await runner.setup()
+    site = http.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    made.port = runner.addresses[0][1]  # type: ignore[attr-defined]
+    yield made
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def cluster(server: ApiServer) -> AsyncIterator[KubernetesCluster]:
+    configuration = client.Configuration(host=f"http://127.0.0.1:{server.port}")  # type: ignore[attr-defined]
+    async with client.ApiClient(configuration) as api_client:
+        yield KubernetesCluster(KubernetesApi(api_client), session=None, namespaces=["team"])  # type: ignore[arg-type]
+
+
+async def the_error(asked: Awaitable[Any]) -> ClusterError:
+    with pytest.raises(ClusterError) as raised:
+        await asked
+    return raised.value
+
+
+ODD = {
+    "html": ("<html>log in</html>", 200),
+    "a list": ("[1]", 200),
+    "a list refused": ("[1]", 503),
+    "deep": ("[" * 100_000, 200),
+    "deep refused": ("[" * 100_000, 403),
+    "nothing": ("", 200),
+    "empty object": ("{}", 200),
+    "no object inside": ('{"metadata": 3, "spec": [], "items": 5}', 200),
+    "items of numbers": ('{"items": [1, 2]}', 200),
+    "no UTF-8": (b"\xff\xfe\x00", 200),
+    "numbers for words": ('{"data": {"uri": 5}, "metadata": {}, "items": [{"metadata": {"name": 4}}]}', 200),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_whatever_is_answered_is_a_value_or_a_cluster_error(
+    server: ApiServer, cluster: KubernetesCluster, odd: str
+) -> None:
+    server.says(*ODD[odd])
+    for asked in (
+        cluster.read_workqueue(KEY),
+        cluster.read_secret(KEY),
+        cluster.read_target(KEY),
+        cluster.read_pods(TARGET),
+        cluster.find_autoscaler(KEY),
+        cluster.set_deletion_cost("team", "one-1", 1),
+        cluster.set_replicas(TARGET, 2),
+        cluster.write_status(KEY, {}),
+        cluster.post_event(KEY, "1", Notice("Reason", "message")),
+        cluster.list_workqueues(),
+    ):
+        try:
+            found = await asked
+        except ClusterError as error:
+            found = error
+        assert not isinstance(found, ClusterError) or (str(found).isprintable() and len(str(found)) < 700)
+
+
+async def test_an_answer_without_json_names_the_request_and_the_remedy(
+    server: ApiServer, cluster: KubernetesCluster
+) -> None:
+    server.says("<html>log in</html>", 200, "text/html")
+    error = await the_error(cluster.read_target(KEY))
+    assert isinstance(error, ClusterUnavailable)
+    assert "GET /apis/apps/v1/namespaces/team/deployments/one" in str(error)
+    assert "proxy" in str(error)
+
+
+async def test_a_refusal_keeps_the_api_servers_words_on_one_line(server: ApiServer, cluster: KubernetesCluster) -> None:
+    server.says(json.dumps({"message": "may not\nread \x1b[2Jsecrets " + "x" * 10_000}), 403)
+    error = await the_error(cluster.read_secret(KEY))
+    assert isinstance(error, Forbidden)
+    assert "403 may not read [2Jsecrets" in str(error)
+    assert len(str(error)) < 500
+
+
+async def test_an_endless_answer_is_cut_off(server: ApiServer, cluster: KubernetesCluster) -> None:
+    sent = []
+
+    async def endless(request: http.Request) -> http.StreamResponse:
+        response = http.StreamResponse()
+        await response.prepare(request)
+        while len(sent) < 64 * MOST_BYTES // 2**16:  # an end for the test that fails
+            await response.write(b" " * 2**16)
+            sent.append(1)
+        return response
+
+    server.answer = endless
+    error = await the_error(cluster.read_secret(KEY))
+    assert str(MOST_BYTES) in str(error)
+    assert len(sent) * 2**16 < 8 * MOST_BYTES
+
+
+def pages_of(items: list[dict[str, Any]]) -> Answer:
+    """An API server's list: `limit` objects from the place that `continue` names."""
+
+    def answer(request: http.Request) -> http.StreamResponse:
+        query = {name: values[0] for name, values in parse_qs(urlsplit(request.path_qs).query).items()}
+        start, limit = int(query.get("continue", 0)), int(query.get("limit", len(items) or 1))
+        more = {"continue": str(start + limit)} if start + limit < len(items) else {}
+        return http.json_response({"items": items[start : start + limit], "metadata": more})
+
+    return answer
+
+
+def workqueue(number: int, annotation: str = "") -> dict[str, Any]:
+    metadata = {"namespace": "team", "name": f"q{number}", "uid": str(number), "generation": 1}
+    return {
+        "metadata": {**metadata, "annotations": {"a": annotation}, "managedFields": [{}]},
+        "spec": {"mode": "Active"},
+    }
+
+
+async def test_a_long_list_comes_in_pages(server: ApiServer, cluster: KubernetesCluster) -> None:
+    count = 2 * PAGE_OBJECTS + 1
+    server.answer = pages_of([workqueue(number) for number in range(count)])
+    listing = await cluster.list_workqueues()
+    bodies = listing["team"]
+    assert not isinstance(bodies, ClusterError)
+    assert [body["metadata"]["name"] for body in bodies] == [f"q{number}" for number in range(count)]
+    assert len(server.asked) == 3
+
+
+async def test_objects_of_any_size_are_listed_in_answers_of_a_bounded_one(
+    server: ApiServer, cluster: KubernetesCluster
+) -> None:
+    """Four hundred WorkQueues with as large annotations as there may be: 100 MB, of which none is kept."""
+    server.answer = pages_of([workqueue(number, "x" * 250_000) for number in range(40)])
+    bodies = (await cluster.list_workqueues())["team"]
+    assert not isinstance(bodies, ClusterError)
+    assert len(bodies) == 40
+    assert len(json.dumps(list(bodies))) < 10_000
+    kept = set().union(*(body["metadata"] for body in bodies))
+    assert kept == {"namespace", "name", "uid", "generation"}
+
+
+async def test_one_object_that_is_too_large_is_an_error_and_no_loop(
+    server: ApiServer, cluster: KubernetesCluster
+) -> None:
+    server.answer = pages_of([workqueue(1, "x" * (MOST_BYTES + 1))])
+    assert isinstance((await cluster.list_workqueues())["team"], ClusterUnavailable)
+    assert len(server.asked) < 10
+
+
+async def test_a_namespace_that_cannot_be_listed_costs_no_other(server: ApiServer) -> None:
+    def answer(request: http.Request) -> http.StreamResponse:
+        if "/namespaces/gone/" in request.path:
+            return http.json_response({"message": "forbidden"}, status=403)
+        return pages_of([workqueue(1)])(request)  # type: ignore[return-value]
+
+    server.answer = answer
+    configuration = client.Configuration(host=f"http://127.0.0.1:{server.port}")  # type: ignore[attr-defined]
+    async with client.ApiClient(configuration) as api_client:
+        cluster = KubernetesCluster(KubernetesApi(api_client), None, ["gone", "team"])  # type: ignore[arg-type]
+        listing = await cluster.list_workqueues()
+    assert isinstance(listing["gone"], Forbidden)
+    assert [body["metadata"]["name"] for body in listing["team"]] == ["q1"]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("replicas", "kind"), [(1, Rejected), (3, Conflict)])
+async def test_a_scale_that_is_refused_is_a_conflict_only_when_the_deployment_is_another(
+    server: ApiServer, cluster: KubernetesCluster, replicas: int, kind: type[ClusterError]
+) -> None:
+    """A failed test of the patch and an admission webhook both answer 422."""
+
+    def answer(request: http.Request) -> http.StreamResponse:
+        if request.method == "PATCH":
+            return http.json_response(
+                {"message": 'admission webhook "quota" denied the request: 2 at most'}, status=422
+            )
+        return http.json_response({**DEPLOYMENT, "spec": {**DEPLOYMENT["spec"], "replicas": replicas}})  # type: ignore[dict-item]
+
+    server.answer = answer
+    error = await the_error(cluster.set_replicas(TARGET, 2))
+    assert type(error) is kind
+    assert "2 at most" in str(error)
+
+
+#: Names as a hostile WorkQueue, or a definition without patterns, may have them.
+NAMES = st.text(min_size=0, max_size=30) | st.lists(
+    st.sampled_from([".", "..", "/", "%2e", "%2F", "\\", "?", "#", ";", "a", "namespaces", "\n", "\0", "ü", "\ud800"]),
+    max_size=8,
+).map("".join)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=NAMES, other=NAMES)
+async def test_no_name_leads_out_of_its_namespace(
+    server: ApiServer, cluster: KubernetesCluster, name: str, other: str
+) -> None:
+    server.asked.clear()
+    server.says(json.dumps({"items": [], "data": {}, **DEPLOYMENT}))
+    key = Key("team", name)
+    for asked in (
+        cluster.read_workqueue(key),
+        cluster.read_secret(key),
+        cluster.read_target(key),
+        cluster.read_pods(replace(TARGET, selector=other or "x")),
+        cluster.find_autoscaler(key),
+        cluster.set_deletion_cost("team", name, 1),
+        cluster.set_replicas(replace(TARGET, key=key), 2),
+        cluster.write_status(key, {}),
+        cluster.post_event(key, "1", Notice("Reason", other)),
+    ):
+        try:
+            await asked
+        except ClusterError:
+            continue  # not sent, or an answer to the wrong question
+    for request in server.asked:
+        segments = [unquote(part) for part in urlsplit(request.raw_path).path.split("/")]
+        place = segments.index("namespaces")
+        assert segments[place + 1] == "team"
+        assert place in (3, 4)  # /api/v1/namespaces, or /apis/GROUP/VERSION/namespaces
+        allowed = {"events", "pods", "secrets", "deployments", "workqueues", "horizontalpodautoscalers"}
+        assert segments[place + 2] in allowed
+        named = segments[place + 3 :]
+        assert len(named) <= 2
+        assert named[1:] in ([], ["status"], ["scale"])
+        assert set(request.query) <= {"limit", "labelSelector"}
+
+
+@given(st.lists(NAMES, min_size=1, max_size=4))
+def test_a_path_has_as_many_segments_as_names(names: list[str]) -> None:
+    if {"", ".", ".."} & set(names):
+        with pytest.raises(Rejected):
+            path(*names)
+    else:
+        assert path(*names).count("/") == len(names)
