@@ -5,7 +5,7 @@ import socket
 
 import pytest
 from waiting import wait_until
-from worker_process import is_alive
+from worker_process import Place, is_alive
 
 
 def started(ledger, count: int = 1) -> None:
@@ -192,3 +192,37 @@ def test_after_so_many_tasks_a_worker_leaves_and_loses_none_of_the_others(
     done = [line.id for line in ledger() if line.word == "done"]
     assert 5 <= len(done) == len(set(done)) < 40
     task_queue.wait_for_counts(40 - len(done), 0)
+
+
+def test_at_the_grace_deadline_a_coroutine_is_cancelled_and_its_task_handed_back(
+    quorum_queue, start_worker, ledger
+) -> None:
+    worker = start_worker(quorum_queue, "by_body", "--grace-period", "1").ready()
+    quorum_queue.send("async-sleep 3600")
+    started(ledger)
+    worker.tell_to_leave()
+    assert worker.exit_code() == 75
+    quorum_queue.wait_for_counts(1, 0)
+    assert [line.word for line in ledger()] == ["started", "cleaned"]
+
+
+def test_a_forced_end_without_stdout_has_its_exit_code(quorum_queue, start_worker, ledger) -> None:
+    without_stdout = Place(command=("sh", "-c", 'exec "$@" >&-', "sh"))
+    worker = start_worker(quorum_queue, "until_released", place=without_stdout).ready()
+    quorum_queue.send("a")
+    started(ledger)
+    for _ in range(2):
+        worker.tell_to_leave()
+    assert worker.exit_code() == 75
+    quorum_queue.wait_for_counts(1, 0)
+
+
+@pytest.mark.parametrize("stdout", [">&-", "> /dev/full"], ids=["closed", "full"])
+def test_the_tutorials_handler_does_its_tasks_though_nobody_reads_its_lines(
+    quorum_queue, start_worker, stdout: str
+) -> None:
+    worker = start_worker(quorum_queue, place=Place(command=("sh", "-c", f'exec "$@" {stdout}', "sh"))).ready()
+    quorum_queue.send("a", "b")
+    worker.wait_for_metric("tasks_acked_total", 2)
+    worker.tell_to_leave()
+    assert worker.exit_code() == 0

@@ -2,6 +2,7 @@
 
 import time
 
+import pika
 import pytest
 from task_queue import TaskQueue
 from waiting import wait_until
@@ -196,5 +197,72 @@ def test_strange_properties_of_a_foreign_producer_break_nothing(task_queue, star
             "deep": {"l": [1]},
         },
     )
-    worker.wait_for_metric("tasks_acked_total", 2)
+    worker.wait_for_metric("tasks_acked_total", 3)
     assert ledger() == []
+
+
+def test_a_failed_attempt_is_logged_with_its_traceback_in_the_same_line(quorum_queue, start_worker) -> None:
+    worker = start_worker(quorum_queue, "by_body", "--max-attempts", "2", "--retry-max-delay", "0.05").ready()
+    quorum_queue.send("fail no luck", "reject no")
+    quorum_queue.dead.wait_for_counts(2, 0)
+    wait_until(lambda: len(worker.outcomes) == 3, 30, "three lines")
+    lines = {str(line["outcome"]): line.get("exception") for line in worker.outcomes}
+    assert lines.pop("dead-lettered: rejected") is None
+    assert set(lines) == {"retry", "dead-lettered: attempts_exhausted"}
+    for text in lines.values():
+        assert "in _fail\n" in text
+        assert text.endswith("ValueError: no luck")
+        assert 'handlers.py", line' in text.splitlines()[1]
+        assert "workqueue_worker/" not in text
+
+
+def test_a_coroutine_past_its_time_limit_is_cancelled_and_its_worker_goes_on(
+    quorum_queue, start_worker, ledger
+) -> None:
+    worker = start_worker(quorum_queue, "by_body", "--task-timeout", "1", "--max-attempts", "1").ready()
+    quorum_queue.send("async-sleep 3600", "coroutine")
+    worker.wait_for_metric("tasks_acked_total", 1)
+    assert worker.metric('tasks_failed_total{reason="timeout"}') == 1
+    assert [line.word for line in ledger()] == ["started", "cleaned", "started", "awaited"]
+    assert "await asyncio.sleep" in str(worker.outcomes[0]["exception"])
+    worker.tell_to_leave()
+    assert worker.exit_code() == 0
+
+
+def test_a_coroutine_that_ignores_its_cancellation_costs_its_worker(quorum_queue, start_worker, ledger) -> None:
+    worker = start_worker(quorum_queue, "by_body", "--task-timeout", "0.5", "--max-attempts", "1").ready()
+    quorum_queue.send("async-stubborn")
+    assert worker.exit_code() == 75
+    assert [line.word for line in ledger()] == ["started", "ignored"]
+    quorum_queue.dead.wait_for_counts(1, 0)
+
+
+DESCRIBED = {
+    "content_encoding": "gzip",
+    "correlation_id": "c1",
+    "reply_to": "answers",
+    "type": "order",
+    "app_id": "shop",
+    "user_id": "guest",
+    "expiration": "60000",
+    "priority": 5,
+}
+
+
+def test_a_handler_sees_all_properties_of_a_message(quorum_queue, start_worker, ledger) -> None:
+    worker = start_worker(quorum_queue, "by_body").ready()
+    quorum_queue.send("described", **DESCRIBED)
+    quorum_queue.send("described")
+    worker.wait_for_metric("tasks_acked_total", 2)
+    bodies = [line.body for line in ledger() if line.word == "described"]
+    assert bodies == ["gzip c1 answers order shop guest 60000 5", " ".join(["None"] * 8)]
+
+
+def test_a_message_without_an_id_is_named_by_its_correlation_id_in_the_log(quorum_queue, start_worker) -> None:
+    """As Celery sends them."""
+    worker = start_worker(quorum_queue, "by_body").ready()
+    with quorum_queue.channel() as channel:
+        channel.basic_publish("", quorum_queue.name, b"ok", pika.BasicProperties(correlation_id="celery-1"))
+    quorum_queue.send("ok", ids=["m1"], correlation_id="of a reply")
+    worker.wait_for_metric("tasks_acked_total", 2)
+    assert [(line["id"], line.get("correlation_id")) for line in worker.outcomes] == [(None, "celery-1"), ("m1", None)]

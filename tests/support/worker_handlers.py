@@ -156,6 +156,22 @@ async def _coroutine(_argument: str, task: Task) -> object:
     return None
 
 
+async def _async_sleep(argument: str, task: Task) -> object:
+    try:
+        await asyncio.sleep(float(argument))
+    finally:
+        note("cleaned", b"async-sleep", task)
+    return None
+
+
+async def _async_stubborn(_argument: str, task: Task) -> object:
+    while True:
+        try:
+            await asyncio.sleep(POLL_SECONDS)
+        except asyncio.CancelledError:
+            note("ignored", b"async-stubborn", task)
+
+
 class _Unprintable(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no text")
@@ -163,6 +179,12 @@ class _Unprintable(Exception):
 
 def _unprintable(_argument: str, _task: Task) -> object:
     raise _Unprintable
+
+
+def _described(_argument: str, task: Task) -> object:
+    texts = (task.content_encoding, task.correlation_id, task.reply_to, task.type, task.app_id, task.user_id)
+    note("described", " ".join(map(str, (*texts, task.expiration, task.priority))).encode(), task)
+    return None
 
 
 ACTIONS = {
@@ -181,6 +203,9 @@ ACTIONS = {
     "terminate-child": _terminate_child,
     "hold-interpreter": _hold_interpreter,
     "coroutine": _coroutine,
+    "described": _described,
+    "async-sleep": _async_sleep,
+    "async-stubborn": _async_stubborn,
     "unprintable": _unprintable,
     "await-release": _await_release,
     "release-then-fail": _release_then_fail,

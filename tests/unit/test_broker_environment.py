@@ -29,6 +29,7 @@ WORKER = {
     "QUEUE_DECLARE": "Never",
     "DEAD_LETTER_QUEUE": "lost",
     "LOG_FORMAT": "json",
+    "LOG_LEVEL": "WARNING",
     "WORKER_HANDLER": "tasks:run",
     "TASK_TIMEOUT_SECONDS": "5",
     "WORKER_CONCURRENCY": "2",

@@ -4,13 +4,15 @@ import json
 import os
 import signal
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from waiting import wait_until
 from workqueue_worker.cancellation import Cancellation
 from workqueue_worker.command import CommandHandler, environment_of
-from workqueue_worker.handlers import HandlerError, PythonHandler, load_function, one_line, tutorial
+from workqueue_worker.handlers import HandlerError, PythonHandler, load_function, tutorial
+from workqueue_worker.outcomes import one_line
 from workqueue_worker.settlement import Failed, FailureReason, Finished, Rejected
 from workqueue_worker.task import Reject, Retry, Task
 
@@ -172,9 +174,39 @@ def test_a_command_that_has_ended_gets_no_late_signal(tmp_path: Path) -> None:
     assert not (tmp_path / "ended").exists()
 
 
-def test_metadata_that_no_environment_can_hold_is_a_failed_attempt() -> None:
-    outcome = CommandHandler(["true"]).run(b"", task(id="a\x00b"))
-    assert isinstance(outcome, Failed)
+def test_a_nul_in_metadata_is_an_escape_as_no_environment_can_hold_it() -> None:
+    nul = task(id="a\x00b", app_id="\x00", headers={"h": "\x00"})
+    known = environment_of(nul)
+    assert (known["TASK_ID"], known["TASK_APP_ID"]) == ("a\\x00b", "\\x00")
+    assert CommandHandler(["true"]).run(b"", nul) == Finished()
+
+
+DESCRIBED = {
+    "content_encoding": "gzip",
+    "correlation_id": "c1",
+    "reply_to": "answers",
+    "type": "order",
+    "app_id": "shop",
+    "user_id": "guest",
+    "expiration": "60000",
+    "priority": 5,
+}
+
+
+def test_a_command_sees_all_properties_and_only_those_that_are_there() -> None:
+    known = environment_of(task(**DESCRIBED))
+    assert {f"TASK_{name.upper()}": str(value) for name, value in DESCRIBED.items()}.items() <= known.items()
+    assert set(environment_of(Task())) == {"TASK_QUEUE", "TASK_ATTEMPT", "TASK_REDELIVERED", "TASK_HEADERS"}
+
+
+def test_a_test_of_a_handler_needs_no_more_than_a_task() -> None:
+    assert (Task().attempt, Task().headers, Task().enqueued_at, Task(id="x").id) == (1, {}, None, "x")
+    assert not Task().cancelled.is_set()
+
+
+@pytest.mark.parametrize("retry", [Retry(timedelta(minutes=1)), Retry("busy", delay=timedelta(minutes=1))])
+def test_a_delay_may_be_a_timedelta(retry: Retry) -> None:
+    assert retry.delay == 60.0
 
 
 def test_a_cancellation_calls_back_once_before_or_after_it_was_set() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 from workqueue_broker.declaration import QueueType
-from workqueue_worker.settings import RUN_OPTIONS, SettingsError, read_settings
+from workqueue_worker.settings import RUN_OPTIONS, SettingsError, misspelled, read_settings
 
 NOTHING: dict[str, str | None] = {}
 
@@ -67,3 +67,19 @@ def test_a_queue_that_is_its_own_dead_letter_queue_is_refused() -> None:
 def test_a_handler_and_a_command_together_are_refused() -> None:
     with pytest.raises(SettingsError, match="choose one"):
         read_settings({"handler": "a:b"}, ("true",), {})
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("WORKER_HANLDER", "WORKER_HANDLER"), ("WORKER_HANDLERS", "WORKER_HANDLER"), ("QUEUE_NAMES", "QUEUE_NAME")],
+)
+def test_a_variable_that_is_nearly_a_setting_is_named_with_the_one_that_is_meant(name: str, meant: str) -> None:
+    assert misspelled({name: "x"}) == {name: meant}
+    assert misspelled({name: "x", meant: "y"}) == {}
+
+
+def test_other_variables_are_nobodys_mistake() -> None:
+    """Those that Kubernetes makes for a Service named worker or queue among them."""
+    links = ("SERVICE_HOST", "SERVICE_PORT", "PORT", "PORT_8000_TCP", "PORT_8000_TCP_ADDR", "PORT_8000_TCP_PROTO")
+    names = [f"{service}_{link}" for service in ("WORKER", "QUEUE", "TASK", "LOG", "RETRY") for link in links]
+    assert misspelled(dict.fromkeys((*names, "PATH", "HOME", "WORKER_NAME", "AMQP_URL"), "x")) == {}

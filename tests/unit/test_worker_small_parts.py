@@ -99,4 +99,4 @@ def test_a_json_line_holds_the_fields_as_keys() -> None:
 
 
 def test_a_text_line_quotes_what_has_spaces() -> None:
-    assert logs.TextFormatter().format(_record()).endswith('INFO    task a id="a b" seconds=1.5 outcome=done')
+    assert logs.TextFormatter().format(_record()).endswith('INFO    x: task a id="a b" seconds=1.5 outcome=done')

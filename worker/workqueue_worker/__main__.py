@@ -13,9 +13,14 @@ from workqueue_broker.address import BrokerAddress
 from workqueue_broker.environment import at_start
 from workqueue_broker.errors import BrokerError, InvalidAddress
 
-from workqueue_worker import logs
+from workqueue_worker import logs, streams
+from workqueue_worker.ending import end_soon
 from workqueue_worker.handlers import HandlerError
+from workqueue_worker.init_process import fork_worker
+from workqueue_worker.logs import LogFormat
+from workqueue_worker.outcomes import cause_of
 from workqueue_worker.settings import (
+    LOG_OPTIONS,
     QUEUE_OPTIONS,
     RUN_OPTIONS,
     TASK_OPTIONS,
@@ -26,9 +31,14 @@ from workqueue_worker.settings import (
 )
 from workqueue_worker.shutdown import EXIT_DRAINED
 from workqueue_worker.starting import Starting
+from workqueue_worker.task import Task
 
 EXIT_USAGE = 2
 EXIT_FAILED = 1
+#: By Ctrl+C, as a shell says it.
+EXIT_INTERRUPTED = 130
+
+logger = logs.logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,21 +52,37 @@ class Command:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the console script's entry. Imports little until it listens for signals."""
+    streams.open_missing()
+    fork_worker()
+    try:
+        exit_code = _run_command(list(sys.argv[1:] if arguments is None else arguments))
+    except SystemExit as end:  # argparse's, or that of a signal during the start
+        exit_code = end.code if isinstance(end.code, int) else EXIT_FAILED
+    except BaseException as error:
+        end_soon(EXIT_INTERRUPTED if isinstance(error, KeyboardInterrupt) else EXIT_FAILED)
+        raise
+    end_soon(exit_code)
+    return exit_code
+
+
+def _run_command(arguments: list[str]) -> int:
     starting = Starting()
-    words, command = _split(list(sys.argv[1:] if arguments is None else arguments))
+    words, command = _split(arguments)
     options = _parser().parse_args(words)
+    log_format = LogFormat.TEXT
     try:
         settings = read_settings(vars(options), command, os.environ)
-        logs.configure(settings.log_format)
+        log_format = settings.log_format
+        logs.configure(log_format, settings.log_level)
         if options.subcommand != "run":
             starting.over()
         return COMMANDS[options.subcommand].run(settings, options, starting)
     except (SettingsError, InvalidAddress, HandlerError) as error:
         if starting.asked:  # a signal in the middle of a handler's import looks like a module that ends the program
             return EXIT_DRAINED
-        return _complain(error, EXIT_USAGE)
+        return _complain(error, EXIT_USAGE, log_format)
     except BrokerError as error:
-        return _complain(error, EXIT_FAILED)
+        return _complain(error, EXIT_FAILED, log_format)
 
 
 def _split(words: list[str]) -> tuple[list[str], list[str]]:
@@ -65,13 +91,18 @@ def _split(words: list[str]) -> tuple[list[str], list[str]]:
     if "--" in words:
         cut = words.index("--")
         words, command = words[:cut], words[cut + 1 :]
-    if not words or words[0] not in {*COMMANDS, "-h", "--help"}:
+    if not words or words[0] not in {*COMMANDS, "-h", "--help", "--version"}:
         words = ["run", *words]
     return words, command
 
 
-def _complain(error: Exception, exit_code: int) -> int:
-    sys.stderr.write(f"workqueue-worker: {error}\n")
+def _complain(error: Exception, exit_code: int, log_format: LogFormat = LogFormat.TEXT) -> int:
+    """Say what is wrong, with the traceback of a handler's module: for people, or as a line of the JSON log."""
+    trace = cause_of(error) if isinstance(error, HandlerError) else ""
+    if log_format is LogFormat.JSON:
+        logger.error("%s", error, extra={"traceback": trace})
+    else:
+        streams.complain("\n".join(part for part in (f"workqueue-worker: {error}", trace) if part))
     return exit_code
 
 
@@ -88,11 +119,13 @@ def _check(settings: Settings, _options: argparse.Namespace, _starting: Starting
     return trying.check(settings, lambda: choose_handler(settings), at_start(os.environ))
 
 
-def _run_one(settings: Settings, _options: argparse.Namespace, _starting: Starting) -> int:
+def _run_one(settings: Settings, options: argparse.Namespace, _starting: Starting) -> int:
     from workqueue_worker import trying
     from workqueue_worker.assembly import choose_handler
 
-    return trying.run_one(settings, choose_handler(settings))
+    headers = dict(options.header or ())
+    task = Task(id=options.id, queue=settings.queue, headers=headers, content_type=options.content_type)
+    return trying.run_one(settings, choose_handler(settings), task)
 
 
 def _dead_letters(settings: Settings, options: argparse.Namespace, _starting: Starting) -> int:
@@ -136,6 +169,20 @@ def _dead_letter_options(parser: argparse.ArgumentParser) -> None:
     add_options(parser, QUEUE_OPTIONS)
 
 
+def _header(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} must be NAME=VALUE")
+    return name, value
+
+
+def _run_one_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--id", default="run-one", help="the task's id (default: run-one)")
+    parser.add_argument("--header", action="append", type=_header, metavar="NAME=VALUE", help="may be given again")
+    parser.add_argument("--content-type", metavar="TYPE", help="of the body, such as application/json")
+    add_options(parser, (*TASK_OPTIONS, *LOG_OPTIONS))
+
+
 COMMANDS = {
     "run": Command(
         "work on tasks (the default)",
@@ -150,21 +197,43 @@ COMMANDS = {
     "run-one": Command(
         "run the handler once, on stdin's body, without a broker",
         _run_one,
-        lambda parser: add_options(parser, TASK_OPTIONS),
+        _run_one_options,
     ),
     "dead-letters": Command("list, replay or drop parked tasks", _dead_letters, _dead_letter_options),
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """Its help has the settings of `run`, which is what a worker without a subcommand does."""
+
+    run: argparse.ArgumentParser
+
+    def format_help(self) -> str:
+        settings = self.run.format_help().partition("options:\n")[2]
+        return f"{super().format_help()}\nsettings of run:\n{settings}"
+
+
+class _Version(argparse.Action):
+    """Looked up when it is asked for: the library for it takes longer to import than all of this module."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        streams.say(f"{parser.prog} {version('workqueue')}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="workqueue-worker",
         description="Work on tasks of a durable RabbitMQ queue. The broker: AMQP_URL, AMQP_HOST or AMQP_SECRET_DIR.",
         epilog="Words after -- are a command that does each task: body on stdin, exit 0 done, 65 reject, others retry.",
     )
-    subparsers = parser.add_subparsers(dest="subcommand", required=True)
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    subparsers = parser.add_subparsers(dest="subcommand", required=True, parser_class=argparse.ArgumentParser)
     for name, command in COMMANDS.items():
         command.add_options(subparsers.add_parser(name, help=command.help))
+    parser.run = subparsers.choices["run"]
     return parser
 
 

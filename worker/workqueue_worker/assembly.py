@@ -1,7 +1,6 @@
 """Puts a worker together from its settings, and runs it. Called by the command line."""
 
 import functools
-import logging
 import os
 import socket
 import threading
@@ -9,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from workqueue_broker.address import BrokerAddress
 
-from workqueue_worker import consumer_timeout
+from workqueue_worker import consumer_timeout, logs
 from workqueue_worker.amqp import ConsumePlan, ConsumerLink, CopyLink
 from workqueue_worker.command import CommandHandler
 from workqueue_worker.consumer import Consumer
@@ -19,13 +18,14 @@ from workqueue_worker.handlers import Handler, PythonHandler, load_function, tut
 from workqueue_worker.health import Health, ProbeServer
 from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.runner import Runner, RunnerSettings
-from workqueue_worker.settings import Settings, SettingsError
+from workqueue_worker.settings import DEFAULT_QUEUE, Settings, SettingsError, misspelled
 from workqueue_worker.settlement import RetryPolicy
 from workqueue_worker.shutdown import EXIT_DRAINED
 from workqueue_worker.starting import Starting
+from workqueue_worker.streams import say
 from workqueue_worker.worker import ABANDON_SECONDS, Limits, Parts, Worker
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 
 def run(settings: Settings, environment: Mapping[str, str], starting: Starting) -> int:
@@ -33,6 +33,7 @@ def run(settings: Settings, environment: Mapping[str, str], starting: Starting) 
     # Read anew for each connection, as a mounted password may change; read now, so that a wrong one is said at once.
     read_address = functools.partial(BrokerAddress.from_environment, environment)
     address = read_address()
+    _warn_of_mistakes(settings, environment)
     handler = choose_handler(settings)
     metrics, health = WorkerMetrics(settings.queue), Health()
     _serve_probes(settings.metrics_port, health, metrics)
@@ -44,7 +45,7 @@ def run(settings: Settings, environment: Mapping[str, str], starting: Starting) 
     )
     runner = Runner(_runner_settings(settings), handler, consumer, copies, metrics, health)
     if not settings.handler and not settings.command:
-        print(" [*] Waiting for messages. To exit press CTRL+C", flush=True)
+        say(" [*] Waiting for messages. To exit press CTRL+C")
     os.register_at_fork(after_in_child=starting.over)  # a process that a handler forks is not the worker
     limits = Limits(settings.task_timeout, settings.grace_period, settings.max_tasks)
     worker = Worker(Parts(consumer, runner, copies, metrics), limits, settings.concurrency)
@@ -56,6 +57,16 @@ def choose_handler(settings: Settings) -> Handler:
     if settings.command:
         return CommandHandler(settings.command)
     return PythonHandler(load_function(settings.handler) if settings.handler else tutorial)
+
+
+def _warn_of_mistakes(settings: Settings, environment: Mapping[str, str]) -> None:
+    for name, meant in misspelled(environment).items():
+        logger.warning("the environment has %s, which is no setting of a worker's: is %s meant?", name, meant)
+    if not settings.handler and not settings.command and settings.queue != DEFAULT_QUEUE:
+        logger.warning(
+            "no --handler (WORKER_HANDLER) and no command is set: the tutorial's handler does the tasks of queue %r",
+            settings.queue,
+        )
 
 
 def worker_name() -> str:

@@ -12,7 +12,7 @@ class Cancellation:
     def __init__(self) -> None:
         self._is_set = False
         self._event: threading.Event | None = None
-        self._callback: Callable[[], None] | None = None
+        self._callback: Callable[[], object] | None = None
         self._lock = threading.Lock()
 
     def is_set(self) -> bool:
@@ -39,7 +39,7 @@ class Cancellation:
         if callback:
             callback()
 
-    def call(self, callback: Callable[[], None]) -> None:
+    def call(self, callback: Callable[[], object]) -> None:
         """Have `callback` called once, when it is set; at once when it is set already."""
         with self._lock:
             self._callback = callback

@@ -67,10 +67,23 @@ def environment_of(task: Task) -> dict[str, str]:
         "TASK_REDELIVERED": str(task.redelivered).lower(),
         "TASK_CONTENT_TYPE": task.content_type,
         "TASK_ENQUEUED_AT": task.enqueued_at.isoformat() if task.enqueued_at else None,
+        "TASK_CONTENT_ENCODING": task.content_encoding,
+        "TASK_CORRELATION_ID": task.correlation_id,
+        "TASK_REPLY_TO": task.reply_to,
+        "TASK_TYPE": task.type,
+        "TASK_APP_ID": task.app_id,
+        "TASK_USER_ID": task.user_id,
+        "TASK_EXPIRATION": task.expiration,
+        "TASK_PRIORITY": task.priority,
         "TASK_HEADERS": json.dumps(_plain(task.headers)),
         "TRACEPARENT": task.traceparent,
     }
-    return {name: str(value) for name, value in values.items() if value is not None}
+    return {name: _held(str(value)) for name, value in values.items() if value is not None}
+
+
+def _held(text: str) -> str:
+    """As an environment can hold it: a NUL, which ends a value there, as an escape."""
+    return text.replace("\0", "\\x00")
 
 
 def _plain(value: object) -> object:

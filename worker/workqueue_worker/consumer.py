@@ -13,7 +13,6 @@ the wheel, for all who are idle; only the lead may read. The invariants, each ke
 While all threads work, the keeper's thread takes the lead every half second, so that heartbeats go on.
 """
 
-import logging
 import threading
 import time
 from collections import deque
@@ -23,6 +22,7 @@ from typing import Protocol
 
 from workqueue_broker.errors import BrokerError, BrokerUnavailable
 
+from workqueue_worker import logs
 from workqueue_worker.delivery import Delivery
 from workqueue_worker.health import Health, Readiness
 from workqueue_worker.metrics import RequeueCause, WorkerMetrics
@@ -30,7 +30,7 @@ from workqueue_worker.reconnecting import Reconnecting
 from workqueue_worker.result import Action, Result, log_task
 from workqueue_worker.running import Running
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 #: Seconds that a thread without work waits before it looks around.
 TURN_SECONDS = 1.0

@@ -53,5 +53,6 @@ class FinishedTasks:
 
 def _identity(delivery: Delivery) -> bytes:
     headers = sorted((name, repr(value)) for name, value in delivery.headers.items() if name not in _ADDED)
-    known = (delivery.message_id, delivery.enqueued_time, delivery.content_type, headers)
+    described = delivery.described._replace(user_id=None, expiration=None)  # copies lose them
+    known = (delivery.message_id, delivery.enqueued_time, delivery.content_type, described, headers)
     return hashlib.sha256(repr(known).encode() + b"\0" + delivery.body).digest()

@@ -3,19 +3,21 @@
 Each kind is a Handler: it gets the body and the task, and says the outcome. It never raises.
 """
 
-import asyncio
 import importlib
 import inspect
 import os
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
-from workqueue_worker.settlement import Failed, FailureReason, Finished, Outcome, Rejected
+from workqueue_worker.outcomes import one_line, outcome_of
+from workqueue_worker.settlement import Finished, Outcome
+from workqueue_worker.streams import say
 from workqueue_worker.task import Reject, Retry, Task
 
-#: Of an error's text, what the log and a dead letter's header keep.
-DETAIL_LENGTH = 500
+if TYPE_CHECKING:
+    from workqueue_worker.event_loop import EventLoop
 
 Function = Callable[[bytes, Task], object]
 
@@ -36,24 +38,26 @@ class PythonHandler:
 
     def __init__(self, function: Function) -> None:
         self._function = function
+        self._event_loop: EventLoop | None = None
+        self._lock = threading.Lock()
 
     def run(self, body: bytes, task: Task) -> Outcome:
         """See Handler."""
         try:
             result = self._function(body, task)
             if result is not None and inspect.isawaitable(result):
-                asyncio.run(_await(result))
-        except Reject as reject:
-            return Rejected(one_line(reject) or "rejected by the handler")
-        except Retry as retry:
-            return Failed(FailureReason.EXCEPTION, one_line(retry) or "the handler asks for a retry", retry.delay)
+                self._loop().run(result, task.cancelled)
         except BaseException as error:  # noqa: BLE001 - also sys.exit() in a handler is one failed attempt, no more
-            return Failed(FailureReason.EXCEPTION, f"{type(error).__name__}: {one_line(error)}".rstrip(": "))
+            return outcome_of(error)
         return Finished()
 
+    def _loop(self) -> "EventLoop":
+        """The one loop of this handler, made with its first coroutine."""
+        from workqueue_worker.event_loop import EventLoop
 
-async def _await(result: Awaitable[object]) -> None:
-    await result
+        with self._lock:
+            self._event_loop = self._event_loop or EventLoop()
+            return self._event_loop
 
 
 def tutorial(body: bytes, task: Task) -> None:
@@ -62,10 +66,10 @@ def tutorial(body: bytes, task: Task) -> None:
         text = body.decode()
     except UnicodeDecodeError as error:
         raise Reject(f"the body is not UTF-8 text: {error.reason}") from error
-    _say(f" [x] Received {text!r}")
+    say(f" [x] Received {text!r}")
     if task.cancelled.wait(text.count(".")):
         raise Retry("stopped before the end")
-    _say(" [x] Done")
+    say(" [x] Done")
 
 
 def load_function(path: str) -> Function:
@@ -78,24 +82,27 @@ def load_function(path: str) -> Function:
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # a script that ends itself must not look like a worker that left in order
-        raise HandlerError(f"handler {path!r} cannot be imported: {type(error).__name__}: {error}") from error
+        raise HandlerError(
+            f"handler {path!r} cannot be imported: {type(error).__name__}: {one_line(error)}".rstrip(": ")
+        ) from error
     function = getattr(module, name, None)
     if not callable(function):
         raise HandlerError(f"handler {path!r}: module {module_name} has no function {name}")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise HandlerError(f"handler {path!r} is a generator: calling it would run nothing. Take out its yield")
+    _check_parameters(path, function)
     return function  # type: ignore[no-any-return]
 
 
-def one_line(error: BaseException) -> str:
-    """An exception's text, in one line of bounded length, whatever its __str__ does."""
+def _check_parameters(path: str, function: Callable[..., object]) -> None:
     try:
-        text = " ".join(str(error).split())[:DETAIL_LENGTH]
-        return text.encode(errors="backslashreplace").decode()  # a header of a message takes UTF-8 only
-    except Exception:  # noqa: BLE001 - a broken __str__ of a user's exception
-        return "(its text cannot be read)"
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+        signature = inspect.signature(function)
+    except (ValueError, TypeError):  # some of those that are written in C do not say
+        return
+    try:
+        signature.bind(b"", Task())
+    except TypeError:
+        raise HandlerError(
+            f"handler {path!r} cannot be called with two positional arguments, the body and the task: its parameters "
+            f"are {signature}. Write it as def {path.rpartition(':')[2]}(body, task)"
+        ) from None

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
+from workqueue_worker import logs
 from workqueue_worker.delivery import Delivery
 from workqueue_worker.running import Running
 
-logger = logging.getLogger("workqueue_worker.tasks")
+logger = logs.logger("workqueue_worker.tasks")
 
 
 class Action(Enum):
@@ -54,15 +55,18 @@ class Result(NamedTuple):  # made for every task, as Delivery
 
 def log_task(running: Running, outcome: str, detail: str = "", *, sent: bool) -> None:
     """The one line of a delivery; see Result.tell."""
+    delivery = running.delivery
     fields: dict[str, object] = {
-        "id": running.delivery.message_id,
+        "id": delivery.message_id,
         "attempt": running.attempt,
         "seconds": round(running.seconds, 3),
         "outcome": outcome if sent else f"{outcome}, ack lost",
     }
-    if traceparent := running.delivery.headers.get("traceparent"):
+    if delivery.message_id is None and delivery.described.correlation_id is not None:
+        fields["correlation_id"] = delivery.described.correlation_id  # Celery sets it in place of an id
+    if traceparent := delivery.headers.get("traceparent"):
         fields["traceparent"] = traceparent
     if detail:
         fields["detail"] = detail
     level = logging.INFO if sent and not detail else logging.WARNING
-    logger.log(level, "task", extra={"fields": fields})
+    logger.log(level, "task", extra={"fields": fields, "traceback": running.traceback})

@@ -4,7 +4,6 @@ The rules are settlement's; this carries them out and says the Result.
 """
 
 import itertools
-import logging
 import os
 import time
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Protocol
 from workqueue_broker.backoff import full_jitter
 from workqueue_broker.errors import BrokerError
 
-from workqueue_worker import task_copy
+from workqueue_worker import logs, task_copy
 from workqueue_worker.amqp import CopyRefused
 from workqueue_worker.copies import Copies
 from workqueue_worker.delivery import Delivery
@@ -41,7 +40,7 @@ from workqueue_worker.settlement import (
 )
 from workqueue_worker.task import Task
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 #: Seconds; the longest wait between two attempts at a copy.
 COPY_WAIT_SECONDS = 10.0
@@ -111,6 +110,7 @@ class Runner:
 
     def settle(self, running: Running, outcome: Outcome) -> Result:
         """Carry out what follows from an outcome. The caller has claimed the delivery."""
+        running.traceback = "" if isinstance(outcome, Finished) else outcome.traceback
         if running.stop_cause is StopCause.SHUTDOWN and not isinstance(outcome, Finished):
             counter = self._metrics.requeued[RequeueCause.SHUTDOWN]
             return Result(running, Action.HAND_BACK, "handed back", counter, "the worker must leave")
@@ -134,12 +134,13 @@ class Runner:
             logger.warning("a task ended after its time", extra={"fields": {"id": task.id}})
             return None
         if running.stop_cause is StopCause.TIME_LIMIT:
-            outcome = self.timed_out()
+            outcome = self.timed_out(outcome)
         return self.settle(running, outcome)
 
-    def timed_out(self) -> Failed:
-        """The outcome of an attempt that took too long."""
-        return Failed(FailureReason.TIMEOUT, f"took longer than {self._settings.task_timeout:g} s")
+    def timed_out(self, end: Outcome | None = None) -> Failed:
+        """The outcome of an attempt that took too long; `end`: how its handler ended when it was stopped."""
+        trace = "" if end is None or isinstance(end, Finished) else end.traceback
+        return Failed(FailureReason.TIMEOUT, f"took longer than {self._settings.task_timeout:g} s", traceback=trace)
 
     def _task(self, running: Running) -> Task:
         delivery = running.delivery
@@ -152,6 +153,7 @@ class Runner:
             content_type=delivery.content_type,
             enqueued_time=delivery.enqueued_time,
             cancelled=running.cancelled,
+            **delivery.described._asdict(),
         )
 
     def _observe(self, running: Running, outcome: Outcome) -> None:

@@ -31,6 +31,8 @@ class Running:
         #: Set when the attempt is to end, by the supervisor.
         self.cancelled = Cancellation()
         self.stop_cause: StopCause | None = None
+        #: Of the exception that ended the attempt, for the log; written by who claims the end.
+        self.traceback = ""
         #: Monotonic times, written by the task's thread, and by who claims the end.
         self._started_at: float | None = None
         self._ended_at: float | None = None

@@ -7,13 +7,14 @@ import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from workqueue_broker.declaration import QueueDeclaration, QueueType
 from workqueue_broker.environment import service_link_hint, variable
 from workqueue_broker.names import InvalidName, checked_name, dead_letter_name
 
-from workqueue_worker.logs import LogFormat
+from workqueue_worker.logs import LogFormat, LogLevel
 
 #: Seconds by which a worker's grace period exceeds the task's time limit, so that no task in time is interrupted.
 GRACE_OVER_TIMEOUT_SECONDS = 10.0
@@ -55,6 +56,7 @@ class Settings:
     #: 0 takes a free port, which the log tells.
     metrics_port: int
     log_format: LogFormat
+    log_level: LogLevel
 
     @property
     def declaration(self) -> QueueDeclaration:
@@ -91,15 +93,21 @@ def _command(text: str) -> tuple[str, ...]:
     return tuple(words)
 
 
+#: That of the tutorial.
+DEFAULT_QUEUE = "task_queue"
+LOG_OPTIONS = (
+    Option("--log-format", "LOG_FORMAT", "text", LogFormat, "how the log is written", tuple(LogFormat)),
+    Option("--log-level", "LOG_LEVEL", "INFO", LogLevel, "the least that is logged", tuple(LogLevel)),
+)
 QUEUE_OPTIONS = (
-    Option("--queue", "QUEUE_NAME", "task_queue", checked_name, "the queue that tasks come from"),
+    Option("--queue", "QUEUE_NAME", DEFAULT_QUEUE, checked_name, "the queue that tasks come from"),
     Option("--queue-type", "QUEUE_TYPE", "Quorum", QueueType, "how it is declared", tuple(QueueType)),
     Option("--declare", "QUEUE_DECLARE", "Create", str, "make queues when they are missing", ("Create", "Never")),
     Option(
         *("--dead-letter-queue", "DEAD_LETTER_QUEUE", None, checked_name),
         "where tasks are parked (default: QUEUE.dead)",
     ),
-    Option("--log-format", "LOG_FORMAT", "text", LogFormat, "how the log is written", tuple(LogFormat)),
+    *LOG_OPTIONS,
 )
 TASK_OPTIONS = (
     Option("--handler", "WORKER_HANDLER", None, str, "module:function that does a task (default: the tutorial's)"),
@@ -115,6 +123,8 @@ RUN_OPTIONS = (
     Option("--metrics-port", "METRICS_PORT", 8000, _whole(0), "port of /metrics, /healthz and /readyz"),
 )
 COMMAND_VARIABLE = "WORKER_COMMAND"
+#: Of 1: two letters exchanged in a dozen, and not the names that Kubernetes makes for a Service.
+_ALIKE = 0.85
 
 
 class SettingsError(ValueError):
@@ -160,7 +170,15 @@ def read_settings(flags: Mapping[str, str | None], command: Sequence[str], envir
         dead_letter_queue=dead_letter_queue,
         metrics_port=values["--metrics-port"],
         log_format=values["--log-format"],
+        log_level=values["--log-level"],
     )
+
+
+def misspelled(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables that are nearly one of a worker's, each with that one, where that one itself is not set."""
+    known = {option.variable for option in RUN_OPTIONS} | {COMMAND_VARIABLE}
+    found = {name: get_close_matches(name, known - set(environment), 1, _ALIKE) for name in set(environment) - known}
+    return {name: matches[0] for name, matches in sorted(found.items()) if matches}
 
 
 def _value(option: Option, flags: Mapping[str, str | None], environment: Mapping[str, str]) -> Any:

@@ -6,7 +6,7 @@ values; the runner carries them out.
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from workqueue_broker import headers as header
@@ -57,6 +57,8 @@ class Failed:
     detail: str
     #: Seconds that the handler asked to wait; None: the worker's backoff.
     delay: float | None = None
+    #: Of the exception, for the log; empty when there is none.
+    traceback: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class Rejected:
     """The handler says that no attempt can succeed."""
 
     detail: str
+    #: As that of Failed.
+    traceback: str = field(default="", compare=False)
 
 
 Outcome = Finished | Failed | Rejected

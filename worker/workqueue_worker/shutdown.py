@@ -35,8 +35,6 @@ class Shutdown:
     deadline: float = math.inf
     signals: int = 0
     exit_code: int = EXIT_DRAINED
-    #: It has done as many tasks as it may: nobody else ends it.
-    worn_out: bool = False
 
     @property
     def asked(self) -> bool:
@@ -54,7 +52,7 @@ class Shutdown:
 
     def wore_out(self, now: float, seconds: float) -> "Shutdown":
         """After its last task: leave. `seconds`: for the others, whom nobody hurries."""
-        return replace(self, deadline=min(self.deadline, now + seconds), worn_out=True)
+        return replace(self, deadline=min(self.deadline, now + seconds))
 
     def step(self, now: float, *, tasks_in_progress: int, receiving: bool) -> Step:
         """What is to be done at this moment. `receiving`: the broker may still send a task."""

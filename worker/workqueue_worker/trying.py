@@ -4,14 +4,17 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from textwrap import indent
 
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import BrokerError, QueueMissing
 
 from workqueue_worker.amqp import read_queue
 from workqueue_worker.handlers import Handler, HandlerError
+from workqueue_worker.outcomes import cause_of
 from workqueue_worker.settings import Settings
 from workqueue_worker.settlement import Failed, Finished, Outcome
+from workqueue_worker.streams import complain, say
 from workqueue_worker.task import Task
 from workqueue_worker.worker import ABANDON_SECONDS
 
@@ -31,17 +34,8 @@ def check(settings: Settings, load_handler: Callable[[], Handler], environment: 
     return EXIT_DONE if all(answers) else EXIT_FAILED_CHECK
 
 
-def run_one(settings: Settings, handler: Handler) -> int:
-    """Run the handler on stdin's body, as the first attempt of a task; the exit code is the outcome."""
-    task = Task(
-        id="run-one",
-        queue=settings.queue,
-        attempt=1,
-        redelivered=False,
-        headers={},
-        content_type=None,
-        enqueued_time=None,
-    )
+def run_one(settings: Settings, handler: Handler, task: Task) -> int:
+    """Run the handler on stdin's body, as an attempt at this task; the exit code is the outcome."""
     body = sys.stdin.buffer.read()
     outcomes: list[Outcome] = []
     thread = threading.Thread(target=lambda: outcomes.append(handler.run(body, task)), daemon=True)
@@ -58,21 +52,22 @@ def run_one(settings: Settings, handler: Handler) -> int:
 def _tell(outcome: Outcome) -> int:
     if isinstance(outcome, Finished):
         return _say("done", EXIT_DONE)
-    if isinstance(outcome, Failed):
-        return _say(f"retry: {outcome.detail}", EXIT_RETRY)
-    return _say(f"reject: {outcome.detail}", EXIT_REJECT)
+    word, exit_code = ("retry", EXIT_RETRY) if isinstance(outcome, Failed) else ("reject", EXIT_REJECT)
+    return _say("\n".join(part for part in (f"{word}: {outcome.detail}", outcome.traceback) if part), exit_code)
 
 
-def _say(line: str, exit_code: int) -> int:
-    sys.stderr.write(f"{line}\n")
+def _say(text: str, exit_code: int) -> int:
+    complain(text)
     return exit_code
 
 
 def _check(what: str, describe: Callable[[], str]) -> bool:
     try:
-        print(f"ok   {what}: {describe()}")
+        say(f"ok   {what}: {describe()}")
     except (HandlerError, BrokerError) as error:
-        print(f"bad  {what}: {error}")
+        say(f"bad  {what}: {error}")
+        if trace := cause_of(error) if isinstance(error, HandlerError) else "":
+            say(indent(trace, "     "))
         return False
     return True
 

@@ -6,24 +6,23 @@ It never touches the broker, so that no broker can keep it from enforcing a time
 import contextlib
 import functools
 import itertools
-import logging
-import os
 import queue
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from workqueue_worker import logs
 from workqueue_worker.consumer import Consumer
 from workqueue_worker.copies import Copies
+from workqueue_worker.ending import end_now
 from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.runner import Runner
 from workqueue_worker.running import Running, StopCause
 from workqueue_worker.shutdown import EXIT_FORCED, Shutdown, Step
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 #: Seconds between two looks at the clock.
 LOOK_SECONDS = 0.25
@@ -32,8 +31,6 @@ ABANDON_SECONDS = 5.0
 #: Seconds in which the broker may say goodbye.
 CLOSE_SECONDS = 5.0
 FORCED_CLOSE_SECONDS = 1.5
-#: Seconds that Python may take to end after the last of --max-tasks.
-END_SECONDS = 30.0
 EXIT_BUG = 1
 
 
@@ -118,16 +115,10 @@ class Worker:
         if connected:  # else it may be trying to get a connection
             self._keeper.join(max(0.0, until - time.monotonic()))
         closing.join(max(0.0, until - time.monotonic()))
-        for number in (signal.SIGTERM, signal.SIGINT):  # one that comes while Python ends would change the exit code
-            signal.signal(number, signal.SIG_IGN)
         exit_code = EXIT_FORCED if forced else self._shutdown.exit_code
         logger.info("left", extra={"fields": {"exit_code": exit_code}})
         if exit_code == EXIT_FORCED:
-            _end_process(exit_code)  # a thread that runs a task cannot be stopped in another way
-        if self._shutdown.worn_out:  # no kubelet will, should a thread of the handler keep Python from ending
-            end = threading.Timer(END_SECONDS, _end_process, [exit_code])
-            end.daemon = True
-            end.start()
+            end_now(exit_code)  # a thread that runs a task cannot be stopped in another way
         return exit_code
 
     def _watch_time_limits(self) -> None:
@@ -182,14 +173,6 @@ class Worker:
                 target()
             except BaseException:  # the one broad except: a bug ends the process, loudly
                 logger.critical("a bug in the worker ends it", exc_info=True)
-                self._events.put(functools.partial(_end_process, EXIT_BUG))  # the broker gives our tasks to others
+                self._events.put(functools.partial(end_now, EXIT_BUG))  # the broker gives our tasks to others
 
         return threading.Thread(target=guarded, name=name, daemon=True)
-
-
-def _end_process(exit_code: int) -> None:
-    """End now, without waiting for threads."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(exit_code)

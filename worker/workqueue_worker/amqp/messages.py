@@ -1,13 +1,14 @@
 """AMQP messages as values, and the properties of their copies. Pure."""
 
 from collections.abc import Collection, Mapping
+from operator import attrgetter
 from typing import Any
 
 import pika
 from workqueue_broker import headers as header
 
 from workqueue_worker.amqp.headers import CopiedProperties, Properties, copied_table
-from workqueue_worker.delivery import Delivery
+from workqueue_worker.delivery import Delivery, Described
 
 #: What a quorum queue writes on what it gives out. In a classic queue they are left over from another queue.
 _BROKER_COUNTS = ("x-delivery-count", "x-acquired-count")
@@ -23,6 +24,10 @@ _COPIED = (
 UNREAD_HEADERS = "x-workqueue-unread-headers"
 #: Seconds; the last moment that a date can hold.
 _LATEST_TIME = 253_402_300_799
+
+
+_DESCRIBED = attrgetter(*Described._fields)
+_NOTHING = Described()  # most messages say no more: made once, not for every task
 
 
 def delivery_of(method: Any, properties: Properties, body: bytes, *, epoch: int = 0, counted: bool = True) -> Delivery:
@@ -41,10 +46,16 @@ def delivery_of(method: Any, properties: Properties, body: bytes, *, epoch: int 
         enqueued_time=_enqueued_time(headers, properties.timestamp),
         properties=properties,
         unread_headers=properties.unread,
+        described=_described(properties),
     )
 
 
-def _text(value: str | bytes | None) -> Any:
+def _described(properties: Properties) -> Described:
+    values = _DESCRIBED(properties)
+    return _NOTHING if values == _NOTHING else Described(*map(_text, values))
+
+
+def _text(value: Any) -> Any:
     """The library gives bytes for what is no UTF-8."""
     return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
 
