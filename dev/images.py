@@ -1,4 +1,4 @@
-"""`python3 dev/images.py [operator worker producer rabbitmq 01-own-handler]`: images for the cluster of KUBE_CONTEXT.
+"""`python3 dev/images.py [operator worker producer rabbitmq 01-own-handler …]`: images for the cluster of KUBE_CONTEXT.
 
 Prints JSON: for each name its repository and tag. A tag is a hash of what the image is built from, so what is already
 there is neither built nor loaded again. Without KUBE_CONTEXT they go to the local cluster of dev/cluster. Every folder
@@ -21,6 +21,8 @@ LOCAL_CONTEXT = "workqueue-local"
 LOCAL_REPOSITORY = "localhost/workqueue"
 PARTS = ("operator", "worker", "producer")
 EXAMPLES = tuple(sorted(path.parent.name for path in CHECKOUT.glob("examples/*/Dockerfile")))
+#: What an image holds beside its own part and the shared code.
+MORE_SOURCES = {"worker": ("producer",)}
 SHARED_SOURCES = ("pyproject.toml", "requirements.lock", "README.md", ".dockerignore", "broker")
 OFFICIAL_RABBITMQ = "docker.io/library/rabbitmq:4-management"
 
@@ -110,7 +112,7 @@ def delivery(context: str, registry: str) -> list[str]:
 
 def sources_hash(part: str, base: str = "") -> str:
     """`base`: what stands in for the base image that the Dockerfile names."""
-    return files_hash(base, (*SHARED_SOURCES, part))
+    return files_hash(base, (*SHARED_SOURCES, part, *MORE_SOURCES.get(part, ())))
 
 
 def example_hash(example: str, worker_image: str) -> str:

@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from task_queue import TaskQueue
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "01-own-handler"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLE = EXAMPLES / "01-own-handler"
 ORDER = '{"order": "A1", "lines": [{"price": 3, "count": 2}]}'
 
 
@@ -31,3 +33,21 @@ def test_the_example_works_on_a_queue_as_its_image_does(quorum_queue, start_work
     worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1)
     assert (tmp_path / "A1").read_text() == "6\n"
     assert worker.output == "order A1: 6 (attempt 1)\n"
+
+
+def test_the_example_that_publishes_makes_a_task_of_each_line(quorum_queue, start_worker, tmp_path: Path) -> None:
+    (tmp_path / "worker-1").mkdir()
+    source = EXAMPLES / "02-libraries-and-next-tasks" / "order_lines.py"
+    (tmp_path / "worker-1" / "order_lines.py").write_text(source.read_text())
+    worker = start_worker(quorum_queue, WORKER_HANDLER="order_lines:handle", NEXT_QUEUE="lines").ready()
+    quorum_queue.send("{order: A1, lines: [{price: 3}, {price: 2}]}", "[no order")
+    worker.wait_for_metric("tasks_acked_total", 1)
+    worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1)
+    lines = TaskQueue(quorum_queue.server, quorum_queue.vhost, quorum_queue.type, "lines")
+    assert [(made.message_id, body) for made, body in lines.take_all()] == [
+        ("m0-1", b"price: 3\n"),
+        ("m0-2", b"price: 2\n"),
+    ]
+    assert "\norder_lines_published_total 2.0\n" in worker.get("/metrics")[1]
+    worker.tell_to_leave()
+    assert worker.exit_code() == 0

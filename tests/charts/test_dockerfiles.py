@@ -10,6 +10,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PARTS = ("worker", "producer", "operator")
+#: Whose code each image holds: a handler may publish, so the producer's is in the worker's.
+CODE = {"worker": ("worker", "producer"), "producer": ("producer",), "operator": ("operator",)}
 
 
 @pytest.fixture(params=PARTS)
@@ -31,14 +33,16 @@ def test_the_base_is_an_argument_of_both_stages(steps):
 
 def test_only_its_own_code_and_the_brokers_gets_in(part, steps):
     copied = {word for step in steps if re.match(r"COPY (?!--from)", step) for word in step.split()[1:-1]}
-    assert copied == {"pyproject.toml", "README.md", "requirements.lock", "broker/", f"{part}/"}
+    parts = {f"{name}/" for name in ("broker", *CODE[part])}
+    assert copied == {"pyproject.toml", "README.md", "requirements.lock", *parts}
 
 
 def test_packages_come_from_the_lock(part, steps):
     packages, project = [step for step in steps if "uv pip install" in step]
     assert "--constraint requirements.lock" in packages
     assert "--build-constraint requirements.lock" in packages
-    assert packages.endswith(f"--requirement pyproject.toml --extra {part}")
+    extras = " ".join(f"--extra {name}" for name in CODE[part])
+    assert packages.endswith(f"--requirement pyproject.toml {extras}")
     assert "--no-deps" in project
     assert "--build-constraint requirements.lock" in project
     assert project.split(" && ")[0].endswith(" .")
@@ -63,6 +67,12 @@ def test_it_runs_as_a_number_and_gets_signals_itself(part, steps):
     final = steps[steps.index("FROM ${BASE_IMAGE}") :]
     assert "USER 65532:65532" in final
     assert final[-1] == f'ENTRYPOINT ["/opt/workqueue/bin/python3", "-m", "workqueue_{part}"]'
+
+
+def test_pip_of_the_base_installs_for_the_workers_python():
+    """In an image of a team's that is FROM the worker's; see examples/02-libraries-and-next-tasks."""
+    text = (ROOT / "worker" / "Dockerfile").read_text()
+    assert re.search(r"^ENV .*\bPIP_PYTHON=/opt/workqueue/bin/python3$", text, re.MULTILINE)
 
 
 def test_versions_agree(steps):

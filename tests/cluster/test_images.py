@@ -63,5 +63,19 @@ def test_a_teams_own_image_works_as_its_readme_says(work: Work) -> None:
     wait_until(lambda: work.dead_lettered() == 1, 30, "the broker counts what was parked")
 
 
+@pytest.mark.timeout(300)
+def test_a_teams_image_with_libraries_publishes_the_next_tasks_and_has_metrics_of_its_own(work: Work) -> None:
+    """examples/02-libraries-and-next-tasks: its package was installed into the worker's Python while it was built."""
+    work.queue_name = work.name
+    lines = f"{work.name}-lines"
+    next_queue = ("--set", "env[0].name=NEXT_QUEUE", "--set", f"env[0].value={lines}")
+    work.install_chart("02-libraries-and-next-tasks", "--set", "broker.secretName=rabbitmq", *next_queue)
+    work.wait_until_ready()
+    work.send(["{order: A1, lines: [{price: 3}, {price: 2}]}", "[no order"])
+    wait_until(lambda: work.counts(lines) == (2, 0), 60, "each line of the order is a task")
+    wait_until(lambda: work.count("order_lines_published_total") == 2, 60, "its own counter is on the worker's page")
+    wait_until(lambda: work.count("workqueue_tasks_dead_lettered_total") == 1, 60, "what is no order is dead-lettered")
+
+
 def logs(work: Work) -> str:
     return "".join(work.kube.kubectl("logs", "-n", work.namespace, worker) for worker in work.running())

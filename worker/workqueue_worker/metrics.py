@@ -1,4 +1,4 @@
-"""The worker's Prometheus metrics: every name, its meaning and its labels. The only importer of prometheus_client.
+"""The worker's Prometheus metrics: every name, its meaning and its labels.
 
 Each series is there from the start, at zero. For a test: received = acked + requeued + dead-lettered + acks lost + in
 progress, as a delivery is counted in exactly one of them.
@@ -12,11 +12,10 @@ from prometheus_client import (
     Gauge,
     Histogram,
     ProcessCollector,
-    disable_created_metrics,
-    generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from workqueue_worker.handler_metrics import HandlerMetrics, rendered
 from workqueue_worker.settlement import DeadLetterReason, FailureReason
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -40,10 +39,10 @@ class WorkerMetrics:
     """All series of one worker; the methods say what happened."""
 
     def __init__(self, queue: str) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each, which nobody asks for
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._queue = queue
+        self._handlers = HandlerMetrics()
         self._counters()
         self._gauges()
         self.task_duration = self._histogram("task_duration_seconds", "Seconds that a handler had a task.")
@@ -68,8 +67,9 @@ class WorkerMetrics:
         self.draining = self._gauge("worker_draining", "1 once the worker was told to leave.")
 
     def page(self) -> bytes:
-        """What /metrics answers."""
-        return generate_latest(self.registry)
+        """What /metrics answers: the worker's series, then those of the handler's module."""
+        ours = list(self.registry.collect())
+        return b"".join(map(rendered, ours)) + self._handlers.page(ours)
 
     def _counter(self, name: str, text: str) -> Counter:
         return Counter(name, text, ["queue"], namespace="workqueue", registry=self.registry).labels(self._queue)
