@@ -3,6 +3,8 @@
 The defaults repeat those of the schema, so that a body from a test or an old API server means the same. Pure.
 """
 
+import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +17,15 @@ GROUP = "workqueue.dev"
 VERSION = "v1alpha1"
 PLURAL = "workqueues"
 KIND = "WorkQueue"
+
+#: Names of Secrets and Deployments (RFC 1123 subdomains), which become parts of API paths. The definition of WorkQueue
+#: has the same rule, but an object may have been stored under another definition.
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+NAME_LENGTH = 253
+#: The definition's numbers have the format int32.
+INT32_MAX = 2**31 - 1
+#: A wrong value in an error, cut in length and depth.
+_shown = reprlib.Repr().repr
 
 
 class InvalidSpec(ValueError):
@@ -111,16 +122,16 @@ T = TypeVar("T")
 def parse(body: Mapping[str, Any]) -> WorkQueue:
     """The WorkQueue of a custom resource's body; raises InvalidSpec."""
     metadata, spec = body["metadata"], _mapping(body, "spec")
-    key = Key(metadata["namespace"], metadata["name"])
+    key = Key(_name(metadata, "namespace", "metadata"), _name(metadata, "name", "metadata"))
     return WorkQueue(
         key=key,
         uid=metadata.get("uid", ""),
         generation=metadata.get("generation", 0),
         created=metadata.get("creationTimestamp", ""),
         mode=_word(spec, "mode", Mode, Mode.ACTIVE, "spec"),
-        broker_secret=_required(_mapping(spec, "broker"), "secretName", "spec.broker"),
+        broker_secret=_name(_mapping(spec, "broker"), "secretName", "spec.broker"),
         queue=_queue(_mapping(spec, "queue"), key.name),
-        target=Key(key.namespace, _required(_mapping(spec, "scaleTargetRef"), "name", "spec.scaleTargetRef")),
+        target=Key(key.namespace, _name(_mapping(spec, "scaleTargetRef"), "name", "spec.scaleTargetRef")),
         scaling=_scaling(_mapping(spec, "scaling"), _number(spec, "taskTimeoutSeconds", "spec", 600, at_least=1)),
         metrics_port=_number(_mapping(spec, "workers"), "metricsPort", "spec.workers", 8000, at_least=1),
     )
@@ -143,7 +154,7 @@ def _queue_name(queue: Mapping[str, Any], field: str) -> str | None:
     """None when the field is missing or empty."""
     name, path = queue.get(field) or None, f"spec.queue.{field}"
     if name is not None and not isinstance(name, str):
-        raise InvalidSpec(f"{path} is {name!r}: set the name of a queue")
+        raise InvalidSpec(f"{path} is {_shown(name)}: set the name of a queue")
     return None if name is None else _by_rule(path, name)
 
 
@@ -194,14 +205,19 @@ def _fallback(fallback: Mapping[str, Any], path: str) -> Fallback | None:
 def _mapping(parent: Mapping[str, Any], field: str) -> Mapping[str, Any]:
     value = parent.get(field) or {}
     if not isinstance(value, Mapping):
-        raise InvalidSpec(f"{field} must be an object with fields, not {value!r}")
+        raise InvalidSpec(f"{field} must be an object with fields, not {_shown(value)}")
     return value
 
 
-def _required(parent: Mapping[str, Any], field: str, path: str) -> str:
+def _name(parent: Mapping[str, Any], field: str, path: str) -> str:
     value = parent.get(field)
     if not isinstance(value, str) or not value:
         raise InvalidSpec(f"{path}.{field} is missing: set it to the name of an object in the same namespace")
+    if len(value) > NAME_LENGTH or not _NAME.fullmatch(value):
+        raise InvalidSpec(
+            f"{path}.{field} is {_shown(value)}, which no object can have as its name: use lower-case letters, "
+            f"digits, '-' and '.', at most {NAME_LENGTH}"
+        )
     return value
 
 
@@ -210,13 +226,13 @@ def _word(parent: Mapping[str, Any], field: str, words: type[T], default: T, pat
     try:
         return default if value is None else words(value)  # type: ignore[call-arg]
     except ValueError as error:
-        raise InvalidSpec(f"{path}.{field} is {value!r}: use one of {', '.join(words)}") from error  # type: ignore[arg-type]
+        raise InvalidSpec(f"{path}.{field} is {_shown(value)}: use one of {', '.join(words)}") from error  # type: ignore[arg-type]
 
 
 def _number(parent: Mapping[str, Any], field: str, path: str, default: int, *, at_least: int = 0) -> int:
     value = parent.get(field, default)
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise InvalidSpec(f"{path}.{field} is {value!r}: set a whole number of at least {at_least}")
+    if isinstance(value, bool) or not isinstance(value, int) or not at_least <= value <= INT32_MAX:
+        raise InvalidSpec(f"{path}.{field} is {_shown(value)}: set a whole number of at least {at_least}")
     return value
 
 
