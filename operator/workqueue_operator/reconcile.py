@@ -16,10 +16,13 @@ from workqueue_operator.metrics import Metrics
 from workqueue_operator.report import Reporter
 from workqueue_operator.scaling import Unknown, decide, readable
 from workqueue_operator.store import Tracked
+from workqueue_operator.turns import Turns
 
 #: Bounds of the wait after a refused or unanswered request, seconds.
 RETRY_BASE_SECONDS = 0.5
 RETRY_CAP_SECONDS = 30.0
+#: Passes in one turn of the event loop, over all WorkQueues: a thousand of them in one would stop all else.
+PASSES_AT_ONCE = 20
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +38,12 @@ class Reconciler:
         self._reporter = reporter
         self._metrics = metrics
         self._clock = clock
+        self._turns = Turns(PASSES_AT_ONCE)
 
     async def reconcile(self, tracked: Tracked, reading: Counts | Unknown) -> None:
         """One pass; a ClusterError is counted and told, and the cluster left alone for a moment."""
         memory = tracked.memory
+        await self._turns.take()
         if self._clock.monotonic() < memory.retry_at:
             return
         try:
