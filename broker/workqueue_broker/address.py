@@ -57,14 +57,24 @@ class BrokerAddress:
     password_given: bool = True
     virtual_host: str = "/"
     tls: Tls | None = None
-    #: Seconds between heartbeats; None: what the broker proposes.
-    heartbeat: int | None = None
+    #: Seconds between heartbeats; None: what the broker proposes. No part of the login: it makes no other address.
+    heartbeat: int | None = field(default=None, compare=False)
     #: Base address of the management API, without credentials; None: not known.
     management_uri: str | None = None
     #: Credentials for the management API, where they differ from the ones above.
     management_login: tuple[str, str] | None = field(default=None, repr=False)
     #: For a management API with https.
     management_tls: Tls = field(default_factory=Tls)
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Many WorkQueues share an address, which is looked up by its hash at each reading."""
+        parts = (self.hosts, self.username, self.password, self.password_given, self.virtual_host, self.tls)
+        management = (self.management_uri, self.management_login, self.management_tls)
+        object.__setattr__(self, "_hash", hash((parts, management)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     def __str__(self) -> str:
         scheme = "amqps" if self.tls else "amqp"

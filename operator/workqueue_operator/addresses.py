@@ -14,7 +14,7 @@ from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailabl
 from workqueue_operator.clock import Clock
 from workqueue_operator.cluster import Cluster, ClusterError, ClusterUnavailable, NotFound, Notice
 from workqueue_operator.resource import Key, WorkQueue
-from workqueue_operator.store import Store, Tracked
+from workqueue_operator.store import MOST_SECRETS, Address, Store, Tracked
 
 #: Seconds after which a Secret is read again while it, or the broker it names, does not work.
 REREAD_SECONDS = 10.0
@@ -22,7 +22,11 @@ REREAD_SECONDS = 10.0
 RECHECK_SECONDS = 60.0
 RECHECK_JITTER = 0.2
 
-Address = BrokerAddress | BrokerError | ClusterError
+
+class TooManySecrets(BrokerError):
+    """The Secret is not read, as older WorkQueues of its namespace name as many others as are allowed."""
+
+    kind = "too_many_secrets"
 
 
 @dataclass
@@ -47,7 +51,10 @@ class Addresses:
 
     async def look_up(self) -> None:
         """Read the Secrets that are due, and give each WorkQueue what its Secret says."""
-        users = self._users()
+        users, too_many = self._store.users()
+        for key, refused in too_many.items():
+            for tracked in refused:
+                self._store.set_address(tracked, _one_too_many(key))
         self._secrets = {key: secret for key, secret in self._secrets.items() if key in users}
         for key, sharing in users.items():
             known = self._secrets.get(key)
@@ -55,14 +62,7 @@ class Addresses:
                 self._secrets[key] = self._taken(known, sharing, await self._read(key))
             for tracked in sharing:
                 if _names(tracked, key):  # it may have changed meanwhile
-                    tracked.address = self._secrets[key].address
-
-    def _users(self) -> dict[Key, list[Tracked]]:
-        users: dict[Key, list[Tracked]] = {}
-        for tracked in self._store:
-            if isinstance(tracked.spec, WorkQueue):
-                users.setdefault(Key(tracked.key.namespace, tracked.spec.broker_secret), []).append(tracked)
-        return users
+                    self._store.set_address(tracked, self._secrets[key].address)
 
     def _is_due(self, known: _Secret, sharing: Sequence[Tracked]) -> bool:
         now = self._clock.monotonic()
@@ -89,6 +89,13 @@ class Addresses:
             return InvalidAddress(f"Secret {key.name} (spec.broker.secretName): {error}")
         except ClusterError as error:
             return error
+
+
+def _one_too_many(secret: Key) -> TooManySecrets:
+    return TooManySecrets(
+        f"spec.broker.secretName: Secret {secret.name} is not read, as the older WorkQueues of namespace "
+        f"{secret.namespace} name {MOST_SECRETS} others, the most for one namespace: name one of those"
+    )
 
 
 def _names(tracked: Tracked, secret: Key) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 from workqueue_operator.queue_policy import MANAGEMENT_API_UNAVAILABLE, Verdict
 from workqueue_operator.resource import Mode
 from workqueue_operator.scaling import Reason, ScalingDecision, Unknown
+from workqueue_operator.write_budget import BURST, SECONDS_PER_WRITE
 
 READY = "Ready"
 QUEUE_OBSERVED = "QueueObserved"
@@ -15,6 +16,8 @@ POLICY_APPLIED = "PolicyApplied"
 SCALING_ACTIVE = "ScalingActive"
 SCALING_LIMITED = "ScalingLimited"
 WORKERS_HEALTHY = "WorkersHealthy"
+#: Only where it was ever True.
+WRITES_LIMITED = "WritesLimited"
 
 #: Reasons of a decision that keeps the Deployment from the size that the queue asks for.
 LIMITS = frozenset(
@@ -87,6 +90,18 @@ def of_policy(verdict: Verdict | None, asked_for: bool, stored: Mapping[str, Any
     if verdict.reason == MANAGEMENT_API_UNAVAILABLE and stored and _held(stored):
         applied, message = None, f"RabbitMQ keeps what was set before; {message}"
     return [Condition(POLICY_APPLIED, applied, verdict.reason, message, advisory=not asked_for)]
+
+
+def of_writes(limited: bool) -> Condition:
+    """Whether status and Events lag behind what happens."""
+    if not limited:
+        return Condition(WRITES_LIMITED, False, "WithinLimits", advisory=True)
+    text = (
+        f"status and Events of one WorkQueue are written {BURST:.0f} at once and then one every "
+        f"{SECONDS_PER_WRITE:.0f} s, so that they are late; the Deployment is scaled without delay. Give "
+        "spec.scaling.scaleDown.stabilizationWindowSeconds more seconds if the size changes all the time"
+    )
+    return Condition(WRITES_LIMITED, True, "TooManyChanges", text, advisory=True)
 
 
 def summarised(conditions: Sequence[Condition]) -> list[Condition]:

@@ -28,7 +28,7 @@ def register(registry: kopf.OperatorRegistry, store: Store) -> None:
         if _is_going(event, body):
             store.forget_target(_key(body))
         else:
-            store.see_target(target_of(body))
+            store.see_target(target_of(body), listed=event["type"] is None)
 
     @kopf.on.login(registry=registry)
     async def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:

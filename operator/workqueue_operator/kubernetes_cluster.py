@@ -36,6 +36,8 @@ from workqueue_operator.resource import GROUP, KIND, PLURAL, VERSION, Key
 
 #: A worker that does not tell in this time is taken as busy.
 ASK_TIMEOUT_SECONDS = 1.0
+#: Tasks that a worker can have in progress; it takes one at a time. The status sums up all workers as an int32.
+MOST_TASKS = 10_000
 #: Workers asked at once. The wait for a turn is outside of a worker's second, which is the worker's alone.
 WORKERS_ASKED_AT_ONCE = 200
 #: Seconds for which one list of a namespace's HorizontalPodAutoscalers serves all WorkQueues in it.
@@ -127,11 +129,12 @@ class KubernetesCluster:
     async def post_event(self, key: Key, uid: str, notice: Notice) -> None:
         """Post an Event, or count up the one of the same reason that is less than ten minutes old."""
         now = time.time()
-        self._posted = {key: event for key, event in self._posted.items() if event.is_fresh(now)}
+        self._forget_posted(now)
         posted = self._posted.get((uid, notice.reason))
         if posted is None or not await self._count_up(key, notice, posted, now):
             name = f"{key.name[:200]}.{secrets.token_hex(8)}"
             await self._api.call("POST", _events_path(key), _ignored, body=_event(key, uid, notice, name, now))
+            self._posted.pop((uid, notice.reason), None)
             self._posted[uid, notice.reason] = _PostedEvent(name, now)
 
     async def ask_tasks_in_progress(self, pod: Pod, port: int) -> int | None:
@@ -141,7 +144,13 @@ class KubernetesCluster:
         host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
         async with self._turns:
             page = await web.fetch_text(self._session, f"http://{host}:{port}/metrics", ASK_TIMEOUT_SECONDS)
-        return None if page is None else web.tasks_in_progress(page)
+        tasks = None if page is None else web.tasks_in_progress(page)
+        return tasks if tasks is not None and tasks <= MOST_TASKS else None
+
+    def _forget_posted(self, now: float) -> None:
+        """Those that are counted up no more; the oldest come first."""
+        while self._posted and not next(iter(self._posted.values())).is_fresh(now):
+            del self._posted[next(iter(self._posted))]
 
     async def _count_up(self, key: Key, notice: Notice, posted: "_PostedEvent", now: float) -> bool:
         posted.count += 1

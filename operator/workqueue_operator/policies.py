@@ -3,7 +3,7 @@
 Called by the loop that asks the management API, with one answer for a whole virtual host.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workqueue_broker.address import BrokerAddress
@@ -26,10 +26,11 @@ from workqueue_operator.queue_policy import (
     is_asked_for,
     missing_dead_letter_queue,
     plan,
+    unclear_owner,
     waiting,
 )
 from workqueue_operator.queue_reader import QueueReader
-from workqueue_operator.resource import Key, WorkQueue
+from workqueue_operator.resource import WorkQueue
 from workqueue_operator.store import Checked, Store, Tracked
 
 #: Seconds in which policies are set, for each look: a quarter of the time. For each policy that is set RabbitMQ matches
@@ -88,15 +89,19 @@ class Policies:
 
     def _plans(self, address: BrokerAddress, there: VirtualHost) -> Sequence[_Planned]:
         """For each queue: limits that somebody asked for before defaults, and last what was refused before."""
-        owners = _owners(self._store, address)
         plans = []
         for tracked in self._store.members(address):
             spec = tracked.spec
             if isinstance(spec, WorkQueue):
-                owner = owners[spec.queue.declaration.name]
-                hands = hands_off(spec.queue, spec.mode, None if owner == tracked.key else str(owner))
-                plans.append(_Planned(tracked, spec, plan(spec.queue, there, hands)))
+                plans.append(_Planned(tracked, spec, self._plan(tracked, spec, there)))
         return sorted(plans, key=lambda planned: (planned.was_refused, not is_asked_for(planned.workqueue.queue)))
+
+    def _plan(self, tracked: Tracked, spec: WorkQueue, there: VirtualHost) -> Action:
+        older = _older(tracked, self._store.rivals(tracked))
+        if older and older.login_works is None:
+            return Leave(unclear_owner())
+        owner = _name_for(tracked, older) if older else None
+        return plan(spec.queue, there, hands_off(spec.queue, spec.mode, owner))
 
     def _make_dead_letter_queue(self, planned: _Planned, action: MakeDeadLetterQueue) -> None:
         queue, trouble = planned.workqueue.queue, planned.tracked.dead_letter_trouble
@@ -130,16 +135,19 @@ def verdict_of(error: ManagementError) -> Verdict:
     return Verdict(False, MANAGEMENT_API_UNAVAILABLE, str(error))
 
 
-def _owners(store: Iterable[Tracked], address: BrokerAddress) -> dict[str, Key]:
-    """The oldest WorkQueue of each queue, by any login: two of them would set its policy in turns."""
-    claims = [
-        (tracked.spec.created, str(tracked.key), tracked.key, tracked.spec.queue.declaration.name)
-        for tracked in store
-        if isinstance(tracked.spec, WorkQueue) and _is_same_place(tracked.address, address)
-    ]
-    # The oldest comes last, and so stays.
-    return {queue: key for _, _, key, queue in sorted(claims, reverse=True)}
+def _older(tracked: Tracked, rivals: Sequence[Tracked]) -> Tracked | None:
+    """The oldest WorkQueue of the same queue, by any login that works: two of them would set its policy in turns.
+
+    A login that is refused claims nothing. One that was not tried yet may be the older one's, so that it counts.
+    """
+    for rival in rivals:
+        if rival is tracked:
+            break
+        if rival.login_works is not False:
+            return rival
+    return None
 
 
-def _is_same_place(one: object, other: BrokerAddress) -> bool:
-    return isinstance(one, BrokerAddress) and (one.hosts, one.virtual_host) == (other.hosts, other.virtual_host)
+def _name_for(reader: Tracked, other: Tracked) -> str:
+    """Who reads the one may not see the other."""
+    return str(other.key) if other.key.namespace == reader.key.namespace else "of another namespace"

@@ -181,6 +181,11 @@ def missing_management_api() -> Verdict:
     return Verdict(False, MANAGEMENT_API_MISSING, text)
 
 
+def unclear_owner() -> Verdict:
+    """Whether an older WorkQueue sets the limits will be known in a moment."""
+    return _pending("an older WorkQueue names this queue, and its login was not tried yet")
+
+
 def waiting(policy: Policy) -> Verdict:
     """The policy is stored, or will be in a moment."""
     return _pending(f"policy {policy.name}: RabbitMQ does not tell yet that it applies")

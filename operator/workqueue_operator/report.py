@@ -55,7 +55,7 @@ class Reporter:
             tracked,
             Pass(
                 generation=seen.workqueue.generation,
-                conditions=[*found, *_policy(tracked)],
+                conditions=[*found, *_policy(tracked), *self._limits(tracked)],
                 replicas=outcome.target.replicas,
                 reading=reading,
                 decision=decision,
@@ -67,14 +67,15 @@ class Reporter:
     async def report_nothing(self, tracked: Tracked, found: Sequence[Condition]) -> None:
         """Tell why there is nothing to decide about."""
         tracked.memory.decision = tracked.memory.replicas = None
-        seen = [*found, *_policy(tracked)]
+        seen = [*found, *_policy(tracked), *self._limits(tracked)]
         await self._write(tracked, Pass(tracked.generation, seen, changes=tracked.memory.changes))
 
     async def _write(self, tracked: Tracked, seen: Pass) -> None:
         """The status first: what an Event tells can be looked up there."""
         memory, now = tracked.memory, self._clock.monotonic()
         status = next_status(memory.status, seen, timestamp(self._clock.wall()))
-        if is_due(memory.status, status, now - memory.status_written_at):
+        due = is_due(memory.status, status, now - memory.status_written_at)
+        if due and tracked.writes.take(now):  # what is due and not written is due at the next pass
             await self._cluster.write_status(tracked.key, status)
             self._metrics.api_writes.labels("status").inc()
             before, memory.status, memory.status_written_at = memory.status, status, now
@@ -84,7 +85,7 @@ class Reporter:
 
     async def _tell(self, tracked: Tracked) -> None:
         """Post what waits, oldest first; what could not be posted stays."""
-        while tracked.notices:
+        while tracked.notices and tracked.writes.take(self._clock.monotonic()):
             notice = tracked.notices[0]
             await self._cluster.post_event(tracked.key, tracked.uid, notice)
             self._metrics.api_writes.labels("event").inc()
@@ -92,6 +93,12 @@ class Reporter:
                 log.info("%s: %s: %s", tracked.key, notice.reason, notice.message)
             if tracked.notices and tracked.notices[0] is notice:  # a full queue may have lost it meanwhile
                 tracked.notices.popleft()
+
+    def _limits(self, tracked: Tracked) -> list[Condition]:
+        """Only for a WorkQueue that has ever met the limit of its writes."""
+        stored = (one["type"] for one in tracked.memory.status.get("conditions") or ())
+        limited = tracked.writes.is_limited(self._clock.monotonic())
+        return [conditions.of_writes(limited)] if limited or conditions.WRITES_LIMITED in stored else []
 
 
 def _policy(tracked: Tracked) -> list[Condition]:

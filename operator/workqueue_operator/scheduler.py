@@ -171,14 +171,14 @@ class Scheduler:
     def _reading(self, tracked: Tracked, answer: Answer) -> Counts | Unknown:
         if isinstance(answer, QueueReading):
             self._metrics.readings.inc()
-            tracked.trouble = None
+            tracked.heard(None)
             tracked.dead_letter_trouble = answer.dead_letter_trouble
             tracked.memory.read_at = tracked.asked_at
             if answer.created:
                 tracked.notices.append(_created(tracked))
             return counted(tracked, answer, self._clock.monotonic())
         self._metrics.broker_errors.labels(answer.kind).inc()
-        tracked.trouble = answer
+        tracked.heard(answer)
         return unknown(answer)
 
     async def _pass_over_unread(self) -> None:

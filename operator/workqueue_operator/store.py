@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workqueue_broker.address import BrokerAddress
-from workqueue_broker.errors import BrokerError
+from workqueue_broker.errors import AccessRefused, BrokerError
 
+from workqueue_operator.by_age import ByAge
 from workqueue_operator.cluster import ClusterError, Listing, Notice, Target
 from workqueue_operator.demand import Counts
 from workqueue_operator.health import Health
@@ -22,9 +23,15 @@ from workqueue_operator.resource import InvalidSpec, Key, Mode, QueueSpec, Scali
 from workqueue_operator.scaling import ManualSize, ScalingDecision, Unknown
 from workqueue_operator.status import Change
 from workqueue_operator.victim_watch import VictimWatch
+from workqueue_operator.write_budget import WriteBudget
 
+#: Secrets of brokers that the WorkQueues of one namespace may name, and so the connections that they may make.
+MOST_SECRETS = 16
 #: Notices that wait to be posted; of more than so many only the latest are worth reading.
 MOST_NOTICES = 20
+
+#: Where a broker is, or why that is not known.
+Address = BrokerAddress | BrokerError | ClusterError
 
 
 @dataclass(frozen=True)
@@ -124,11 +131,15 @@ class Tracked:
     generation: int
     spec: WorkQueue | InvalidSpec
     memory: Memory
-    #: Where its broker is, or why that is not known; None: not looked up yet.
-    address: BrokerAddress | BrokerError | ClusterError | None = None
+    #: RFC 3339.
+    created: str = ""
+    #: Where its broker is, or why that is not known; None: not looked up yet. Store.set_address changes it.
+    address: Address | None = None
     #: Seconds of the clock when the queue was last asked for, and what was wrong with the answer.
     asked_at: float | None = None
     trouble: BrokerError | None = None
+    #: Whether the queue could be read with the login of `address`; None: not known yet.
+    login_works: bool | None = None
     #: Why its dead-letter queue could not be made.
     dead_letter_trouble: BrokerError | None = None
     #: What was found out about its policy; None: nobody looked since the operator's start.
@@ -136,10 +147,27 @@ class Tracked:
     #: How the queue moves, and why that is not known.
     estimate: Estimate = field(default_factory=Estimate)
     no_rates: str = "the broker's Secret has no management_uri"
+    #: What may be written about it.
+    writes: WriteBudget = field(default_factory=WriteBudget)
     #: Told at the next pass, and kept until they are.
     notices: deque[Notice] = field(default_factory=lambda: deque(maxlen=MOST_NOTICES))
     #: The pass under way, so that a slow one is not overtaken by the next.
     running: "asyncio.Task[None] | None" = None
+
+    def heard(self, trouble: BrokerError | None) -> None:
+        """Take in what was wrong with the last reading; None: nothing.
+
+        A login that worked still does while the broker only does not answer, or has no such queue.
+        """
+        self.trouble = trouble
+        if trouble is None:
+            self.login_works = True
+        elif isinstance(trouble, AccessRefused) or not self.login_works:
+            self.login_works = False
+
+
+#: A queue, as far as it can be known from outside: the nodes, the virtual host and the name.
+_Queue = tuple[tuple[tuple[str, int], ...], str, str]
 
 
 class Store:
@@ -148,6 +176,12 @@ class Store:
     def __init__(self) -> None:
         self._workqueues: dict[Key, Tracked] = {}
         self._targets: dict[Key, Target] = {}
+        #: Deployments whose last list was older than what is known, as after a restore of the cluster.
+        self._behind: set[Key] = set()
+        self._by_address: ByAge[BrokerAddress] = ByAge()
+        self._by_target: ByAge[Key] = ByAge()
+        self._by_queue: ByAge[_Queue] = ByAge()
+        self._by_secret: ByAge[Key] = ByAge()
         #: Set whenever a WorkQueue came, changed or went.
         self.changed = asyncio.Event()
 
@@ -158,8 +192,33 @@ class Store:
         return len(self._workqueues)
 
     def members(self, address: BrokerAddress) -> list[Tracked]:
-        """The WorkQueues of one broker, virtual host and credential."""
-        return [tracked for tracked in self._workqueues.values() if tracked.address == address]
+        """The WorkQueues of one broker, virtual host and credential, the oldest first."""
+        return [self._workqueues[key] for key in self._by_address[address]]
+
+    def rivals(self, tracked: Tracked) -> list[Tracked]:
+        """The WorkQueues of the same queue, by whatever login, the oldest first; itself is among them."""
+        queue = _queue_of(tracked)
+        return [self._workqueues[key] for key in self._by_queue[queue]] if queue else []
+
+    def users(self) -> tuple[dict[Key, list[Tracked]], dict[Key, list[Tracked]]]:
+        """Who names each Secret: of those that are read, and of those that are one too many for their namespace.
+
+        The Secrets of a namespace that the oldest WorkQueues name are read, so that a new one takes no place away.
+        """
+        read: dict[Key, list[Tracked]] = {}
+        too_many: dict[Key, list[Tracked]] = {}
+        counts: dict[str, int] = {}
+        for secret in self._by_secret.groups():
+            counts[secret.namespace] = count = counts.get(secret.namespace, 0) + 1
+            users = [self._workqueues[key] for key in self._by_secret[secret]]
+            (read if count <= MOST_SECRETS else too_many)[secret] = users
+        return read, too_many
+
+    def set_address(self, tracked: Tracked, address: Address) -> None:
+        """Where its broker is now; what is known of the login before stays when the login is the same."""
+        if tracked.address != address:
+            tracked.address, tracked.trouble, tracked.login_works = address, None, None
+            self._place(tracked)
 
     def see_workqueue(self, body: Mapping[str, Any]) -> None:
         """Take in a WorkQueue as the API server has it; a spec that cannot be used is kept as its error."""
@@ -168,17 +227,25 @@ class Store:
         known = self._workqueues.get(key)
         if known and (known.uid, known.generation) == (metadata["uid"], metadata["generation"]):
             return  # our own status writes come back as events too
+        spec = _parsed(body)
         if known and known.uid == metadata["uid"]:
-            known.spec, known.generation, known.address = _parsed(body), metadata["generation"], None
+            if _secret_of(known.spec) != _secret_of(spec):
+                known.address = known.trouble = known.login_works = None
+            known.spec, known.generation = spec, metadata["generation"]
         else:
             status = dict(body.get("status") or {})
             memory = Memory(status=status, history=History(in_use=_was_in_use(status)))
-            self._workqueues[key] = Tracked(key, metadata["uid"], metadata["generation"], _parsed(body), memory)
+            created = str(metadata.get("creationTimestamp", ""))
+            known = Tracked(key, metadata["uid"], metadata["generation"], spec, memory, created)
+            self._workqueues[key] = known
+        self._place(known)
         self.changed.set()
 
     def forget_workqueue(self, key: Key) -> None:
         """The WorkQueue is gone; its Deployment is left as it is."""
         if self._workqueues.pop(key, None):
+            for index in (self._by_address, self._by_target, self._by_queue, self._by_secret):
+                index.place(key, "", None)
             self.changed.set()
 
     def keys(self) -> frozenset[Key]:
@@ -191,15 +258,24 @@ class Store:
             if not isinstance(found, ClusterError):
                 self._replace(found, {key for key in known_before if place in ("", key.namespace)})
 
-    def see_target(self, target: Target) -> None:
-        """Take in a Deployment, unless a later state of the same object is known."""
+    def see_target(self, target: Target, *, listed: bool = False) -> None:
+        """Take in a Deployment, unless a later state of the same object is known.
+
+        A list may have been made just before a change of ours. The second one in a row that is older than what we
+        know comes from a cluster that was restored from a backup, and then it is what there is.
+        """
         known = self._targets.get(target.key)
-        if known is None or known.uid != target.uid or known.resource_version <= target.resource_version:
+        older = known and known.uid == target.uid and target.resource_version < known.resource_version
+        if not older or (listed and target.key in self._behind):
+            self._behind.discard(target.key)
             self._targets[target.key] = target
+        elif listed:
+            self._behind.add(target.key)
 
     def forget_target(self, key: Key) -> None:
         """The Deployment is gone."""
         self._targets.pop(key, None)
+        self._behind.discard(key)
 
     def target(self, key: Key) -> Target | None:
         """The Deployment as last seen."""
@@ -207,12 +283,16 @@ class Store:
 
     def owner_of(self, target: Key) -> Key | None:
         """The WorkQueue that may scale the Deployment: the oldest of those that name it."""
-        claims = [
-            (tracked.spec.created, str(tracked.key), tracked.key)
-            for tracked in self._workqueues.values()
-            if isinstance(tracked.spec, WorkQueue) and tracked.spec.target == target
-        ]
-        return min(claims)[2] if claims else None
+        return self._by_target.oldest(target)
+
+    def _place(self, tracked: Tracked) -> None:
+        """Into the indexes, as it is now."""
+        key, created, spec, address = tracked.key, tracked.created, tracked.spec, tracked.address
+        known = isinstance(spec, WorkQueue)
+        self._by_target.place(key, created, spec.target if isinstance(spec, WorkQueue) else None)
+        self._by_secret.place(key, created, _secret_of(spec))
+        self._by_address.place(key, created, address if known and isinstance(address, BrokerAddress) else None)
+        self._by_queue.place(key, created, _queue_of(tracked))
 
     def _replace(self, bodies: Sequence[Mapping[str, Any]], known_before: Set[Key]) -> None:
         """One that is being deleted is gone, too."""
@@ -221,6 +301,17 @@ class Store:
             self.see_workqueue(body)
         for key in known_before - {_key(body) for body in staying}:
             self.forget_workqueue(key)
+
+
+def _secret_of(spec: WorkQueue | InvalidSpec) -> Key | None:
+    return Key(spec.key.namespace, spec.broker_secret) if isinstance(spec, WorkQueue) else None
+
+
+def _queue_of(tracked: Tracked) -> _Queue | None:
+    address, spec = tracked.address, tracked.spec
+    if isinstance(address, BrokerAddress) and isinstance(spec, WorkQueue):
+        return address.hosts, address.virtual_host, spec.queue.declaration.name
+    return None
 
 
 def _parsed(body: Mapping[str, Any]) -> WorkQueue | InvalidSpec:

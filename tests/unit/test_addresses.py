@@ -9,7 +9,8 @@ from workqueue_broker.errors import AccessRefused, BrokerError, InvalidAddress
 from workqueue_operator.addresses import RECHECK_JITTER, RECHECK_SECONDS, REREAD_SECONDS, Addresses
 from workqueue_operator.cluster import ClusterUnavailable
 from workqueue_operator.resource import Key
-from workqueue_operator.store import Store, Tracked
+from workqueue_operator.scheduler import unknown
+from workqueue_operator.store import MOST_SECRETS, Store, Tracked
 
 SECRET = Key("team", "rabbitmq")
 GOOD = {"uri": "amqp://user:first@rabbitmq/"}
@@ -38,8 +39,10 @@ class World:
         self.cluster.secrets[SECRET] = GOOD
         self.addresses = Addresses(self.store, self.cluster, self.clock)
 
-    def add(self, name: str, secret: str = SECRET.name, generation: int = 1) -> Tracked:
-        metadata = {"namespace": "team", "name": name, "uid": name, "generation": generation}
+    def add(
+        self, name: str, secret: str = SECRET.name, generation: int = 1, namespace: str = SECRET.namespace
+    ) -> Tracked:
+        metadata = {"namespace": namespace, "name": name, "uid": name, "generation": generation}
         spec = {"broker": {"secretName": secret}, "scaleTargetRef": {"name": name}}
         self.store.see_workqueue({"metadata": metadata, "spec": spec})
         return next(one for one in self.store if one.key.name == name)
@@ -128,6 +131,53 @@ async def test_an_api_server_that_does_not_answer_is_no_news_about_a_secret(worl
     world.cluster.failures.append(ClusterUnavailable("no answer"))
     await world.after(LONGEST)
     assert (tracked.address, list(tracked.notices)) == (BrokerAddress.from_secret(GOOD), [])
+
+
+async def test_a_namespace_has_so_many_secrets_and_the_newest_beyond_them_say_so(world: World) -> None:
+    for number in range(MOST_SECRETS + 2):
+        world.cluster.secrets[Key("team", f"s{number}")] = {"uri": f"amqp://user{number}:p@rabbitmq/"}
+    # Their age is that of their names here; added in the other order, as a watch may give them.
+    tracked = [world.add(f"q{number:02}", f"s{number}") for number in reversed(range(MOST_SECRETS + 2))][::-1]
+    await world.after(1)
+    assert all(isinstance(one.address, BrokerAddress) for one in tracked[:MOST_SECRETS])
+    assert [one.address.kind for one in tracked[MOST_SECRETS:]] == ["too_many_secrets"] * 2  # type: ignore[union-attr]
+    assert len(world.cluster.reads) == MOST_SECRETS
+    assert unknown(tracked[-1].address).cause == "TooManySecrets"  # type: ignore[arg-type]
+    assert f"name {MOST_SECRETS} others" in str(tracked[-1].address)
+    world.store.forget_workqueue(tracked[0].key)
+    await world.after(1)
+    assert isinstance(tracked[MOST_SECRETS].address, BrokerAddress)
+
+
+async def test_another_namespace_has_its_own_bound(world: World) -> None:
+    for number in range(MOST_SECRETS + 5):
+        world.add(f"q{number:02}", f"s{number}")
+    neighbour = world.add("neighbour", namespace="blue")
+    world.cluster.secrets[Key("blue", SECRET.name)] = GOOD
+    await world.after(1)
+    assert isinstance(neighbour.address, BrokerAddress)
+
+
+async def test_a_password_that_changes_is_taken_up_at_the_bound(world: World) -> None:
+    """The old and the new address are in use together for a moment; that is not one Secret more."""
+    for number in range(MOST_SECRETS):
+        world.cluster.secrets[Key("team", f"s{number}")] = {"uri": f"amqp://user{number}:p@rabbitmq/"}
+        world.add(f"a{number:02}", f"s{number}"), world.add(f"b{number:02}", f"s{number}")
+    await world.after(1)
+    world.cluster.secrets[Key("team", "s0")] = CHANGED
+    await world.after(LONGEST)
+    assert {one.address for one in world.store if one.key.name in ("a00", "b00")} == {
+        BrokerAddress.from_secret(CHANGED)
+    }
+
+
+async def test_heartbeats_make_no_other_address(world: World) -> None:
+    world.cluster.secrets[Key("team", "slow")] = {"uri": f"{GOOD['uri']}?heartbeat=7"}
+    one, two = world.add("one"), world.add("two", "slow")
+    await world.after(1)
+    assert one.address == two.address
+    assert isinstance(one.address, BrokerAddress)
+    assert world.store.members(one.address) == [one, two]
 
 
 async def test_secrets_that_nobody_names_any_more_are_forgotten(world: World) -> None:

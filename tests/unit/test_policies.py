@@ -7,7 +7,7 @@ import pytest
 from fakes import FakeQueueReader, ManualClock
 from prometheus_client import CollectorRegistry
 from workqueue_broker.address import BrokerAddress
-from workqueue_broker.errors import AccessRefused
+from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailable, InvalidAddress, QueueMissing
 from workqueue_operator.management import ManagementError, ManagementRefused, ManagementUnavailable, PolicyRefused
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.policies import SET_SECONDS, Policies, verdict_of
@@ -51,13 +51,19 @@ class Broker:
         self.policies = Policies(self.store, self.reader, Metrics(self.registry), self.clock)
 
     def add(
-        self, name: str, address: BrokerAddress = ADDRESS, created: str = "2026-01-01T00:00:00Z", **spec: Any
+        self,
+        name: str,
+        address: BrokerAddress = ADDRESS,
+        created: str = "2026-01-01T00:00:00Z",
+        namespace: str = "team",
+        **spec: Any,
     ) -> Tracked:
-        metadata = {"namespace": "team", "name": name, "uid": name, "generation": 1, "creationTimestamp": created}
+        metadata = {"namespace": namespace, "name": name, "uid": name, "generation": 1, "creationTimestamp": created}
         body = {"broker": {"secretName": "rabbitmq"}, "scaleTargetRef": {"name": name}, **spec}
         self.store.see_workqueue({"metadata": metadata, "spec": body})
         tracked = next(one for one in self.store if one.key.name == name)
-        tracked.address = address
+        self.store.set_address(tracked, address)
+        tracked.heard(None)
         return tracked
 
     async def look(self, *missing: str) -> None:
@@ -151,6 +157,69 @@ async def test_of_two_workqueues_on_one_queue_the_older_sets_the_policy(broker: 
     assert broker.api.asked == []
     assert verdict(younger).reason == "QueueShared"
     assert str(older.key) in verdict(younger).message
+
+
+def other_login(broker: Broker, trouble: BrokerError | None, created: str = "2025-01-01T00:00:00Z") -> Tracked:
+    """A WorkQueue of another namespace on the queue `jobs`, whose reading by its own login ends so."""
+    address = BrokerAddress(username="other", password="wrong", management_uri=ADDRESS.management_uri)
+    spec = {"name": "jobs", "maxLength": 5}
+    tracked = broker.add("squatter", address, created, "elsewhere", queue=spec)
+    tracked.login_works = None
+    if trouble is not UNTRIED:
+        tracked.heard(trouble)
+    return tracked
+
+
+#: No trouble and no reading either.
+UNTRIED = BrokerError("not tried")
+REFUSALS = [AccessRefused("wrong password"), BrokerUnavailable("no answer"), QueueMissing("404"), InvalidAddress("a")]
+
+
+@pytest.mark.parametrize("trouble", REFUSALS)
+async def test_a_claim_whose_login_does_not_work_keeps_no_policy_from_being_set(
+    broker: Broker, trouble: BrokerError
+) -> None:
+    other_login(broker, trouble)
+    mine = broker.add("mine", queue={"name": "jobs", "maxLength": 7})
+    await broker.look()
+    await broker.look()
+    assert verdict(mine).applied is True
+    assert broker.api.policies["workqueue.jobs"].definition["max-length"] == 7
+
+
+async def test_a_login_that_worked_keeps_its_claim_while_the_broker_does_not_answer_it(broker: Broker) -> None:
+    """Else the two would set the policy in turns, at each short outage."""
+    older = other_login(broker, None)
+    older.heard(BrokerUnavailable("no answer"))
+    younger = broker.add("mine", queue={"name": "jobs", "maxLength": 7})
+    await broker.look()
+    assert (verdict(younger).reason, broker.api.asked) == ("QueueShared", [])
+    older.heard(AccessRefused("its user is gone"))
+    await broker.look()
+    assert broker.api.asked == ["workqueue.jobs"]
+
+
+async def test_an_older_claim_that_was_not_tried_yet_is_waited_for(broker: Broker) -> None:
+    """After a restart, the younger one's loop may be the first to look."""
+    other_login(broker, UNTRIED)
+    mine = broker.add("mine", queue={"name": "jobs", "maxLength": 7})
+    await broker.look()
+    assert (verdict(mine).reason, broker.api.asked) == ("Pending", [])
+
+
+async def test_another_login_has_to_prove_itself_again(broker: Broker) -> None:
+    older = other_login(broker, None)
+    broker.store.set_address(older, BrokerAddress(username="other", password="new"))
+    assert older.login_works is None
+
+
+async def test_no_verdict_names_a_workqueue_of_another_namespace(broker: Broker) -> None:
+    other_login(broker, None)
+    mine = broker.add("mine", queue={"name": "jobs", "maxLength": 7})
+    await broker.look()
+    assert "another namespace" in verdict(mine).message
+    assert "squatter" not in verdict(mine).message
+    assert "elsewhere" not in verdict(mine).message
 
 
 async def test_a_missing_dead_letter_queue_is_made_first(broker: Broker) -> None:
