@@ -4,6 +4,7 @@ A Secret that several WorkQueues name is read once for all of them. One that bec
 address that works: what is wrong is told, and the queues are read on.
 """
 
+import logging
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailabl
 
 from workqueue_operator.clock import Clock
 from workqueue_operator.cluster import Cluster, ClusterError, ClusterUnavailable, NotFound, Notice
+from workqueue_operator.loops import place_of
+from workqueue_operator.metrics import Metrics
 from workqueue_operator.resource import Key, WorkQueue
 from workqueue_operator.store import MOST_SECRETS, Address, Store, Tracked
 
@@ -21,6 +24,8 @@ REREAD_SECONDS = 10.0
 #: The same while all is well. A fifth more or less by chance, so that many are not read at once for ever.
 RECHECK_SECONDS = 60.0
 RECHECK_JITTER = 0.2
+
+log = logging.getLogger(__name__)
 
 
 class TooManySecrets(BrokerError):
@@ -43,7 +48,8 @@ class _Secret:
 class Addresses:
     """Looks addresses up for the WorkQueues of a store."""
 
-    def __init__(self, store: Store, cluster: Cluster, clock: Clock) -> None:
+    def __init__(self, store: Store, cluster: Cluster, metrics: Metrics, clock: Clock) -> None:
+        self._metrics = metrics
         self._store = store
         self._cluster = cluster
         self._clock = clock
@@ -89,6 +95,12 @@ class Addresses:
             return InvalidAddress(f"Secret {key.name} (spec.broker.secretName): {error}")
         except ClusterError as error:
             return error
+        except Exception as error:  # noqa: BLE001 - the border: one Secret, or its reading, costs no other WorkQueue
+            # Without its words, which may hold the password.
+            self._metrics.loop_failures.labels("secret").inc()
+            log.error("Secret %s cannot be read: %s in %s", key, type(error).__name__, place_of(error))
+            text = f"Secret {key.name} (spec.broker.secretName) cannot be read: {type(error).__name__}"
+            return BrokerError(f"{text}; the operator's log says where: report it if it stays")
 
 
 def _one_too_many(secret: Key) -> TooManySecrets:

@@ -10,7 +10,7 @@ from contextlib import suppress
 import kopf
 
 from workqueue_operator import explain as explaining
-from workqueue_operator import handlers, metrics, web
+from workqueue_operator import handlers, metrics, serving, web
 from workqueue_operator.apply import Applier
 from workqueue_operator.clock import SystemClock
 from workqueue_operator.cluster import Cluster, ClusterError, NotFound
@@ -57,17 +57,18 @@ async def _run(settings: Settings) -> None:
         name = os.environ.get("HOSTNAME", "workqueue-operator")
         readers = Readers(
             open_queues=lambda address: AmqpQueueReader(address, name),
-            open_management=lambda address: ManagementApi(session, address),
+            open_management=ManagementApi,
         )
         scheduler = Scheduler(store, cluster, reconciler, readers, counters, clock)
-        for collector in (WorkQueueCollector(store, clock.monotonic), HeartbeatCollector(scheduler.ages)):
+        for collector in (WorkQueueCollector(store, clock.monotonic), HeartbeatCollector(scheduler.loops.ages)):
             registry.register(collector)
-        server = await web.serve(settings.metrics_port, registry, scheduler.trouble)
+        server = serving.Server(registry, scheduler.loops.health)
+        await server.listen(settings.metrics_port)
         try:
             await fill(store, cluster)
             await _watch_and_schedule(settings, store, scheduler)
         finally:
-            await server.cleanup()
+            await server.close()
 
 
 def _leave_at_a_signal() -> None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from workqueue_operator import web
+from workqueue_operator import web, worker_page
 from workqueue_operator.cluster import (
     ClusterError,
     ClusterUnavailable,
@@ -143,8 +143,8 @@ class KubernetesCluster:
             return None
         host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
         async with self._turns:
-            page = await web.fetch_text(self._session, f"http://{host}:{port}/metrics", ASK_TIMEOUT_SECONDS)
-        tasks = None if page is None else web.tasks_in_progress(page)
+            page = await web.fetch_page(self._session, f"http://{host}:{port}/metrics", ASK_TIMEOUT_SECONDS)
+        tasks = None if page is None else worker_page.tasks_in_progress(page)
         return tasks if tasks is not None and tasks <= MOST_TASKS else None
 
     def _forget_posted(self, now: float) -> None:

@@ -8,7 +8,6 @@ ManagementError
 └── PolicyRefused          the broker does not accept this policy; another one may be fine
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -66,11 +65,15 @@ class Answer:
 class ManagementApi:
     """One address's management API."""
 
-    def __init__(self, session: web.Session, address: BrokerAddress) -> None:
+    def __init__(self, address: BrokerAddress) -> None:
         login = address.management_login or (address.username, address.password)
-        self._site = web.Site(session, address.management_uri or "", login, address.management_tls)
+        self._site = web.Site(address.management_uri or "", login, address.management_tls)
         self._user = login[0]
         self._vhost = quote(address.virtual_host, safe="")
+
+    async def close(self) -> None:
+        """Give its connections back."""
+        await self._site.close()
 
     async def read(self, now: float) -> Answer:
         """Two requests, however many queues there are; raises a ManagementError."""
@@ -100,19 +103,17 @@ class ManagementApi:
 
     async def _list(self, path: str) -> list[dict[str, Any]]:
         try:
-            listed = json.loads(await self._site.get(path, TIMEOUT_SECONDS))
+            listed = await self._site.get(path, TIMEOUT_SECONDS)
         except web.Unreachable as error:
             raise self._told(error, "management") from error
-        except (ValueError, RecursionError) as error:
-            raise ManagementUnavailable(f"{self._site.base}{path.partition('?')[0]} answers no JSON") from error
         if not isinstance(listed, list):
             raise ManagementUnavailable(f"{self._site.base}{path.partition('?')[0]} answers no list")
         return [item for item in listed if _has_name(item)]
 
     def _told(self, error: web.Unreachable, tag: str) -> ManagementError:
+        text = str(error)
         if not isinstance(error, web.Refused):
-            return ManagementUnavailable(str(error))
-        text = f"{error}: {_reason(error.page)}"
+            return ManagementUnavailable(text)
         if error.status in (401, 403):
             remedy = f"give the user {self._user} the tag {tag} or administrator, and permissions in the virtual host"
             return ManagementRefused(f"{text}; {remedy}")
@@ -161,12 +162,3 @@ def _policy(policy: Mapping[str, Any]) -> Policy:
 
 def _mapping(told: object) -> Mapping[str, Any]:
     return told if isinstance(told, Mapping) else {}
-
-
-def _reason(page: str) -> str:
-    """RabbitMQ's own words: {"error": …, "reason": …}."""
-    try:
-        told = json.loads(page)
-    except ValueError:
-        return page[:100]
-    return str(told.get("reason") or told.get("error")) if isinstance(told, dict) else page[:100]

@@ -38,24 +38,38 @@ class Measuring:
 
     async def run(self, address: BrokerAddress, reader: QueueReader, beat: Callable[[], None]) -> None:
         """Until cancelled; `beat` says that it goes on."""
-        policies = Policies(self._store, reader, self._metrics, self._clock)
-        api = self._open_management(address) if address.management_uri else None
-        while True:
-            beat()
-            if api:
-                await self._measure(address, api, policies)
-            else:
+        policies = self._policies(reader)
+        if not address.management_uri:
+            while True:
+                beat()
                 policies.tell_all(address, missing_management_api())
-            await asyncio.sleep(MEASURE_SECONDS)
+                await asyncio.sleep(MEASURE_SECONDS)
+        api = self._open_management(address)
+        try:
+            while True:
+                beat()
+                await self._measure(address, api, reader, policies)
+                await asyncio.sleep(MEASURE_SECONDS)
+        finally:
+            await api.close()
 
-    async def _measure(self, address: BrokerAddress, api: ManagementApi, policies: Policies) -> None:
+    def failed(self, address: BrokerAddress, reader: QueueReader, error: ManagementError) -> None:
+        """Report the error as the state of all queues of the address."""
+        self._metrics.broker_errors.labels(error.kind).inc()
+        for tracked in self._store.members(address):
+            tracked.no_rates = str(error)
+        self._policies(reader).tell_all(address, verdict_of(error))
+
+    def _policies(self, reader: QueueReader) -> Policies:
+        return Policies(self._store, reader, self._metrics, self._clock)
+
+    async def _measure(
+        self, address: BrokerAddress, api: ManagementApi, reader: QueueReader, policies: Policies
+    ) -> None:
         try:
             answer = await api.read(self._clock.monotonic())
         except ManagementError as error:
-            self._metrics.broker_errors.labels(error.kind).inc()
-            for tracked in self._store.members(address):
-                tracked.no_rates = str(error)
-            policies.tell_all(address, verdict_of(error))
+            self.failed(address, reader, error)
             return
         for tracked in self._store.members(address):
             _measured(tracked, answer.samples)

@@ -24,6 +24,9 @@ BROKER_KINDS = (
 )
 #: The kinds of ClusterError.
 CLUSTER_KINDS = ("cluster", "unavailable", "forbidden", "not_found", "conflict", "rejected")
+#: Whose failure the border keeps from the others: a loop of the operator's own, of one broker, management API or
+#: namespace, one WorkQueue's pass, or the reading of one Secret.
+LOOP_KINDS = ("assign", "resync", "unread", "broker", "management", "namespace", "pass", "secret")
 
 
 def new_registry() -> CollectorRegistry:
@@ -44,6 +47,7 @@ class Metrics:
         )
         self.policies_set = Counter("workqueue_operator_policies_set", "Policies set in RabbitMQ", registry=registry)
         self.cluster_errors = _counter("cluster_errors", "Requests the API server refused, by kind", "kind", registry)
+        self.loop_failures = _counter("loop_failures", "Failures that were kept from other loops", "loop", registry)
         self.decisions = _counter("decisions", "Decisions that changed size or reason, by reason", "reason", registry)
         self.api_writes = _counter("api_writes", "Writes to the API server, by what was written", "verb", registry)
         self.victims = _counter(
@@ -74,6 +78,8 @@ class Metrics:
             self.broker_errors.labels(kind)
         for kind in CLUSTER_KINDS:
             self.cluster_errors.labels(kind)
+        for kind in LOOP_KINDS:
+            self.loop_failures.labels(kind)
         for reason in Reason:
             self.decisions.labels(reason)
         for verb in VERBS:

@@ -1,14 +1,14 @@
 """The loops: one for each broker, virtual host and credential, so that a dead broker delays no other.
 
-A loop that fails ends the process, as one that silently stands still would hold the workers for ever.
+Each runs inside of the border of loops.py: whatever fails in one is reported to those whom it serves, and tried again.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+import logging
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
 
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.backoff import full_jitter
@@ -16,9 +16,10 @@ from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailabl
 
 from workqueue_operator.addresses import Addresses
 from workqueue_operator.clock import Clock
-from workqueue_operator.cluster import Cluster, ClusterError, Listing, Notice
+from workqueue_operator.cluster import Cluster, ClusterError, Notice
 from workqueue_operator.demand import Counts
-from workqueue_operator.management import ManagementApi
+from workqueue_operator.loops import BEAT_SECONDS, Beat, Loops, described, while_beating
+from workqueue_operator.management import ManagementApi, ManagementUnavailable
 from workqueue_operator.measuring import Measuring
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.queue_reader import Answer, QueueReader, QueueReading
@@ -39,12 +40,10 @@ RETRY_BASE_SECONDS = 0.25
 RETRY_CAP_SECONDS = 3.0
 #: What each queue gets when the broker as a whole cannot be used.
 NO_ANSWER = (BrokerUnavailable, AccessRefused, InvalidAddress)
-#: Seconds without a beat after which a loop counts as stuck.
-STUCK_SECONDS = 60.0
-#: Seconds between two beats of a loop that waits.
-BEAT_SECONDS = 1.0
+#: Seconds for which a WorkQueue whose pass failed in a way that is not foreseen is left alone.
+FAILED_PASS_SECONDS = 10.0
 
-T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Readers:
 
 
 class Scheduler:
-    """Runs the loops; `trouble` is what the liveness probe asks."""
+    """Runs the loops; `loops` knows how they are."""
 
     def __init__(
         self,
@@ -73,90 +72,94 @@ class Scheduler:
         self._readers = readers
         self._metrics = metrics
         self._clock = clock
-        self._addresses = Addresses(store, cluster, clock)
+        self._addresses = Addresses(store, cluster, metrics, clock)
         self._measuring = Measuring(store, readers.open_management, metrics, clock)
         self._watched: set[BrokerAddress] = set()
-        self._beats: dict[str, float] = {}
+        self._passes: set[asyncio.Task[None]] = set()
+        self.loops = Loops(clock, metrics)
 
     async def run(self) -> None:
-        """Until cancelled, or until a loop fails."""
-        async with asyncio.TaskGroup() as loops:
-            loops.create_task(self._assign(loops), name="assign")
-            loops.create_task(self._resync(), name="resync")
-            loops.create_task(self._pass_over_unread(), name="unread")
+        """Until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.loops.keep("assign", "assign", partial(self._assign, group)))
+                group.create_task(self.loops.keep("resync", "resync", self._resync))
+                group.create_task(self.loops.keep("unread", "unread", self._pass_over_unread))
+        finally:
+            for task in self._passes:
+                task.cancel()
 
-    def trouble(self) -> str | None:
-        """Which loop stands still; None when all of them go on."""
-        stuck = [name for name, age in self.ages().items() if age > STUCK_SECONDS]
-        return f"no beat for {STUCK_SECONDS:.0f} s from: {', '.join(stuck)}" if stuck else None
-
-    def ages(self) -> dict[str, float]:
-        """Seconds since each loop's last beat, by its name."""
-        now = self._clock.monotonic()
-        return {name: now - beat for name, beat in self._beats.items()}
-
-    async def _assign(self, loops: asyncio.TaskGroup) -> None:
+    async def _assign(self, group: asyncio.TaskGroup, beat: Beat) -> None:
         """Look addresses up and keep one loop for each."""
         while True:
-            self._beat("assign")
+            beat()
             self._store.changed.clear()
-            await self._while_beating("assign", self._addresses.look_up())
+            await while_beating(beat, self._addresses.look_up())
             for address in {tracked.address for tracked in self._store} - self._watched:
                 if isinstance(address, BrokerAddress):
                     self._watched.add(address)
-                    loops.create_task(self._watch(address), name=str(address))
+                    group.create_task(self._keep_watching(address), name=str(address))
             with suppress(TimeoutError):
                 async with asyncio.timeout(ASSIGN_SECONDS):
                     await self._store.changed.wait()
 
-    async def _resync(self) -> None:
+    async def _resync(self, beat: Beat) -> None:
         """Catch what a broken watch has missed: above all WorkQueues that were deleted meanwhile."""
         while True:
-            self._beat("resync")
             before = self._store.keys()  # one that comes while we list is not in the list, and not gone either
-            listing = await self._while_beating("resync", self._list_workqueues())
+            listing = await while_beating(beat, self._cluster.list_workqueues())
             for error in listing.values():
                 if isinstance(error, ClusterError):
                     self._metrics.cluster_errors.labels(error.kind).inc()
             self._store.replace_workqueues(listing, before)
-            await self._sleep(RESYNC_SECONDS, "resync")
+            await self._sleep(RESYNC_SECONDS, beat)
 
-    async def _list_workqueues(self) -> Listing:
-        return await self._cluster.list_workqueues()
-
-    async def _watch(self, address: BrokerAddress) -> None:
-        """Read a broker's queues, each as often as it may be, and start a pass after each reading."""
-        reader = self._readers.open_queues(address)
-        name = f"broker {address}"
-        failures = 0
+    async def _keep_watching(self, address: BrokerAddress) -> None:
         try:
-            async with asyncio.TaskGroup() as passes:
-                measuring: asyncio.Task[None] | None = None
-                while members := self._store.members(address):
-                    self._beat(name)
-                    started = self._clock.monotonic()
-                    due = [tracked for tracked in members if self._is_due(tracked, len(members), started)]
-                    failures = 0 if await self._read(reader, due, passes) else failures + 1
-                    # After the first round, when the queues that were missing are there.
-                    measuring = measuring or passes.create_task(
-                        self._measuring.run(address, reader, partial(self._beat, f"management {address}"))
-                    )
-                    pause = _spacing(1, len(members)) + _pause_after(failures)
-                    await asyncio.sleep(max(0.01, started + pause - self._clock.monotonic()))
-                if measuring:
-                    measuring.cancel()
+            watch, failed = partial(self._watch, address), partial(self._broker_failed, address)
+            await self.loops.keep("broker", f"broker {address}", watch, failed)
         finally:
             self._watched.discard(address)
-            self._beats.pop(name, None)
-            self._beats.pop(f"management {address}", None)
+
+    async def _watch(self, address: BrokerAddress, beat: Beat) -> None:
+        """Read a broker's queues, each as often as it may be, and start a pass after each reading."""
+        reader = self._readers.open_queues(address)
+        measuring: asyncio.Task[None] | None = None
+        failures = 0
+        try:
+            while members := self._store.members(address):
+                beat()
+                started = self._clock.monotonic()
+                due = [tracked for tracked in members if self._is_due(tracked, len(members), started)]
+                failures = 0 if await self._read(reader, due) else failures + 1
+                # After the first round, when the queues that were missing are there.
+                measuring = measuring or asyncio.create_task(self._keep_measuring(address, reader))
+                pause = _spacing(1, len(members)) + _pause_after(failures)
+                await asyncio.sleep(max(0.01, started + pause - self._clock.monotonic()))
+        finally:
+            if measuring:
+                measuring.cancel()
+                await asyncio.wait((measuring,))
             await reader.close()
+
+    async def _keep_measuring(self, address: BrokerAddress, reader: QueueReader) -> None:
+        def failed(error: Exception) -> None:
+            self._measuring.failed(address, reader, ManagementUnavailable(_failed("management API", error)))
+
+        measure = partial(self._measuring.run, address, reader)
+        await self.loops.keep("management", f"management {address}", measure, failed)
+
+    def _broker_failed(self, address: BrokerAddress, error: Exception) -> None:
+        unavailable = BrokerUnavailable(_failed("broker", error))
+        for tracked in self._store.members(address):
+            self._start(tracked, self._reading(tracked, unavailable))
 
     def _is_due(self, tracked: Tracked, members: int, now: float) -> bool:
         if tracked.asked_at is None or not isinstance(tracked.spec, WorkQueue):
             return True
         return now - tracked.asked_at >= 0.9 * _spacing(tracked.spec.scaling.poll_period_seconds, members)
 
-    async def _read(self, reader: QueueReader, due: Sequence[Tracked], passes: asyncio.TaskGroup) -> bool:
+    async def _read(self, reader: QueueReader, due: Sequence[Tracked]) -> bool:
         """Read and start the passes; False when the broker answered for none."""
         queues = [(tracked, _to_read(tracked.spec)) for tracked in due if isinstance(tracked.spec, WorkQueue)]
         now = self._clock.monotonic()
@@ -165,7 +168,7 @@ class Scheduler:
         with self._metrics.read_seconds.time():
             answers = await reader.read([queue for _, queue in queues])
         for (tracked, _), answer in zip(queues, answers, strict=True):
-            self._start(tracked, self._reading(tracked, answer), passes)
+            self._start(tracked, self._reading(tracked, answer))
         return not due or not all(isinstance(answer, NO_ANSWER) for answer in answers)
 
     def _reading(self, tracked: Tracked, answer: Answer) -> Counts | Unknown:
@@ -181,41 +184,43 @@ class Scheduler:
         tracked.heard(answer)
         return unknown(answer)
 
-    async def _pass_over_unread(self) -> None:
+    async def _pass_over_unread(self, beat: Beat) -> None:
         """WorkQueues without a usable address are decided about too: they hold, fall back and say why."""
-        async with asyncio.TaskGroup() as passes:
-            while True:
-                await self._sleep(1.0, "unread")  # first: at the start, all of them are just being looked up
-                for tracked in self._store:
-                    if not isinstance(tracked.address, BrokerAddress):
-                        error = tracked.address or BrokerError("its broker was not looked up yet")
-                        self._start(tracked, unknown(error), passes)
+        while True:
+            await self._sleep(1.0, beat)  # first: at the start, all of them are just being looked up
+            for tracked in self._store:
+                if not isinstance(tracked.address, BrokerAddress):
+                    error = tracked.address or BrokerError("its broker was not looked up yet")
+                    self._start(tracked, unknown(error))
 
-    def _start(self, tracked: Tracked, reading: Counts | Unknown, passes: asyncio.TaskGroup) -> None:
+    def _start(self, tracked: Tracked, reading: Counts | Unknown) -> None:
         """Start a pass, unless the one before it still goes on; the next reading is never far."""
         tracked.memory.reading = reading
         if tracked.running is None or tracked.running.done():
-            tracked.running = passes.create_task(self._reconciler.reconcile(tracked, reading))
+            tracked.running = asyncio.create_task(self._pass(tracked, reading))
+            self._passes.add(tracked.running)
+            tracked.running.add_done_callback(self._passes.discard)
 
-    async def _sleep(self, seconds: float, name: str) -> None:
+    async def _pass(self, tracked: Tracked, reading: Counts | Unknown) -> None:
+        try:
+            await self._reconciler.reconcile(tracked, reading)
+        except Exception as error:  # noqa: BLE001 - the border: one WorkQueue's pass ends no other one's
+            self._metrics.loop_failures.labels("pass").inc()
+            tracked.memory.retry_at = self._clock.monotonic() + FAILED_PASS_SECONDS
+            text = "%s: the pass failed, the next is in %.0f s: %s"
+            log.error(text, tracked.key, FAILED_PASS_SECONDS, described(error))
+
+    async def _sleep(self, seconds: float, beat: Beat) -> None:
         deadline = self._clock.monotonic() + seconds
         while (left := deadline - self._clock.monotonic()) > 0:
-            self._beat(name)
+            beat()
             await asyncio.sleep(min(left, BEAT_SECONDS))
 
-    async def _while_beating(self, name: str, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for requests to the API server: each has a time limit of its own, and a slow one is no standstill."""
-        task = asyncio.create_task(work)
-        try:
-            while not task.done():
-                self._beat(name)
-                await asyncio.wait((task,), timeout=BEAT_SECONDS)
-            return task.result()
-        finally:
-            task.cancel()
 
-    def _beat(self, name: str) -> None:
-        self._beats[name] = self._clock.monotonic()
+def _failed(whose: str, error: Exception) -> str:
+    """For a status: without the error's words, which nobody foresaw and may be a server's or a Secret's."""
+    text = f"the operator's loop for this {whose} failed ({type(error).__name__}) and is run again"
+    return f"{text}; its log says where: report it if it stays"
 
 
 def _to_read(workqueue: WorkQueue) -> QueueSpec:

@@ -1,31 +1,35 @@
-"""HTTP in both directions, with aiohttp, which comes with kopf: asks others, and serves our own metrics and health.
+"""HTTP to others, with aiohttp, which comes with kopf. Whatever they answer is bounded in size, time and depth.
 
-The only importer of aiohttp beside the Kubernetes adapter, which needs its exceptions.
+The only importer of aiohttp beside the Kubernetes adapter, which needs its exceptions. What an address answers must
+cost no other one: each Site has its own session, and no session follows a redirect or keeps a cookie.
 """
 
+import asyncio
 import functools
-import math
-import re
+import json
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-from aiohttp import web
-from prometheus_client import CollectorRegistry, generate_latest
 from workqueue_broker.errors import InvalidAddress
+from workqueue_broker.foreign_text import error_text, foreign_text
 from workqueue_broker.tls import Tls, management_context_of
 
 Session = aiohttp.ClientSession
 
-TASKS_IN_PROGRESS = "workqueue_tasks_in_progress"
 #: A page longer than this is not one of a worker's.
-MAX_PAGE_BYTES = 2**20
-#: More tasks than any worker has: a number above it is none.
-MOST_TASKS = 1e9
-#: One sample of the gauge: labels, whose values may hold anything, then the value, then perhaps a time.
-_SAMPLE = re.compile(rf"{TASKS_IN_PROGRESS}(?:\{{.*\}})?\s+(\S+)(?:\s+\S+)?\s*")
+MAX_PAGE_BYTES = 256 * 1024
+#: Answers of a management API: 30,000 queues with our columns need no more.
+MAX_ANSWER_BYTES = 8 * 2**20
+#: Commas and opening brackets of an answer; the same queues have no more. Each may cost 200 bytes of memory.
+MOST_VALUES = 600_000
+#: An answer up to this size is parsed in the event loop, and its memory is not counted. Bigger ones, of all sites
+#: together, have the second, and are parsed one by one in a thread.
+SMALL_BYTES = 64 * 1024
+BIG_ANSWERS_BYTES = 32 * 2**20
 
 
 def open_session() -> Session:
@@ -33,18 +37,22 @@ def open_session() -> Session:
 
     aiohttp's own bound is 100 connections; who asks many at once bounds that himself.
     """
-    return Session(connector=aiohttp.TCPConnector(limit=0))
+    return Session(
+        connector=aiohttp.TCPConnector(limit=0),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"Accept-Encoding": "identity"},
+        auto_decompress=False,
+    )
 
 
-async def fetch_text(session: Session, url: str, timeout_seconds: float) -> str | None:
-    """The page, or None when there is no whole one in time; the caller knows what no answer means."""
+async def fetch_page(session: Session, url: str, timeout_seconds: float) -> bytes | None:
+    """A worker's page, or None when there is no whole one in time; the caller knows what no answer means."""
     try:
         timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         async with session.get(url, timeout=timeout, allow_redirects=False) as response:
-            page = await _read_whole(response.content) if response.status == 200 else None
+            return await _read_whole(response.content) if response.status == 200 else None
     except (aiohttp.ClientError, TimeoutError, OSError):
         return None
-    return None if page is None else page.decode("utf-8", errors="replace")
 
 
 async def _read_whole(content: aiohttp.StreamReader) -> bytes | None:
@@ -64,96 +72,126 @@ class Unreachable(Exception):
 class Refused(Unreachable):
     """The other side answers that it will not do it."""
 
-    def __init__(self, message: str, status: int, page: str) -> None:
+    def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
-        #: HTTP's, from 400 to 499, and what came with it.
+        #: HTTP's, from 400 to 499.
         self.status = status
-        self.page = page
+
+
+class _BigAnswers:
+    """The memory that the big answers under way have together, and the thread that parses them."""
+
+    def __init__(self) -> None:
+        self._taken = 0
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="parser")
+
+    def take(self, size: int) -> bool:
+        """Whether there is room for so many more bytes."""
+        if self._taken + size > BIG_ANSWERS_BYTES:
+            return False
+        self._taken += size
+        return True
+
+    def give_back(self, size: int) -> None:
+        self._taken -= size
+
+
+_BIG = _BigAnswers()
 
 
 @dataclass(frozen=True)
 class Site:
-    """Whom to ask, and with which login."""
+    """A server that a tenant names, with the login for it. Its session is its own; `close` gives that back."""
 
-    session: Session
     base: str
     login: tuple[str, str] = field(repr=False)
     tls: Tls
+
+    @functools.cached_property
+    def _session(self) -> Session:
+        return open_session()
 
     @functools.cached_property
     def _context(self) -> ssl.SSLContext | bool:
         """For https alone: making it takes the reading of all authorities that the system knows."""
         return management_context_of(self.tls) if self.base.lower().startswith("https:") else True
 
-    async def get(self, path: str, timeout_seconds: float) -> str:
-        """The page; raises Unreachable."""
+    async def close(self) -> None:
+        """Close the session's connections."""
+        if "_session" in self.__dict__:
+            await self._session.close()
+
+    async def get(self, path: str, timeout_seconds: float) -> Any:
+        """What its JSON says; raises Unreachable."""
         return await self._ask("GET", path, None, timeout_seconds)
 
     async def put(self, path: str, body: Mapping[str, Any], timeout_seconds: float) -> None:
         """Store the body as JSON; raises Unreachable."""
         await self._ask("PUT", path, body, timeout_seconds)
 
-    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None, timeout_seconds: float) -> str:
+    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None, timeout_seconds: float) -> Any:
         place = self.base + path.partition("?")[0]
         try:
-            timeout = aiohttp.ClientTimeout(total=timeout_seconds)
-            headers = {"Authorization": aiohttp.encode_basic_auth(*self.login)}
-            url = self.base + path
-            asked = self.session.request(method, url, headers=headers, json=body, timeout=timeout, ssl=self._context)
-            async with asked as response:
-                page = await response.text()
+            async with asyncio.timeout(timeout_seconds):
+                return await self._exchange(method, path, body, place)
         except aiohttp.ClientConnectorCertificateError as error:
-            why = f"{error.certificate_error}; its authority must be in ca.crt, or one of the system's"
-            text = f"{place}: its certificate cannot be verified: {why}"
-            raise Unreachable(text) from error
-        except (aiohttp.ClientError, TimeoutError, OSError, InvalidAddress) as error:
-            raise Unreachable(f"{place} cannot be reached: {error or type(error).__name__}") from error
-        if response.ok:
-            return page
-        text = f"{place} answers {response.status} {response.reason}"
-        raise Refused(text, response.status, page) if response.status < 500 else Unreachable(text)
+            why = f"{error_text(error.certificate_error)}; its authority must be in ca.crt, or one of the system's"
+            raise Unreachable(f"{place}: its certificate cannot be verified: {why}") from error
+        except TimeoutError as error:
+            raise Unreachable(f"{place} timed out after {timeout_seconds:g} s") from error
+        except (aiohttp.ClientError, OSError, InvalidAddress) as error:
+            raise Unreachable(f"{place} cannot be reached: {error_text(error)}") from error
+
+    async def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None, place: str) -> Any:
+        asked = self._session.request(
+            method,
+            self.base + path,
+            headers={"Authorization": aiohttp.encode_basic_auth(*self.login)},
+            json=body,
+            ssl=self._context,
+            allow_redirects=False,
+        )
+        async with asked as response:
+            answer = await _read_json(response.content, place)
+        if not 200 <= response.status < 300:
+            raise _refusal(place, response.status, response.reason or "", answer)
+        if method == "GET" and answer is None:
+            raise Unreachable(f"{place} answers no JSON, or one with too many values")
+        return answer
 
 
-def tasks_in_progress(page: str) -> int | None:
-    """The sum over the worker's queues in its metrics page; None when the page does not tell in whole.
-
-    A part of a task counts as one. What cannot be a number of tasks (NaN, infinite, below 0) is no answer.
-    """
-    values = [_value(line) for line in page.split("\n") if _is_sample(line)]
-    known = [value for value in values if value is not None]
-    if not known or len(known) < len(values):
-        return None
-    return math.ceil(sum(known))
+def _refusal(place: str, status: int, phrase: str, answer: Any) -> Unreachable:
+    """With RabbitMQ's own words, {"error": …, "reason": …}. Of any other page nothing is shown: it may be anybody's."""
+    told = (answer.get("reason") or answer.get("error")) if isinstance(answer, dict) else None
+    words = f": {foreign_text(told)}" if isinstance(told, str) else ""
+    text = f"{place} answers {status} {foreign_text(phrase, 100)}".rstrip() + words
+    return Refused(text, status) if 400 <= status < 500 else Unreachable(text)
 
 
-def _is_sample(line: str) -> bool:
-    """Whether it is one of the gauge itself, and not of a metric whose name only begins like it."""
-    name, rest = line[: len(TASKS_IN_PROGRESS)], line[len(TASKS_IN_PROGRESS) :]
-    return name == TASKS_IN_PROGRESS and rest[:1] in ("", "{", " ", "\t", "\r")
-
-
-def _value(line: str) -> float | None:
-    found = _SAMPLE.fullmatch(line)
+async def _read_json(content: aiohttp.StreamReader, place: str) -> Any:
+    """What the JSON says, None for no JSON; raises Unreachable when it is too much."""
+    answer, taken = bytearray(), 0
     try:
-        value = float(found[1]) if found else math.nan
-    except ValueError:
+        async for piece in content.iter_any():
+            answer += piece
+            if len(answer) > MAX_ANSWER_BYTES:
+                raise Unreachable(f"{place} answers more than {MAX_ANSWER_BYTES} bytes")
+            more = max(0, len(answer) - SMALL_BYTES) - taken
+            if not _BIG.take(more):
+                raise Unreachable(f"{place} answers much while other big answers are read; it is asked again")
+            taken += more
+        if not taken:
+            return parsed(answer)
+        return await asyncio.get_running_loop().run_in_executor(_BIG.thread, parsed, answer)
+    finally:
+        _BIG.give_back(taken)
+
+
+def parsed(answer: bytes | bytearray) -> Any:
+    """What the JSON says; None when it is none, is nested too deeply, or has too many values."""
+    if sum(map(answer.count, (b",", b"[", b"{"))) > MOST_VALUES:
         return None
-    return value if 0 <= value <= MOST_TASKS else None
-
-
-async def serve(port: int, registry: CollectorRegistry, trouble: Callable[[], str | None]) -> web.AppRunner:
-    """Serve /metrics and /healthz on all addresses; `trouble` says what is wrong with the loops, or None."""
-
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": "text/plain; version=0.0.4"})
-
-    async def healthz(_: web.Request) -> web.Response:
-        told = trouble()
-        return web.Response(text=(told or "ok") + "\n", status=503 if told else 200)
-
-    application = web.Application()
-    application.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz)])
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, None, port).start()
-    return runner
+    try:
+        return json.loads(answer.decode("utf-8", errors="replace"))
+    except (ValueError, RecursionError):
+        return None

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import aiohttp
 from fakes import FakeCluster
 from prometheus_client import CollectorRegistry
 from workqueue_broker.address import BrokerAddress
@@ -15,7 +14,7 @@ from workqueue_operator.clock import SystemClock
 from workqueue_operator.gather import Gatherer
 from workqueue_operator.management import ManagementApi
 from workqueue_operator.metrics import Metrics
-from workqueue_operator.queue_reader import AmqpQueueReader
+from workqueue_operator.queue_reader import AmqpQueueReader, QueueReader
 from workqueue_operator.reconcile import Reconciler
 from workqueue_operator.report import Reporter
 from workqueue_operator.resource import Key
@@ -128,8 +127,15 @@ class Operating:
         return seen
 
 
+def open_real_queues(address: BrokerAddress) -> QueueReader:
+    """With the broker that the address names."""
+    return AmqpQueueReader(address, "test")
+
+
 @asynccontextmanager
-async def operating() -> AsyncIterator[Operating]:
+async def operating(
+    open_queues: Callable[[BrokerAddress], QueueReader] = open_real_queues,
+) -> AsyncIterator[Operating]:
     """Run the loops for as long as the block lasts."""
     made = Operating()
     clock = made.clock
@@ -138,19 +144,16 @@ async def operating() -> AsyncIterator[Operating]:
     reconciler = Reconciler(
         Gatherer(made.store, made.cluster, clock), applier, Reporter(made.cluster, metrics, clock), metrics, clock
     )
-    async with aiohttp.ClientSession() as session:
-        readers = Readers(
-            lambda address: AmqpQueueReader(address, "test"), lambda address: ManagementApi(session, address)
-        )
-        running = asyncio.create_task(Scheduler(made.store, made.cluster, reconciler, readers, metrics, clock).run())
-        try:
-            yield made
-        finally:
-            if running.done():
-                running.result()  # a loop that failed is the cause of whatever else was seen
-            running.cancel()
-            await asyncio.wait([running])
-            await applier.wait()
+    readers = Readers(open_queues, ManagementApi)
+    running = asyncio.create_task(Scheduler(made.store, made.cluster, reconciler, readers, metrics, clock).run())
+    try:
+        yield made
+    finally:
+        if running.done():
+            running.result()  # a loop that failed is the cause of whatever else was seen
+        running.cancel()
+        await asyncio.wait([running])
+        await applier.wait()
 
 
 def secret_of(address: BrokerAddress, **more: str) -> dict[str, str]:

@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 
 import pytest
 from fakes import FakeCluster, ManualClock
+from prometheus_client import CollectorRegistry
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import AccessRefused, BrokerError, InvalidAddress
 from workqueue_operator.addresses import RECHECK_JITTER, RECHECK_SECONDS, REREAD_SECONDS, Addresses
 from workqueue_operator.cluster import ClusterUnavailable
+from workqueue_operator.metrics import Metrics
 from workqueue_operator.resource import Key
 from workqueue_operator.scheduler import unknown
 from workqueue_operator.store import MOST_SECRETS, Store, Tracked
@@ -37,7 +39,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.cluster.secrets[SECRET] = GOOD
-        self.addresses = Addresses(self.store, self.cluster, self.clock)
+        self.addresses = Addresses(self.store, self.cluster, Metrics(CollectorRegistry()), self.clock)
 
     def add(
         self, name: str, secret: str = SECRET.name, generation: int = 1, namespace: str = SECRET.namespace

@@ -1,26 +1,27 @@
-"""What the liveness probe is told: a loop that stands still, and never that the API server is slow."""
+"""The border between loops, and what the probes are answered: a loop that fails or stands still costs itself alone."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 import pytest
 from fakes import FakeCluster, FakeQueueReader, ManualClock
 from prometheus_client import CollectorRegistry
-from workqueue_broker.address import BrokerAddress
-from workqueue_operator import web
 from workqueue_operator.apply import Applier
 from workqueue_operator.cluster import Listing
 from workqueue_operator.gather import Gatherer
+from workqueue_operator.loops import STUCK_SECONDS
 from workqueue_operator.management import ManagementApi
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.queue_reader import Answer, QueueReader
 from workqueue_operator.reconcile import Reconciler
 from workqueue_operator.report import Reporter
 from workqueue_operator.resource import Key, QueueSpec
-from workqueue_operator.scheduler import STUCK_SECONDS, Readers, Scheduler
+from workqueue_operator.scheduler import Readers, Scheduler
+from workqueue_operator.serving import Server
 from workqueue_operator.store import Store
 
 SECRET = Key("team", "rabbitmq")
@@ -47,12 +48,23 @@ class SlowCluster(FakeCluster):
 class StandingReader(FakeQueueReader):
     """A reader that has lost its time limits: it never comes back."""
 
-    reading = False
+    reads = 0
 
     async def read(self, queues: Sequence[QueueSpec]) -> Sequence[Answer]:
-        self.reading = True
+        self.reads += 1
         await asyncio.Event().wait()
         return []
+
+
+class FailingReader(FakeQueueReader):
+    """A reader that has a bug, until it is mended."""
+
+    mended = False
+
+    async def read(self, queues: Sequence[QueueSpec]) -> Sequence[Answer]:
+        if not self.mended:
+            raise ZeroDivisionError("a\nbug")
+        return await super().read(queues)
 
 
 @dataclass
@@ -60,6 +72,8 @@ class Running:
     """A scheduler that runs, with a hand on its clock."""
 
     scheduler: Scheduler
+    cluster: FakeCluster
+    registry: CollectorRegistry
     clock: ManualClock
     task: "asyncio.Task[None]"
 
@@ -69,10 +83,18 @@ class Running:
             assert asyncio.get_running_loop().time() < deadline, f"not seen: {what}"
             await asyncio.sleep(0.02)
 
+    def failures(self, loop: str) -> float:
+        return self.registry.get_sample_value("workqueue_operator_loop_failures_total", {"loop": loop}) or 0
+
+    def condition(self, name: str) -> dict[str, Any]:
+        conditions = self.cluster.workqueues[Key("team", "jobs")].get("status", {}).get("conditions", [])
+        return next((one for one in conditions if one["type"] == name), {})
+
 
 @asynccontextmanager
 async def running(cluster: FakeCluster, reader: QueueReader) -> AsyncIterator[Running]:
-    store, clock, metrics = Store(), ManualClock(), Metrics(CollectorRegistry())
+    store, clock, registry = Store(), ManualClock(), CollectorRegistry()
+    metrics = Metrics(registry)
     body = {
         "metadata": {"namespace": "team", "name": "jobs", "uid": "1", "generation": 1},
         "spec": {"broker": {"secretName": SECRET.name}, "scaleTargetRef": {"name": "jobs-worker"}},
@@ -80,6 +102,7 @@ async def running(cluster: FakeCluster, reader: QueueReader) -> AsyncIterator[Ru
     cluster.secrets[SECRET] = {"host": "broker"}
     cluster.workqueues[Key("team", "jobs")] = body
     store.see_workqueue(body)
+    store.see_target(cluster.add_deployment(Key("team", "jobs-worker"), 0))
     reconciler = Reconciler(
         Gatherer(store, cluster, clock),
         Applier(store, cluster, metrics, clock),
@@ -87,19 +110,23 @@ async def running(cluster: FakeCluster, reader: QueueReader) -> AsyncIterator[Ru
         metrics,
         clock,
     )
-    async with aiohttp.ClientSession() as session:
+    scheduler = Scheduler(store, cluster, reconciler, Readers(lambda _: reader, ManagementApi), metrics, clock)
+    task = asyncio.create_task(scheduler.run())
+    try:
+        yield Running(scheduler, cluster, registry, clock, task)
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
-        def open_management(address: BrokerAddress) -> ManagementApi:
-            return ManagementApi(session, address)
 
-        readers = Readers(lambda _: reader, open_management)
-        scheduler = Scheduler(store, cluster, reconciler, readers, metrics, clock)
-        task = asyncio.create_task(scheduler.run())
-        try:
-            yield Running(scheduler, clock, task)
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
+async def ask(path: str, operator: Running) -> tuple[int, str]:
+    """What the operator's own port answers."""
+    server = Server(operator.registry, operator.scheduler.loops.health)
+    await server.listen(0, "127.0.0.1")
+    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{server.port}{path}") as answer:
+        told = answer.status, await answer.text()
+    await server.close()
+    return told
 
 
 async def test_an_api_server_that_does_not_answer_is_no_standstill_of_ours() -> None:
@@ -108,35 +135,89 @@ async def test_an_api_server_that_does_not_answer_is_no_standstill_of_ours() -> 
     async with running(cluster, FakeQueueReader()) as operator:
         await operator.until(lambda: cluster.asked == {"list", "secret"}, "both loops wait for the API server")
         operator.clock.advance(STUCK_SECONDS + 1)
-        await operator.until(lambda: operator.scheduler.trouble() is None, "the loops beat while they wait")
+        await operator.until(lambda: operator.scheduler.loops.health().fine, "the loops beat while they wait")
         cluster.answers.set()
-        await operator.until(lambda: "broker amqp://guest@broker:5672/%2F" in operator.scheduler.ages(), "they go on")
+        name = "broker amqp://guest@broker:5672/%2F"
+        await operator.until(lambda: name in operator.scheduler.loops.ages(), "they go on")
 
 
-async def test_a_loop_that_stands_still_is_told_by_its_name_with_503() -> None:
+async def test_a_brokers_loop_that_stands_still_runs_again_and_the_process_stays() -> None:
     reader = StandingReader()
-    async with running(FakeCluster(), reader) as operator, aiohttp.ClientSession() as session:
-        server = await web.serve(0, CollectorRegistry(), operator.scheduler.trouble)
-        port = next(address[1] for address in server.addresses if address[0] == "0.0.0.0")
-        probe = f"http://127.0.0.1:{port}/healthz"
-        await operator.until(lambda: reader.reading, "the broker's loop waits for a reading")
-        async with session.get(probe) as answer:
-            assert (answer.status, await answer.text()) == (200, "ok\n")
+    async with running(FakeCluster(), reader) as operator:
+        await operator.until(lambda: reader.reads == 1, "the broker's loop waits for a reading")
         operator.clock.advance(STUCK_SECONDS + 1)
-        await operator.until(lambda: operator.scheduler.ages()["assign"] < STUCK_SECONDS, "the other loops go on")
-        async with session.get(probe) as answer:
-            assert answer.status == 503
-            assert "broker amqp://guest@broker:5672/%2F" in await answer.text()
-        await server.cleanup()
+        await operator.until(lambda: reader.reads == 2, "it was run again")
+        assert reader.closed
+        assert operator.failures("broker") == 1
+        status, text = await ask("/healthz", operator)
+        assert (status, text.splitlines()) == (200, ["ok", "1 failed and run again: broker"])
 
 
-async def test_a_loop_that_fails_ends_the_others_with_its_error() -> None:
-    class FailingReader(FakeQueueReader):
-        async def read(self, queues: Sequence[QueueSpec]) -> Sequence[Answer]:
-            raise ZeroDivisionError("a bug")
+async def test_one_of_the_operators_own_loops_that_stands_still_fails_the_probe() -> None:
+    async with running(FakeCluster(), FakeQueueReader()) as operator:
+        await operator.until(lambda: "unread" in operator.scheduler.loops.ages(), "the loops run")
+        assert await ask("/healthz", operator) == (200, "ok\n")
+        operator.clock.advance(STUCK_SECONDS + 1)
+        health = operator.scheduler.loops.health()  # before any of them has had a turn
+        assert not health.fine
+        assert "unread" in health.text
 
-    async with running(FakeCluster(), FailingReader()) as operator:
-        await asyncio.wait([operator.task], timeout=20)
-        with pytest.raises(BaseExceptionGroup) as caught:
-            operator.task.result()
-        assert caught.group_contains(ZeroDivisionError)
+
+async def test_a_brokers_loop_that_fails_is_counted_reported_and_run_again(caplog: pytest.LogCaptureFixture) -> None:
+    reader = FailingReader()
+    async with running(FakeCluster(), reader) as operator:
+        await operator.until(lambda: operator.failures("broker") > 1, "it was run again")
+        assert not operator.task.done()
+        await operator.until(lambda: operator.condition("QueueObserved"), "it is reported")
+        condition = operator.condition("QueueObserved")
+        assert (condition["status"], condition["reason"]) == ("False", "Unavailable")
+        assert "ZeroDivisionError" in condition["message"]
+        assert "bug" not in condition["message"]  # its words may be anybody's
+        assert any("ZeroDivisionError: a bug in read (" in line for line in caplog.messages)
+        reader.mended = True
+        operator.clock.advance(10.0)
+        await operator.until(lambda: operator.condition("QueueObserved").get("status") == "True", "it reads again")
+
+
+async def test_one_of_the_operators_own_loops_that_fails_runs_again() -> None:
+    class OddCluster(FakeCluster):
+        """An API server that answers what no adapter of ours has foreseen."""
+
+        lists = 0
+
+        async def list_workqueues(self) -> Listing:
+            self.lists += 1
+            if self.lists == 1:
+                raise RecursionError("deep JSON")
+            return await super().list_workqueues()
+
+    cluster = OddCluster()
+    async with running(cluster, FakeQueueReader()) as operator:
+        await operator.until(lambda: cluster.lists > 1, "it lists again")
+        assert operator.failures("resync") == 1
+        assert not operator.task.done()
+
+
+async def test_a_secret_that_fails_in_a_way_that_is_not_foreseen_is_reported_without_its_words() -> None:
+    class OddCluster(FakeCluster):
+        async def read_secret(self, key: Key) -> Mapping[str, str]:
+            raise LookupError("unknown encoding: hunter2")
+
+    async with running(OddCluster(), FakeQueueReader()) as operator:
+        await operator.until(lambda: operator.failures("secret"), "it was read")
+        operator.clock.advance(2.0)
+        await operator.until(lambda: operator.condition("QueueObserved").get("status") == "False", "it is reported")
+        message = operator.condition("QueueObserved")["message"]
+        assert "LookupError" in message
+        assert "hunter2" not in message
+
+
+async def test_a_pass_that_fails_in_a_way_that_is_not_foreseen_ends_no_loop() -> None:
+    class OddCluster(FakeCluster):
+        async def write_status(self, key: Key, status: Mapping[str, Any]) -> None:
+            raise RecursionError("deep JSON")
+
+    async with running(OddCluster(), FakeQueueReader()) as operator:
+        await operator.until(lambda: operator.failures("pass") >= 1, "it is counted")
+        assert operator.failures("broker") == 0
+        assert not operator.task.done()

@@ -2,7 +2,6 @@
 
 import json
 
-import aiohttp
 import pytest
 from http_server import HttpServer
 from workqueue_broker.address import BrokerAddress
@@ -14,9 +13,11 @@ GOOD = {"name": "good", "messages_unacknowledged": 1, "message_stats": {"publish
 
 async def read(text: str) -> dict[str, Sample]:
     with HttpServer(text) as server:
-        async with aiohttp.ClientSession() as session:
-            reader = ManagementApi(session, BrokerAddress(management_uri=server.uri))
+        reader = ManagementApi(BrokerAddress(management_uri=server.uri))
+        try:
             return dict((await reader.read(7.0)).samples)
+        finally:
+            await reader.close()
 
 
 @pytest.mark.parametrize("text", ['{"error": "not_found"}', "null", "7", "<html>", "", "[" * 100_000, '"[]"'])

@@ -11,7 +11,7 @@ from workqueue_operator import cluster, management
 from workqueue_operator.cluster import ClusterError
 from workqueue_operator.demand import Counts
 from workqueue_operator.management import ManagementError
-from workqueue_operator.metrics import BROKER_KINDS, CLUSTER_KINDS
+from workqueue_operator.metrics import BROKER_KINDS, CLUSTER_KINDS, LOOP_KINDS
 from workqueue_operator.scaling import Reason
 from workqueue_operator.victims import State
 
@@ -24,6 +24,7 @@ VALUES = {
     "verb": {"scale", "status", "event", "mark"},
     "namespace": {"team"},
     "workqueue": {"thumbnails"},
+    "loop": set(LOOP_KINDS),
 }
 
 
@@ -63,7 +64,10 @@ async def test_each_metric_is_documented_with_its_labels_and_no_other_is() -> No
 async def test_label_values_are_bounded() -> None:
     operator = await scraped()
     for family in operator.registry.collect():
-        allowed = {**VALUES, "kind": set(BROKER_KINDS if family.name == f"{PREFIX}broker_errors" else CLUSTER_KINDS)}
+        allowed = {
+            **VALUES,
+            "kind": set(BROKER_KINDS if family.name == f"{PREFIX}broker_errors" else CLUSTER_KINDS),
+        }
         for sample in family.samples:
             for label, value in sample.labels.items():
                 assert label == "le" or value in allowed[label], sample
@@ -77,6 +81,7 @@ async def test_each_value_of_a_counters_label_is_there_from_the_start() -> None:
         ("api_writes", "verb", VALUES["verb"]),
         ("broker_errors", "kind", set(BROKER_KINDS)),
         ("cluster_errors", "kind", set(CLUSTER_KINDS)),
+        ("loop_failures", "loop", set(LOOP_KINDS)),
     ):
         for value in values:
             assert registry.get_sample_value(f"{PREFIX}{name}_total", {label: value}) == 0, (name, value)

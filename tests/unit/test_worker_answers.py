@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from workqueue_operator import web
+from workqueue_operator import web, worker_page
 
-GAUGE = web.TASKS_IN_PROGRESS
+GAUGE = worker_page.TASKS_IN_PROGRESS
 
 
 @pytest.mark.parametrize(
@@ -24,25 +24,36 @@ GAUGE = web.TASKS_IN_PROGRESS
     ],
 )
 def test_a_page_that_tells(page: str, tasks: int) -> None:
-    assert web.tasks_in_progress(page) == tasks
+    assert worker_page.tasks_in_progress(page.encode()) == tasks
 
 
 @pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf", "-1", "-0.5", "many", "", "1e300"])
 def test_what_cannot_be_a_number_of_tasks_is_no_answer(value: str) -> None:
-    assert web.tasks_in_progress(f"{GAUGE} {value}") is None
-    assert web.tasks_in_progress(f'{GAUGE}{{queue="a"}} 0\n{GAUGE}{{queue="b"}} {value}') is None
+    assert worker_page.tasks_in_progress(f"{GAUGE} {value}".encode()) is None
+    assert worker_page.tasks_in_progress(f'{GAUGE}{{queue="a"}} 0\n{GAUGE}{{queue="b"}} {value}'.encode()) is None
 
 
 @pytest.mark.parametrize("page", ["", "up 1", f"# {GAUGE} 0", f"{GAUGE}s 0", f'{GAUGE}{{queue="a"'])
 def test_a_page_that_does_not_tell_is_no_answer(page: str) -> None:
-    assert web.tasks_in_progress(page) is None
+    assert worker_page.tasks_in_progress(page.encode()) is None
 
 
 @given(st.text(), st.text())
 @example("{", " 1")
 def test_no_page_is_an_exception(labels: str, value: str) -> None:
-    tasks = web.tasks_in_progress(f"{GAUGE}{labels} {value}")
+    tasks = worker_page.tasks_in_progress(f"{GAUGE}{labels} {value}".encode(errors="replace"))
     assert tasks is None or tasks >= 0
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        (f"{GAUGE} 0\n" * (worker_page.MOST_SAMPLES + 1)).encode(),
+        f'{GAUGE}{{queue="{"x" * worker_page.MAX_SAMPLE_BYTES}"}} 0'.encode(),
+    ],
+)
+def test_more_or_longer_samples_than_any_worker_has_are_no_answer(page: bytes) -> None:
+    assert worker_page.tasks_in_progress(page) is None
 
 
 @asynccontextmanager
@@ -81,28 +92,28 @@ async def test_a_page_that_comes_in_pieces_is_read_to_its_end() -> None:
         web.open_session() as session,
         worker(headers(len(page)) + page[:10], page[10:]) as url,
     ):
-        assert await web.fetch_text(session, url, 10) == page.decode()
+        assert await web.fetch_page(session, url, 10) == page
 
 
 async def test_a_page_that_ends_too_soon_is_no_answer() -> None:
     async with web.open_session() as session, worker(headers(100) + b"half") as url:
-        assert await web.fetch_text(session, url, 10) is None
+        assert await web.fetch_page(session, url, 10) is None
 
 
 async def test_a_page_without_an_end_is_no_answer() -> None:
     piece = b"x" * 2**16
     async with (
         web.open_session() as session,
-        worker(b"HTTP/1.1 200 OK\r\n\r\n", *[piece] * 32) as url,
+        worker(b"HTTP/1.1 200 OK\r\n\r\n", *[piece] * 5) as url,
     ):
-        assert await web.fetch_text(session, url, 10) is None
+        assert await web.fetch_page(session, url, 10) is None
 
 
 async def test_a_redirection_is_not_followed() -> None:
     """Whoever answers there is not the worker."""
     answer = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"
     async with web.open_session() as session, worker(answer) as url:
-        assert await web.fetch_text(session, url, 10) is None
+        assert await web.fetch_page(session, url, 10) is None
 
 
 async def test_a_hundred_and_twenty_workers_are_asked_at_once() -> None:
@@ -125,5 +136,5 @@ async def test_a_hundred_and_twenty_workers_are_asked_at_once() -> None:
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/metrics"
     async with server:
         async with web.open_session() as session:
-            pages = await asyncio.gather(*(web.fetch_text(session, url, 10) for _ in range(120)))
-        assert pages == ["up"] * 120
+            pages = await asyncio.gather(*(web.fetch_page(session, url, 10) for _ in range(120)))
+        assert pages == [b"up"] * 120

@@ -1,0 +1,119 @@
+"""One operator, a tenant who attacks it, and a neighbour whose readings must go on.
+
+`python attack_world.py` runs all attacks of a management API, one after the other, in a process of its own, and prints
+what came of each, so that a test can look at the process's memory.
+"""
+
+import asyncio
+import json
+import resource
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fakes import FakeQueueReader
+from hostile_server import MIB, Endless, HostileServer, answer, gzip_bomb, http
+from operating import NAME, NEIGHBOUR, Operating, operating
+from workqueue_broker.address import BrokerAddress
+from workqueue_operator.queue_reader import AmqpQueueReader, Answer, QueueReader
+from workqueue_operator.resource import QueueSpec
+
+NEIGHBOURS_HOST = "neighbour.invalid"
+#: So often the neighbour's queue must be read after an attack had its effect.
+READINGS = 10
+SECONDS = 40
+
+
+class NeighboursReader(FakeQueueReader):
+    """A broker that works; counts how often it was asked."""
+
+    readings = 0
+
+    async def read(self, queues: Sequence[QueueSpec]) -> Sequence[Answer]:
+        self.readings += 1
+        return await super().read(queues)
+
+
+class IdleReader(FakeQueueReader):
+    """An attacker's broker in attacks by other ways."""
+
+
+@dataclass
+class World:
+    """What an attack is looked at with."""
+
+    operator: Operating
+    neighbour: NeighboursReader
+
+    async def readings_go_on(self, times: int = READINGS) -> None:
+        """The neighbour's queue is read so often from now on."""
+        enough = self.neighbour.readings + times
+        await self.operator.until(lambda: self.neighbour.readings >= enough, "the neighbour's readings go on", SECONDS)
+        assert self.operator.observed(NEIGHBOUR.name)
+
+    async def told_of(self, server: HostileServer) -> str:
+        """What was found out about the attacker's management API. A status does not follow what differs by a port."""
+
+        def told() -> str:
+            checked = [one.policy for one in self.operator.store if one.key == NAME and one.policy]
+            message = checked[0].verdict.message if checked else ""
+            return message if f":{server.port}/" in message else ""
+
+        return await self.operator.until(told, "PolicyApplied is reported", SECONDS)
+
+
+@asynccontextmanager
+async def attack_world(secret: dict[str, str], amqp: bool = False) -> AsyncIterator[World]:
+    """The attacker's Secret is `secret`; with `amqp` its broker is really connected with."""
+    neighbour = NeighboursReader()
+
+    def open_queues(address: BrokerAddress) -> QueueReader:
+        if address.hosts[0][0] == NEIGHBOURS_HOST:
+            return neighbour
+        return AmqpQueueReader(address, "test") if amqp else IdleReader()
+
+    async with operating(open_queues) as operator:
+        operator.add_neighbour({"host": NEIGHBOURS_HOST})
+        operator.add(secret)
+        yield World(operator, neighbour)
+
+
+def management_secret(server: HostileServer) -> dict[str, str]:
+    """A Secret whose management API is the hostile server."""
+    return {"host": "127.0.0.1", "management_uri": f"http://127.0.0.1:{server.port}"}
+
+
+def _many_queues() -> bytes:
+    item = {"messages_unacknowledged": 1, "type": "quorum", "message_stats": {"publish": 1, "ack": 1}}
+    return json.dumps([{"name": f"queue-{number}", **item} for number in range(300_000)]).encode()
+
+
+#: Talks of a hostile management API, by name.
+MANAGEMENT_ATTACKS: dict[str, Callable[[], Callable[..., None]]] = {
+    "deep JSON with 404": lambda: http(answer(b"[" * 100_000, "404 Not Found")),
+    "deep JSON": lambda: http(answer(b"[" * 100_000)),
+    "charset hex": lambda: http(answer(b"{}", Content_Type="application/json; charset=hex")),
+    "10 MiB of reason": lambda: http(answer(json.dumps({"reason": "x" * 10 * MIB}).encode(), "404 Not Found")),
+    "gzip bomb": lambda: http(answer(gzip_bomb(), Content_Encoding="gzip")),
+    "endless body": lambda: http(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n", Endless(b"x" * MIB)),
+    "300,000 queues": lambda: http(answer(_many_queues())),
+    "empty lists": lambda: http(answer(b"[" + b"[]," * (2 * MIB) + b"[]]")),
+}
+
+
+async def _attack() -> None:
+    async with attack_world({"host": "127.0.0.1"}) as world:
+        for name, talk in MANAGEMENT_ATTACKS.items():
+            with HostileServer(talk()) as server:
+                world.operator.change_secret(management_secret(server))
+                told = await world.told_of(server)
+                await world.readings_go_on()
+            print(json.dumps({"attack": name, "told": told, "peak_mib": _peak_mib()}), flush=True)
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    asyncio.run(_attack())
