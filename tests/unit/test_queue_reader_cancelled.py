@@ -1,26 +1,50 @@
-"""The reader is told to end in the very moment in which the broker answers."""
+"""The reader is told to end while a broker does not answer, or in the very moment in which it does."""
 
 import asyncio
-import threading
+import socket
 
 import pytest
+from hostile_server import HostileServer
 from workqueue_broker.address import BrokerAddress
 from workqueue_operator.queue_reader import AmqpQueueReader
 
 
+async def until(fact: object, what: str) -> None:
+    deadline = asyncio.get_running_loop().time() + 20
+    while not fact():  # type: ignore[operator]
+        assert asyncio.get_running_loop().time() < deadline, f"not seen: {what}"
+        await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("turns", range(8))
-async def test_a_cancel_that_comes_with_the_answer_is_obeyed(turns: int) -> None:
-    """`turns`: of the event loop, between the end of the reader's thread and the cancel."""
-    reader = AmqpQueueReader(BrokerAddress(), "test")
-    answered = threading.Event()
-    reader._rounds.read = lambda _queues: answered.wait(30) and []  # type: ignore[method-assign]
+async def test_a_cancel_that_comes_with_the_end_of_a_round_is_obeyed(turns: int) -> None:
+    """`turns`: of the event loop, between the start of a round that fails at once and the cancel."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    reader = AmqpQueueReader(BrokerAddress(hosts=(("127.0.0.1", port),)), "test")
     reading = asyncio.create_task(reader.read([]))
-    await asyncio.sleep(0)
-    answered.set()
-    reader._thread.submit(lambda: None).result(30)
     for _ in range(turns):
         await asyncio.sleep(0)
     if reading.cancel():  # else it has ended by then
         with pytest.raises(asyncio.CancelledError):
             await reading
     await reader.close()
+
+
+async def test_a_reader_that_is_closed_while_a_broker_says_nothing_gives_its_socket_back() -> None:
+    ended: list[bool] = []
+
+    def silent(client: socket.socket) -> None:
+        while client.recv(1024):
+            pass
+        ended.append(True)
+
+    with HostileServer(silent) as server:
+        reader = AmqpQueueReader(BrokerAddress(hosts=(("127.0.0.1", server.port),)), "test")
+        reading = asyncio.create_task(reader.read([]))
+        await until(lambda: server.visits, "it connects")
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        await reader.close()
+        await until(lambda: ended, "the other side sees the end")
