@@ -42,6 +42,18 @@ _FILE_OF_KEY = {
 #: Keys whose values may begin or end with a space.
 _WITH_SPACES = ("username", "password", "vhost")
 
+#: Bytes that a key may have, which are far more than anybody needs: a password may be a token, and ca.crt all
+#: authorities that a system knows. A Secret may have a MiB, and whoever writes it shall not cost others their time.
+_MOST_BYTES = dict.fromkeys(SECRET_KEYS, 4096) | {
+    **dict.fromkeys(("uri", "connection_string", "password", "management_uri"), 32 * 1024),
+    "ca.crt": 512 * 1024,
+    "tls.crt": 64 * 1024,
+    "tls.key": 64 * 1024,
+}
+#: Nodes of one address, and bytes of a host name (RFC 1035).
+_MOST_HOSTS = 32
+_MOST_HOST_BYTES = 253
+
 _ENCODE = "write special characters of the login percent-encoded"
 
 
@@ -78,7 +90,8 @@ class BrokerAddress:
 
     def __str__(self) -> str:
         scheme = "amqps" if self.tls else "amqp"
-        hosts = ",".join(host_and_port(host, port) for host, port in self.hosts)
+        hosts = ",".join(host_and_port(host, port) for host, port in self.hosts[:3])
+        hosts += ",…" if len(self.hosts) > 3 else ""
         return f"{scheme}://{quote(self.username, safe='')}@{hosts}/{quote(self.virtual_host, safe='')}"
 
     @classmethod
@@ -126,6 +139,8 @@ def _from_values(given: Mapping[str, str], names: Mapping[str, str]) -> BrokerAd
     for key, value in values.items():
         if not _is_text(value):  # of the environment, whose bytes may be anything
             raise InvalidAddress(f"{names[key]} is not UTF-8 text")
+        if len(value.encode()) > _MOST_BYTES[key]:
+            raise InvalidAddress(f"{names[key]} has more than {_MOST_BYTES[key]} bytes; that is no {key}")
     uri_key = next((key for key in ("uri", "connection_string") if key in values), None)
     if uri_key:
         address = _from_uri(values[uri_key], field_name=names[uri_key])
@@ -213,7 +228,10 @@ def _heartbeat(query: str, field_name: str) -> int | None:
 
 
 def _hosts(text: str, default_port: int, field_name: str) -> tuple[tuple[str, int], ...]:
-    return tuple(_host(part.strip(), default_port, field_name) for part in text.split(","))
+    parts = text.split(",", _MOST_HOSTS)
+    if len(parts) > _MOST_HOSTS:
+        raise InvalidAddress(f"{field_name} has more than {_MOST_HOSTS} hosts; name those of one cluster")
+    return tuple(_host(part.strip(), default_port, field_name) for part in parts)
 
 
 def _host(text: str, default_port: int, field_name: str) -> tuple[str, int]:
@@ -231,6 +249,8 @@ def _host(text: str, default_port: int, field_name: str) -> tuple[str, int]:
 def _check_host_name(name: str, field_name: str) -> None:
     if not name:
         raise InvalidAddress(f"{field_name} has an empty host name")
+    if len(name.encode(errors="replace")) > _MOST_HOST_BYTES:  # before anything that takes time for each of its parts
+        raise InvalidAddress(f"{field_name} has a host name of more than {_MOST_HOST_BYTES} bytes")
     usable = False
     with suppress(UnicodeError):  # what the name's resolution would raise: an empty label, or one too long
         name.encode("idna")

@@ -25,6 +25,10 @@ class Tls:
 
 def check(tls: Tls, names: Mapping[str, str]) -> None:
     """Raise InvalidAddress for a text that is no usable PEM; `names` says what a person calls each of the keys."""
+    for key, text in (("ca.crt", tls.ca), ("tls.crt", tls.certificate), ("tls.key", tls.key)):
+        # Before OpenSSL sees it: the text itself says how many rounds its key takes to open, up to hours of them.
+        if text is not None and "ENCRYPTED" in text:
+            raise InvalidAddress(f"{names[key]} is encrypted; give it unencrypted")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if tls.ca is not None:
         with _usable(names["ca.crt"], "certificates"):

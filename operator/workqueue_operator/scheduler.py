@@ -22,16 +22,13 @@ from workqueue_operator.loops import BEAT_SECONDS, Beat, Loops, described, while
 from workqueue_operator.management import ManagementApi, ManagementUnavailable
 from workqueue_operator.measuring import Measuring
 from workqueue_operator.metrics import Metrics
+from workqueue_operator.pace import Asked, Pace, spacing_of
 from workqueue_operator.queue_reader import Answer, QueueReader, QueueReading
 from workqueue_operator.reconcile import Reconciler
 from workqueue_operator.resource import Declare, Mode, QueueSpec, WorkQueue
 from workqueue_operator.scaling import Unknown
 from workqueue_operator.store import Store, Tracked
 
-#: Seconds between two readings of a queue while the broker's read budget allows.
-FASTEST_SECONDS = 0.2
-#: The read budget: passive declares a second for one broker, past which pollPeriodSeconds alone rules.
-READS_PER_SECOND = 500
 #: Seconds between two looks for new Secrets, and between two lists that catch what the watch has missed.
 ASSIGN_SECONDS = 2.0
 RESYNC_SECONDS = 60.0
@@ -125,16 +122,17 @@ class Scheduler:
         """Read a broker's queues, each as often as it may be, and start a pass after each reading."""
         reader = self._readers.open_queues(address)
         measuring: asyncio.Task[None] | None = None
-        failures = 0
+        failures, pace = 0, Pace()
         try:
             while members := self._store.members(address):
                 beat()
                 started = self._clock.monotonic()
-                due = [tracked for tracked in members if self._is_due(tracked, len(members), started)]
-                failures = 0 if await self._read(reader, due) else failures + 1
+                due = [tracked for tracked in members if self._is_due(tracked, len(members), started, pace)]
+                failures = 0 if await self._read(reader, due, pace) else failures + 1
                 # After the first round, when the queues that were missing are there.
                 measuring = measuring or asyncio.create_task(self._keep_measuring(address, reader))
-                pause = _spacing(1, len(members)) + _pause_after(failures)
+                self._pass_over_resting(members, due, pace)
+                pause = spacing_of(1, len(members)) + _pause_after(failures)
                 await asyncio.sleep(max(0.01, started + pause - self._clock.monotonic()))
         finally:
             if measuring:
@@ -154,12 +152,24 @@ class Scheduler:
         for tracked in self._store.members(address):
             self._start(tracked, self._reading(tracked, unavailable))
 
-    def _is_due(self, tracked: Tracked, members: int, now: float) -> bool:
+    def _is_due(self, tracked: Tracked, members: int, now: float, pace: Pace) -> bool:
         if tracked.asked_at is None or not isinstance(tracked.spec, WorkQueue):
             return True
-        return now - tracked.asked_at >= 0.9 * _spacing(tracked.spec.scaling.poll_period_seconds, members)
+        poll = tracked.spec.scaling.poll_period_seconds
+        return now - tracked.asked_at >= 0.9 * pace.seconds(_asked(tracked, tracked.spec), poll, members)
 
-    async def _read(self, reader: QueueReader, due: Sequence[Tracked]) -> bool:
+    def _pass_over_resting(self, members: Sequence[Tracked], due: Sequence[Tracked], pace: Pace) -> None:
+        """Queues that are not asked for, as they cannot be used: their WorkQueues are decided about all the same."""
+        read = {tracked.key for tracked in due}
+        asked = {
+            tracked.key: _asked(tracked, tracked.spec) for tracked in members if isinstance(tracked.spec, WorkQueue)
+        }
+        pace.keep(set(asked.values()))
+        for tracked in members:
+            if tracked.trouble and tracked.key not in read and tracked.key in asked and pace.rests(asked[tracked.key]):
+                self._start(tracked, unknown(tracked.trouble))
+
+    async def _read(self, reader: QueueReader, due: Sequence[Tracked], pace: Pace) -> bool:
         """Read and start the passes; False when the broker answered for none."""
         queues = [(tracked, _to_read(tracked.spec)) for tracked in due if isinstance(tracked.spec, WorkQueue)]
         now = self._clock.monotonic()
@@ -167,7 +177,8 @@ class Scheduler:
             tracked.asked_at = now
         with self._metrics.read_seconds.time():
             answers = await reader.read([queue for _, queue in queues])
-        for (tracked, _), answer in zip(queues, answers, strict=True):
+        for (tracked, queue), answer in zip(queues, answers, strict=True):
+            pace.answered((tracked.key, queue), answer)
             self._start(tracked, self._reading(tracked, answer))
         return not due or not all(isinstance(answer, NO_ANSWER) for answer in answers)
 
@@ -223,6 +234,10 @@ def _failed(whose: str, error: Exception) -> str:
     return f"{text}; its log says where: report it if it stays"
 
 
+def _asked(tracked: Tracked, workqueue: WorkQueue) -> Asked:
+    return tracked.key, _to_read(workqueue)
+
+
 def _to_read(workqueue: WorkQueue) -> QueueSpec:
     """The queue to read; a dry run makes none."""
     if workqueue.mode is Mode.DRY_RUN:
@@ -247,11 +262,6 @@ def unknown(error: BrokerError | ClusterError) -> Unknown:
     """What an error means for the decision."""
     words = "".join(part.capitalize() for part in error.kind.split("_"))
     return Unknown(words, str(error))
-
-
-def _spacing(poll_period_seconds: float, queues: int) -> float:
-    """Seconds between two readings of a queue: what the budget gives, but never more than was asked for."""
-    return min(float(poll_period_seconds), max(FASTEST_SECONDS, queues / READS_PER_SECOND))
 
 
 def _pause_after(failures: int) -> float:

@@ -7,6 +7,7 @@ cost no other one: each Site has its own session, and no session follows a redir
 import asyncio
 import functools
 import json
+import socket
 import ssl
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import aiohttp.abc
 from workqueue_broker.errors import InvalidAddress
 from workqueue_broker.foreign_text import error_text, foreign_text
+from workqueue_broker.resolving import resolve
 from workqueue_broker.tls import Tls, management_context_of
 
 Session = aiohttp.ClientSession
@@ -32,13 +35,31 @@ SMALL_BYTES = 64 * 1024
 BIG_ANSWERS_BYTES = 32 * 2**20
 
 
+class _Resolver(aiohttp.abc.AbstractResolver):
+    """Looks names up outside of the event loop's few threads, and keeps no answer."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[aiohttp.abc.ResolveResult]:
+        return [
+            aiohttp.abc.ResolveResult(
+                hostname=host, host=str(address[0]), port=port, family=kind, proto=protocol, flags=socket.AI_NUMERICHOST
+            )
+            for kind, _, protocol, _, address in await resolve(host, port)
+            if family in (socket.AF_UNSPEC, kind)
+        ]
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+
 def open_session() -> Session:
     """A session whose connections nobody has to queue for: a deadline must measure the other side, not our queue.
 
     aiohttp's own bound is 100 connections; who asks many at once bounds that himself.
     """
     return Session(
-        connector=aiohttp.TCPConnector(limit=0),
+        connector=aiohttp.TCPConnector(limit=0, resolver=_Resolver(), use_dns_cache=False),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Accept-Encoding": "identity"},
         auto_decompress=False,
