@@ -17,6 +17,7 @@ from workqueue_broker.errors import (
     BrokerError,
     BrokerUnavailable,
     InvalidAddress,
+    MessageRefused,
     QueueMismatch,
     QueueMissing,
 )
@@ -79,20 +80,22 @@ def connect(address: BrokerAddress, settings: ConnectionSettings) -> pika.Blocki
 class broker_errors:  # noqa: N801 - a class, as it is entered several times for every task
     """Turn what pika raises inside the block into our errors, each naming the broker."""
 
-    __slots__ = ("_address",)
+    __slots__ = ("_address", "_translate")
 
     #: The second is beside the library's own tree: of a server that accepts and then says nothing.
     _RAISED = (amqp.AMQPError, workflow.AMQPConnectorException, OSError)
 
-    def __init__(self, address: BrokerAddress) -> None:
+    def __init__(self, address: BrokerAddress, *, publishing: bool = False) -> None:
+        """`publishing`: the block only publishes, so that what the broker closes for is what was published."""
         self._address = address
+        self._translate = translate_published if publishing else translate
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         if isinstance(error, self._RAISED):
-            raise translate(error, self._address) from error
+            raise self._translate(error, self._address) from error
 
 
 def translate(error: Exception, address: BrokerAddress) -> BrokerError:
@@ -113,6 +116,25 @@ def translate(error: Exception, address: BrokerAddress) -> BrokerError:
             "look for characters that do not belong there"
         )
     return BrokerUnavailable(f"{address} cannot be used now: {text}")
+
+
+#: Codes with which a broker closes a channel, and a connection, for what a published message is: its size, properties or
+#: headers cannot be taken (AMQP 0-9-1, 1.2). RabbitMQ closes the connection for a header frame above frame_max.
+_CHANNEL_REFUSALS = (406,)
+_CONNECTION_REFUSALS = (501, 502)
+
+
+def translate_published(error: Exception, address: BrokerAddress) -> BrokerError:
+    """As translate(), for what was raised on a channel that publishes: MessageRefused when only the message is at fault.
+
+    AccessRefused (403) and QueueMissing (404) then concern who publishes, and where to.
+    """
+    translated = translate(error, address)
+    if isinstance(error, amqp.ChannelClosedByBroker):
+        refused = error.reply_code in _CHANNEL_REFUSALS and not isinstance(translated, QueueMismatch)
+    else:
+        refused = isinstance(error, amqp.ConnectionClosedByBroker) and error.reply_code in _CONNECTION_REFUSALS
+    return MessageRefused(f"{address} refuses this message: {describe(error)}") if refused else translated
 
 
 def why_not_connected(outcome: object) -> Exception:

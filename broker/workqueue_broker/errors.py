@@ -5,7 +5,8 @@ BrokerError
 ├── BrokerUnavailable  temporary: refused, unresolved, timed out, lost or blocked; try again with backoff
 ├── AccessRefused      the broker is there and says no: user, password, vhost or permission
 ├── QueueMissing       the queue is not there: declare it
-└── QueueMismatch      the queue exists with other parameters: change ours, or delete the queue
+├── QueueMismatch      the queue exists with other parameters: change ours, or delete the queue
+└── MessageRefused     this message is refused for what it is: change the message, or the broker's limit
 """
 
 
@@ -44,3 +45,9 @@ class QueueMismatch(BrokerError):
     """The queue exists with other parameters than ours (406 PRECONDITION_FAILED)."""
 
     kind = "queue_mismatch"
+
+
+class MessageRefused(BrokerError):
+    """The broker refuses one message for what it is (size, properties, headers); another message would be taken."""
+
+    kind = "message_refused"

@@ -20,6 +20,8 @@ FIRST_TIME = "x-workqueue-first-time"
 LAST_TIME = "x-workqueue-last-time"
 #: The queue that the task came from, and to which a replay returns it.
 QUEUE = "x-workqueue-queue"
+#: The names of the original's headers that the copy lacks, with commas, as the broker would not take a copy with them.
+LEFT_OUT = "x-workqueue-left-out"
 
 #: What a worker adds to a copy; a replay takes them off again.
-OF_THE_WORKER = (ATTEMPTS, REASON, ERROR, WORKER, FIRST_TIME, LAST_TIME, QUEUE)
+OF_THE_WORKER = (ATTEMPTS, REASON, ERROR, WORKER, FIRST_TIME, LAST_TIME, QUEUE, LEFT_OUT)

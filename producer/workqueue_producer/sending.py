@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import chain
 
 from workqueue_broker.address import BrokerAddress
-from workqueue_broker.errors import BrokerError, BrokerUnavailable, InvalidAddress
+from workqueue_broker.errors import BrokerError, BrokerUnavailable, InvalidAddress, MessageRefused
 
 from workqueue_producer.errors import NotConfirmed, PublisherClosed
 from workqueue_producer.interruption import Interruption
@@ -56,7 +56,7 @@ class Sending:
             last_confirm_time=_unix_time(self._last_confirmed_at, clock),
             error="; ".join(filter(None, (failure.reason if failure else None, self._source.error))) or None,
             rest_unread=self._source.is_unread,
-            refused=isinstance(cause, BrokerError) and not isinstance(cause, BrokerUnavailable),
+            refused=isinstance(cause, BrokerError) and not isinstance(cause, BrokerUnavailable | MessageRefused),
             signal=self._interruption.signal,
             unconfirmed_file=self._options.unconfirmed_file if unconfirmed else None,
         )

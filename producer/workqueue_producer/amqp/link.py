@@ -9,7 +9,7 @@ import threading
 
 from pika.adapters.select_connection import IOLoop
 from workqueue_broker.backoff import full_jitter
-from workqueue_broker.errors import BrokerError, BrokerUnavailable
+from workqueue_broker.errors import BrokerError, BrokerUnavailable, MessageRefused
 
 from workqueue_producer.amqp.sender import Sender
 from workqueue_producer.amqp.session import LinkSettings, Session, session_parameters
@@ -95,7 +95,7 @@ class Link:
             return
         logger.warning("%s", error)
         self._sender.lost(error, by_message)
-        if not isinstance(error, BrokerUnavailable) and not self._sender.ever_confirmed:
+        if not isinstance(error, BrokerUnavailable | MessageRefused) and not self._sender.ever_confirmed:
             self._sender.fail_all(error)
 
     def on_gone(self) -> None:

@@ -15,11 +15,11 @@ from workqueue_broker.connection import (
     BLOCKED_TIMEOUT_SECONDS,
     ConnectionSettings,
     connection_parameters,
-    translate,
+    translate_published,
     why_not_connected,
 )
 from workqueue_broker.declaration import QueueDeclaration
-from workqueue_broker.errors import BrokerError, QueueMismatch
+from workqueue_broker.errors import AccessRefused, BrokerError, MessageRefused, QueueMissing
 from workqueue_broker.joined import JoinedConnection
 
 from workqueue_producer.task import Message
@@ -37,11 +37,6 @@ class LinkSettings:
     name: str
     #: Seconds that an alarm may block the connection before a new one is tried.
     blocked_timeout: float = BLOCKED_TIMEOUT_SECONDS
-
-
-#: Codes with which a broker closes the channel for what a message is: nobody may send it, it has nowhere to go, it is
-#: too large or malformed (AMQP 0-9-1, 1.2). Every other code says nothing about the message.
-_REFUSALS = (403, 404, 406)
 
 
 class Listener(Protocol):
@@ -128,7 +123,7 @@ class Session:
     def _lose(self, reason: Exception) -> None:
         if not self._lost:
             self._lost = True
-            error = translate(reason, self._settings.address)
+            error = translate_published(reason, self._settings.address)
             self._listener.on_lost(error, refuses_a_message(reason, error))
 
     def _end(self, reason: Exception) -> None:
@@ -144,6 +139,7 @@ def session_parameters(settings: LinkSettings) -> list[pika.ConnectionParameters
 
 
 def refuses_a_message(reason: Exception, error: BrokerError) -> bool:
-    """Whether the channel was closed for what a message is; `error` is ours for the library's `reason`."""
-    refused = isinstance(reason, pika.exceptions.ChannelClosedByBroker) and reason.reply_code in _REFUSALS
-    return refused and not isinstance(error, QueueMismatch)  # which a declaration meets, not a message
+    """Whether a message cost the session: for what it is, who sent it, or where to. `error` is ours for `reason`."""
+    if isinstance(reason, pika.exceptions.ChannelClosedByBroker):
+        return isinstance(error, AccessRefused | QueueMissing | MessageRefused)
+    return isinstance(error, MessageRefused)
