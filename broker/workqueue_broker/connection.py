@@ -118,14 +118,14 @@ def translate(error: Exception, address: BrokerAddress) -> BrokerError:
     return BrokerUnavailable(f"{address} cannot be used now: {text}")
 
 
-#: Codes with which a broker closes a channel, and a connection, for what a published message is: its size, properties or
-#: headers cannot be taken (AMQP 0-9-1, 1.2). RabbitMQ closes the connection for a header frame above frame_max.
+#: Codes with which a broker closes a channel, and a connection, for what a published message is: its size, properties
+#: or headers cannot be taken (AMQP 0-9-1, 1.2). RabbitMQ closes the connection for a header frame above frame_max.
 _CHANNEL_REFUSALS = (406,)
 _CONNECTION_REFUSALS = (501, 502)
 
 
 def translate_published(error: Exception, address: BrokerAddress) -> BrokerError:
-    """As translate(), for what was raised on a channel that publishes: MessageRefused when only the message is at fault.
+    """As translate(), for what a channel that publishes raises: MessageRefused when the message is at fault.
 
     AccessRefused (403) and QueueMissing (404) then concern who publishes, and where to.
     """

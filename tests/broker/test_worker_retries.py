@@ -59,6 +59,16 @@ def test_a_parked_task_does_not_expire_whatever_the_producer_said(task_queue, st
     assert properties.expiration is None
 
 
+def test_a_failed_task_that_would_expire_gets_its_attempts_and_is_dead_lettered(task_queue, start_worker) -> None:
+    """The time to live of a copy would start again, and be over before the worker has a free thread."""
+    worker = start_worker(task_queue, "by_body", *FAST, "--max-attempts", "3").ready()
+    task_queue.send("fail", expiration="0")
+    worker.wait_for_metric('tasks_dead_lettered_total{reason="attempts_exhausted"}', 1)
+    assert [line["attempt"] for line in worker.outcomes] == [1, 2, 3]
+    ((properties, _body),) = task_queue.dead.take_all()
+    assert properties.expiration is None
+
+
 def test_a_parked_task_that_is_moved_back_by_hand_is_tried_anew(task_queue, start_worker, ledger) -> None:
     """As a shovel or the management UI moves it: with every header."""
     worker = start_worker(task_queue, "by_body", *FAST, "--max-attempts", "2").ready()
@@ -224,7 +234,10 @@ def test_a_memory_alarm_holds_a_failed_task_and_neither_stops_acks_nor_loses_it(
     worker.wait_for_metric('tasks_failed_total{reason="exception"}', 1)
     queue.wait_for_counts(0, 1)
     assert worker.metric("tasks_in_progress") == 1
-    assert "holding a failed task: the broker has not yet confirmed" in worker.get("/readyz")[1]
+    assert (
+        "holding a failed task: task m0: its copy to queue 'task_queue.dead' is not confirmed yet"
+        in worker.get("/readyz")[1]
+    )
     queue.server.set_memory_alarm(False)
     worker.wait_for_metric('tasks_dead_lettered_total{reason="attempts_exhausted"}', 1, seconds=60)
     queue.dead.wait_for_counts(1, 0)

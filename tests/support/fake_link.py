@@ -101,6 +101,10 @@ class FakeLink:
         with self._used():
             self.consuming = False
 
+    def consume(self) -> None:
+        with self._used():
+            self.consuming = True
+
     def wake(self) -> None:
         with self._broker.changed:
             self._woken = True

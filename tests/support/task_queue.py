@@ -44,6 +44,14 @@ class TaskQueue:
     def dead(self) -> "TaskQueue":
         return TaskQueue(self.server, self.vhost, self.type, f"{self.name}.dead")
 
+    def set_permissions(self, configure: str = ".*", write: str = ".*", read: str = ".*") -> str:
+        """Make a user of this virtual host alone, or change what it may do; returns the address with its login."""
+        name = f"{self.vhost}-user"
+        self.server.management("PUT", f"/api/users/{name}", {"password": name, "tags": ""})
+        permissions = {"configure": configure, "write": write, "read": read}
+        self.server.management("PUT", f"/api/permissions/{quote(self.vhost, safe='')}/{name}", permissions)
+        return self.uri.replace("guest:guest", f"{name}:{name}")
+
     @contextmanager
     def channel(self) -> Iterator[BlockingChannel]:
         connection = pika.BlockingConnection(pika.URLParameters(self.uri))
@@ -123,6 +131,10 @@ class TaskQueue:
     def wait_for_counts(self, ready: int, unacknowledged: int, seconds: float = 30.0) -> None:
         wanted = (ready, unacknowledged)
         wait_until(lambda: self.counts() == wanted, seconds, f"{self.name} has (ready, unacknowledged) {wanted}")
+
+    def is_consumed(self) -> bool:
+        """Whether somebody takes from it. A quorum queue itself counts a consumer until its last message is settled."""
+        return bool(self.server.management("GET", f"/api/consumers/{quote(self.vhost, safe='')}"))
 
     def take_all(self) -> list[tuple[pika.BasicProperties, bytes]]:
         """Every ready message, taken out."""

@@ -48,6 +48,13 @@ def until_released(body: bytes, task: Task) -> None:
     note("done", body, task)
 
 
+def needs_all_headers(_body: bytes, task: Task) -> None:
+    """Fails with the header that test_worker_copies_refused sends, rejects without it."""
+    if len(str(task.headers.get("x-exception-stacktrace"))) < 130_000:
+        raise Reject("it lacks a header")
+    raise ValueError("it fails")
+
+
 def until_released_then_reject(body: bytes, task: Task) -> None:
     until_released(body, task)
     raise Reject("released")

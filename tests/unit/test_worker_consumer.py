@@ -296,7 +296,7 @@ def test_ready_is_said_at_the_wheel_where_a_connection_is_lost_too_so_that_the_l
 
     class Listening(Health):
         def __setattr__(self, name: str, value: object) -> None:
-            if isinstance(value, Readiness):
+            if name == "_readiness" and isinstance(value, Readiness):
                 said.append((value.ready, wheel() is not None and wheel().locked()))
             super().__setattr__(name, value)
 

@@ -83,7 +83,7 @@ def test_properties_with_and_without_headers_are_those_of_the_library(headers: d
 
 def test_a_copy_has_the_headers_in_the_same_bytes_and_what_is_added() -> None:
     original = received(DOUBLE + field(b"CC", b"V", b"") + field(b"gone", b"V", b""), message_id="m", expiration="5")
-    copy = copied_properties(original, {"added": 1}, without=["gone"], expires=False)
+    copy = copied_properties(original, {"added": 1}, without=["gone"])
     again = Properties().decode(b"".join(copy.encode()))
     assert again.table.startswith(DOUBLE)
     assert again.headers == {"n": 1.5, "added": 1}

@@ -73,7 +73,7 @@ def test_before_the_broker_deletes_a_task_that_came_back_often_a_copy_starts_its
     """RabbitMQ 4 deletes it after 20 returns, by default, however many attempts a worker would give it."""
     patient = RetryPolicy(max_attempts=1000)
     often = {"x-delivery-count": FRESH_COPY_AT, "x-workqueue-attempts": 30}
-    assert on_arrival(often, redelivered=True, done_before=False, policy=patient) == CountAgain()
+    assert on_arrival(often, redelivered=True, done_before=False, policy=patient) == CountAgain(counted_by_broker=True)
     seldom = often | {"x-delivery-count": FRESH_COPY_AT - 1}
     assert on_arrival(seldom, redelivered=True, done_before=False, policy=patient) == Run()
     assert on_arrival(often, redelivered=False, done_before=False, policy=patient) == Run()
@@ -94,7 +94,7 @@ def test_a_task_whose_headers_cannot_be_read_is_parked_and_not_run() -> None:
 
 def test_a_redelivery_that_no_broker_counts_is_one_attempt_and_is_counted_by_a_copy() -> None:
     assert attempts_before({"x-workqueue-attempts": 1}, redelivered=True) == 2
-    assert on_arrival({}, redelivered=True, done_before=False, policy=POLICY) == CountAgain()
+    assert on_arrival({}, redelivered=True, done_before=False, policy=POLICY) == CountAgain(counted_by_broker=False)
 
 
 def test_a_redelivery_that_the_broker_counts_runs() -> None:

@@ -36,10 +36,10 @@ FIRST = "2026-01-01T11:00:00.000+00:00"
 CRASHED = Park(DeadLetterReason.CRASHED, "why")
 
 
-def test_a_parked_copy_says_what_is_known_and_does_not_expire() -> None:
+def test_a_parked_copy_says_what_is_known_and_carries_what_fits() -> None:
     made = task_copy.Attempts(5, "pod-1", NOON)
     copy = task_copy.for_parking({"x-workqueue-first-time": FIRST}, made, CRASHED, "q", "q.dead")
-    assert (copy.queue, copy.expires) == ("q.dead", False)
+    assert (copy.queue, copy.carried) == ("q.dead", task_copy.Carried.WHAT_FITS)
     assert copy.headers == {
         "x-workqueue-attempts": 5,
         "x-workqueue-reason": "crashed",
@@ -55,7 +55,7 @@ def test_a_retried_copy_keeps_the_time_of_the_first_failure() -> None:
     first = task_copy.for_retry({}, task_copy.Attempts(1, "w", NOON), "q")
     second = task_copy.for_retry(first.headers, task_copy.Attempts(2, "w", NOON + datetime.timedelta(hours=1)), "q")
     assert second.headers == {"x-workqueue-attempts": 2, "x-workqueue-first-time": "2026-01-01T12:00:00.000+00:00"}
-    assert (second.queue, second.expires) == ("q", True)
+    assert (second.queue, second.carried) == ("q", task_copy.Carried.WHOLE)
 
 
 def test_a_task_that_somebody_moved_back_by_hand_starts_anew() -> None:

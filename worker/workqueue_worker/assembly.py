@@ -7,9 +7,10 @@ import threading
 from collections.abc import Callable, Mapping
 
 from workqueue_broker.address import BrokerAddress
+from workqueue_broker.declaration import QueueType
 
 from workqueue_worker import consumer_timeout, logs
-from workqueue_worker.amqp import ConsumePlan, ConsumerLink, CopyLink
+from workqueue_worker.amqp import ConsumePlan, ConsumerLink, CopyLink, check_may_write
 from workqueue_worker.command import CommandHandler
 from workqueue_worker.consumer import Consumer
 from workqueue_worker.copies import Copies
@@ -40,7 +41,7 @@ def run(settings: Settings, environment: Mapping[str, str], starting: Starting) 
     threading.Thread(target=_warn_of_consumer_timeout, args=(settings, address), daemon=True).start()
     consumer = Consumer(functools.partial(_open_link, settings, read_address), metrics, health, settings.concurrency)
     copies = Copies(
-        lambda: CopyLink(read_address(), f"{worker_name()} {settings.queue} copies"),
+        lambda: CopyLink(read_address(), _copies_name(settings)),
         settings.dead_letter_declaration if settings.create else None,
     )
     runner = Runner(_runner_settings(settings), handler, consumer, copies, metrics, health)
@@ -74,6 +75,10 @@ def worker_name() -> str:
     return socket.gethostname()
 
 
+def _copies_name(settings: Settings) -> str:
+    return f"{worker_name()} {settings.queue} copies"
+
+
 def _serve_probes(port: int, health: Health, metrics: WorkerMetrics) -> None:
     try:
         server = ProbeServer(port, health, metrics)
@@ -88,8 +93,11 @@ def _open_link(
     epoch: int,
     on_delivery: Callable[[Delivery], None],
 ) -> ConsumerLink:
+    address = read_address()
+    # Before a task comes: one that fails could not be copied, and each return brings it nearer to the delivery limit.
+    check_may_write(address, _copies_name(settings))
     plan = ConsumePlan(
-        address=read_address(),
+        address=address,
         connection_name=f"{worker_name()} {settings.queue}",
         queue=settings.declaration,
         dead_letter_queue=settings.dead_letter_declaration,
@@ -113,4 +121,5 @@ def _runner_settings(settings: Settings) -> RunnerSettings:
         policy=RetryPolicy(max_attempts=settings.max_attempts, max_delay=settings.retry_max_delay),
         task_timeout=settings.task_timeout,
         worker=worker_name(),
+        counting_queue=settings.declaration.type is QueueType.QUORUM,
     )

@@ -52,6 +52,7 @@ class Link(Protocol):
     def return_failed(self, delivery: Delivery) -> None: ...
     def flush(self) -> None: ...
     def cancel(self) -> None: ...
+    def consume(self) -> None: ...
     def wake(self) -> None: ...
     def close(self) -> None: ...
 
@@ -122,6 +123,11 @@ class Consumer:
 
         with self._changed:
             self._changed.wait_for(over, timeout=seconds)
+
+    @property
+    def stopping(self) -> bool:
+        """True once the worker must leave."""
+        return self._stopping
 
     # For the supervisor.
 
@@ -240,13 +246,19 @@ class Consumer:
             if link is None:
                 return
             try:
-                if self._stopping and link.consuming:
-                    link.cancel()
+                self._consume_or_not(link)
                 link.turn()
             except Exception as error:  # noqa: BLE001 - see _lose_link
                 self._lose_link(error)
             if self._stopping:
                 self._hand_back(self._excess())
+
+    def _consume_or_not(self, link: Link) -> None:
+        takes_tasks = not (self._stopping or self._health.takes_no_more)
+        if link.consuming and not takes_tasks:
+            link.cancel()
+        elif takes_tasks and not link.consuming:
+            link.consume()
 
     def _excess(self) -> list[Running]:
         """What waits for a thread that works on a task of a lost connection: others can begin with it now."""

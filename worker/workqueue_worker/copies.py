@@ -1,5 +1,6 @@
 """Confirmed copies of failed tasks, on a connection of their own: a broker's alarm blocks publishers, and must not
-block acks. Opened when the first task fails; used by the task threads, one at a time.
+block acks. Opened when a task fails, used by the task threads, one at a time, and closed when it is idle: no thread
+answers the broker's heartbeats between copies.
 """
 
 import threading
@@ -14,8 +15,8 @@ from workqueue_worker.amqp import CopyRefused
 from workqueue_worker.delivery import Delivery
 from workqueue_worker.task_copy import Copy
 
-#: Seconds; nobody turns this connection's loop between copies, so an older one may have missed heartbeats.
-FRESH_SECONDS = 10.0
+#: Seconds after which an idle connection is closed; well below the heartbeat, which no thread answers then.
+IDLE_SECONDS = 10.0
 
 
 class Publishing(Protocol):
@@ -29,18 +30,26 @@ class Publishing(Protocol):
 class Copies:
     """Publishes copies, and opens the connection for it when needed. Safe from several threads."""
 
-    def __init__(self, open_link: Callable[[], Publishing], ensure: QueueDeclaration | None) -> None:
-        """`ensure`: a queue to make on each new connection; None: all are made by somebody else."""
+    def __init__(
+        self,
+        open_link: Callable[[], Publishing],
+        ensure: QueueDeclaration | None,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
+        """`ensure`: a queue to make on each new connection; None: the worker makes no queues."""
         self._open_link = open_link
         self._ensure = ensure
+        self._idle_seconds = idle_seconds
         self._link: Publishing | None = None
         self._used_at = 0.0
         self._lock = threading.Lock()
+        self._watched = False
 
     def publish(self, copy: Copy, delivery: Delivery) -> None:
         """Return once the broker has confirmed the copy; raises CopyRefused, QueueMissing or another BrokerError."""
         with self._lock:
             link = self._fresh_link()
+            self._watch_idleness(self._idle_seconds)
             try:
                 link.publish(copy, delivery)
             except CopyRefused:
@@ -60,11 +69,31 @@ class Copies:
                 self._lock.release()
 
     def _fresh_link(self) -> Publishing:
-        if self._link and time.monotonic() - self._used_at > FRESH_SECONDS:
+        if self._link and time.monotonic() - self._used_at > self._idle_seconds:  # the timer may be late
             self._drop()
         if self._link is None:
             self._link = self._opened_link()
         return self._link
+
+    def _watch_idleness(self, seconds: float) -> None:
+        if not self._watched:
+            self._watched = True
+            timer = threading.Timer(seconds, self._close_if_idle)
+            timer.daemon = True
+            timer.start()
+
+    def _close_if_idle(self) -> None:
+        with self._lock:
+            self._watched = False
+            link = self._link
+            if link is None:
+                return
+            idle_left = self._used_at + self._idle_seconds - time.monotonic()
+            if idle_left > 0:
+                self._watch_idleness(idle_left)
+                return
+            self._link = None
+        link.close()  # may take its time: other threads need no wait for it
 
     def _opened_link(self) -> Publishing:
         link = None

@@ -24,17 +24,43 @@ class Readiness:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    text: str
+    #: Waiting does not help: a person must change something first.
+    lasting: bool
+
+
 class Health:
-    """Written by the connection's thread, read by the probes."""
+    """Written by the connection's thread and the task threads, read by the probes."""
 
     def __init__(self) -> None:
-        self.readiness = Readiness(ready=False, text="starting: not connected yet")
-        self._holding: dict[Hashable, str] = {}
+        self._readiness = Readiness(ready=False, text="starting: not connected yet")
+        self._holding: dict[Hashable, _Held] = {}
         self._ticked_at = time.monotonic()
 
-    def hold(self, holder: Hashable, text: str) -> None:
-        """Say what keeps a failed task in hand; told beside the readiness until it is released."""
-        self._holding[holder] = text
+    @property
+    def readiness(self) -> Readiness:
+        """Whether tasks come in. Not while a failed task is held for a reason that lasts: the worker takes no more."""
+        if self._readiness.ready and self.takes_no_more:
+            return Readiness(ready=False, text="takes no new task while it must hold one")
+        return self._readiness
+
+    @readiness.setter
+    def readiness(self, readiness: Readiness) -> None:
+        self._readiness = readiness
+
+    @property
+    def takes_no_more(self) -> bool:
+        """True while a task is held for a reason that lasts: another task could end the same way."""
+        return any(held.lasting for held in list(self._holding.values()))
+
+    def hold(self, holder: Hashable, text: str, *, lasting: bool = False) -> None:
+        """Report what keeps a failed task unacknowledged, until it is released.
+
+        `lasting`: only a person can change it, so the worker is not ready and takes no new tasks.
+        """
+        self._holding[holder] = _Held(text, lasting)
 
     def release(self, holder: Hashable) -> None:
         """This one is held no more."""
@@ -42,11 +68,11 @@ class Health:
 
     @property
     def holding(self) -> str | None:
-        """How many failed tasks are in hand, and what keeps the one that came last; None when there is none."""
-        texts = list(self._holding.values())
-        if not texts:
+        """How many failed tasks are held, and why the last one is, one that lasts first; None when none is held."""
+        held = sorted(self._holding.values(), key=lambda one: one.lasting)
+        if not held:
             return None
-        return f"holding {'a failed task' if len(texts) == 1 else f'{len(texts)} failed tasks'}: {texts[-1]}"
+        return f"holding {'a failed task' if len(held) == 1 else f'{len(held)} failed tasks'}: {held[-1].text}"
 
     def tick(self) -> None:
         """Say that the connection's thread is alive."""

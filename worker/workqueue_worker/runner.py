@@ -3,23 +3,20 @@
 The rules are settlement's; this carries them out and says the Result.
 """
 
-import itertools
 import os
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
 
-from workqueue_broker.backoff import full_jitter
-from workqueue_broker.errors import BrokerError
+from workqueue_broker.errors import MessageRefused
 
 from workqueue_worker import logs, task_copy
 from workqueue_worker.amqp import CopyRefused
 from workqueue_worker.copies import Copies
-from workqueue_worker.delivery import Delivery
 from workqueue_worker.finished_tasks import FinishedTasks
 from workqueue_worker.handlers import Handler
 from workqueue_worker.health import Health
+from workqueue_worker.holding import Deliveries, Holding, MustHandBack
 from workqueue_worker.metrics import RequeueCause, WorkerMetrics
 from workqueue_worker.result import Action, Result
 from workqueue_worker.running import Running, StopCause
@@ -42,16 +39,6 @@ from workqueue_worker.task import Task
 
 logger = logs.logger(__name__)
 
-#: Seconds; the longest wait between two attempts at a copy.
-COPY_WAIT_SECONDS = 10.0
-
-
-class Deliveries(Protocol):
-    """What the runner asks about a delivery in hand: consumer.Consumer."""
-
-    def is_stale(self, delivery: Delivery) -> bool: ...
-    def hold(self, delivery: Delivery, seconds: float, *, also_when_stopping: bool = False) -> None: ...
-
 
 @dataclass(frozen=True)
 class RunnerSettings:
@@ -64,6 +51,8 @@ class RunnerSettings:
     task_timeout: float
     #: The name of this worker, for dead letters.
     worker: str
+    #: The queue counts how often a task was returned: a quorum queue.
+    counting_queue: bool
 
 
 class Runner:
@@ -81,14 +70,19 @@ class Runner:
         self._settings = settings
         self._handler = handler
         self._deliveries = deliveries
-        self._copies = copies
+        self._holding = Holding(deliveries, copies, health)
         self._metrics = metrics
-        self._health = health
         self._finished = FinishedTasks()
         self._process_id = os.getpid()
 
     def run(self, running: Running) -> Result | None:
-        """Do what this delivery needs; None when somebody else has answered for it meanwhile."""
+        """Do what this delivery needs; None when another thread has settled it."""
+        try:
+            return self._run(running)
+        except MustHandBack as why:
+            return self._handed_back(running, str(why))
+
+    def _run(self, running: Running) -> Result | None:
         delivery = running.delivery
         came_again = delivery.redelivered or running.attempts_before > 0
         arrival = on_arrival(
@@ -101,7 +95,7 @@ class Runner:
         if isinstance(arrival, Ack):
             return self._done(running, "already done")
         if isinstance(arrival, CountAgain):
-            return self._count_again(running)
+            return self._count_again(running, arrival)
         if isinstance(arrival, Park):
             crashed = arrival.reason is DeadLetterReason.CRASHED
             self._metrics.failed[FailureReason.CRASHED if crashed else FailureReason.REJECTED].inc()
@@ -112,13 +106,18 @@ class Runner:
         """Carry out what follows from an outcome. The caller has claimed the delivery."""
         running.traceback = "" if isinstance(outcome, Finished) else outcome.traceback
         if running.stop_cause is StopCause.SHUTDOWN and not isinstance(outcome, Finished):
-            counter = self._metrics.requeued[RequeueCause.SHUTDOWN]
-            return Result(running, Action.HAND_BACK, "handed back", counter, "the worker must leave")
+            return self._handed_back(running, "the worker must leave")
         self._observe(running, outcome)
+        try:
+            return self._carry_out(running, outcome)
+        except MustHandBack as why:
+            return self._handed_back(running, str(why))
+
+    def _carry_out(self, running: Running, outcome: Outcome) -> Result:
         settlement = after(outcome, running.attempt, self._settings.policy)
         if isinstance(settlement, Park):
             return self._park(running, settlement, running.attempt)
-        if isinstance(settlement, RetryLater):
+        if isinstance(settlement, RetryLater) and isinstance(outcome, Failed):
             return self._retry(running, settlement, outcome)
         return self._done(running, "done")
 
@@ -163,66 +162,52 @@ class Runner:
         elif isinstance(outcome, Rejected):
             self._metrics.failed[FailureReason.REJECTED].inc()
 
-    def _count_again(self, running: Running) -> Result | None:
-        """Make the attempt that ended without a word count, in a queue that does not count."""
+    def _count_again(self, running: Running, arrival: CountAgain) -> Result | None:
+        """Make the attempt that ended without a word count, in a queue that does not count, or not for long."""
         try:
-            self._copy_until_confirmed(running, self._retry_copy(running, running.attempts_before))
+            self._holding.publish(running, self._retry_copy(running, running.attempts_before))
         except CopyRefused:
             return self._attempt(running)  # a full queue takes no copy: better uncounted than never
+        except MessageRefused as refused:
+            if arrival.counted_by_broker:
+                return self._attempt(running)
+            park = Park(DeadLetterReason.CRASHED, f"it may have killed its worker, and cannot be counted: {refused}")
+            return self._park(running, park, running.attempts_before)
         counter = self._metrics.requeued[RequeueCause.CRASH]
         return Result(running, Action.ACK, "counted", counter, "a worker had it and did not say how it ended")
 
-    def _retry(self, running: Running, retry: RetryLater, outcome: Outcome) -> Result:
+    def _retry(self, running: Running, retry: RetryLater, outcome: Failed) -> Result:
         self._deliveries.hold(running.delivery, retry.delay_seconds)
-        detail = outcome.detail if isinstance(outcome, Failed) else ""
         action, word = Action.ACK, "retry"
         try:
-            self._copy_until_confirmed(running, self._retry_copy(running, running.attempt))
+            self._holding.publish(running, self._retry_copy(running, running.attempt))
         except CopyRefused:  # a full queue takes no copy, but never refuses what it gave out
             action, word = Action.RETURN_FAILED, "returned"
-        return Result(running, action, word, self._metrics.requeued[RequeueCause.RETRY], detail)
+        except MessageRefused as refused:  # the broker would not take the task as it is: it can only go back
+            if not self._settings.counting_queue:  # where its attempts would have no end
+                detail = f"{outcome.detail} (no further attempt: {refused})"
+                return self._park(running, Park(DeadLetterReason.ATTEMPTS_EXHAUSTED, detail), running.attempt)
+            action, word = Action.RETURN_FAILED, "returned"
+        return Result(running, action, word, self._metrics.requeued[RequeueCause.RETRY], outcome.detail)
 
     def _park(self, running: Running, park: Park, attempts: int) -> Result:
         made, settings = self._made(attempts), self._settings
         headers = running.delivery.headers
-        copy = task_copy.for_parking(headers, made, park, settings.queue, settings.dead_letter_queue)
-        self._copy_until_confirmed(running, copy, insist=True)
+        self._holding.insist(
+            running, task_copy.for_parking(headers, made, park, settings.queue, settings.dead_letter_queue)
+        )
         counter = self._metrics.dead_lettered[park.reason]
         return Result(running, Action.ACK, f"dead-lettered: {park.reason}", counter, park.detail)
+
+    def _handed_back(self, running: Running, why: str) -> Result:
+        counter = self._metrics.requeued[RequeueCause.SHUTDOWN]
+        return Result(running, Action.HAND_BACK, "handed back", counter, why)
 
     def _retry_copy(self, running: Running, attempts: int) -> task_copy.Copy:
         return task_copy.for_retry(running.delivery.headers, self._made(attempts), self._settings.queue)
 
     def _made(self, attempts: int) -> task_copy.Attempts:
         return task_copy.Attempts(attempts, self._settings.worker, datetime.now(UTC))
-
-    def _copy_until_confirmed(self, running: Running, copy: task_copy.Copy, *, insist: bool = False) -> None:
-        """Return when the copy is confirmed, or when the delivery is not ours any more.
-
-        Until then the original stays in hand: never lost. Raises CopyRefused, unless told to insist.
-        """
-        text = f"the broker has not yet confirmed its copy to queue {copy.queue!r}"  # an alarm takes long
-        self._health.hold(running.key, text)
-        try:
-            for failures in itertools.count(1):
-                if self._deliveries.is_stale(running.delivery):
-                    return
-                try:
-                    self._copies.publish(copy, running.delivery)
-                except BrokerError as error:
-                    if isinstance(error, CopyRefused) and not insist:
-                        raise
-                    self._wait_with(running, error, failures)
-                else:
-                    return
-        finally:
-            self._health.release(running.key)
-
-    def _wait_with(self, running: Running, error: BrokerError, failures: int) -> None:
-        logger.warning("a failed task is held, as no copy can be made: %s", error)
-        self._health.hold(running.key, str(error))
-        delay = full_jitter(failures, base=0.5, cap=COPY_WAIT_SECONDS)
-        self._deliveries.hold(running.delivery, delay, also_when_stopping=True)
 
     def _done(self, running: Running, outcome: str) -> Result:
         return Result(running, Action.ACK, outcome, self._metrics.acked, on_ack_lost=self._finished.add)

@@ -97,6 +97,9 @@ class Park:
 class CountAgain:
     """A counted copy first, as this queue does not count, or not for long: then ack, and the copy will run."""
 
+    #: The broker counts this delivery, so that it may run also when no copy can be made.
+    counted_by_broker: bool
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -156,8 +159,9 @@ def on_arrival(
         return Park(
             DeadLetterReason.CRASHED, f"{before} attempts ended without a result: the worker died or was cut off"
         )
-    if returned >= FRESH_COPY_AT or (redelivered and not _counted_by_broker(headers)):
-        return CountAgain()
+    counted_by_broker = _counted_by_broker(headers)
+    if returned >= FRESH_COPY_AT or (redelivered and not counted_by_broker):
+        return CountAgain(counted_by_broker)
     return Run()
 
 

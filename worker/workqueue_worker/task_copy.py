@@ -1,8 +1,9 @@
-"""The copies of a task: where they go, and what they say: how often it was tried and, when it is parked, why. Pure."""
+"""The copies of a task: where they go, what they say (attempts and, when dead-lettered, why), what they carry. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import Enum, auto
 
 from workqueue_broker import headers as header
 
@@ -20,21 +21,35 @@ class Attempts:
     now: datetime
 
 
+class Carried(Enum):
+    """How much of the original a copy carries beside its body."""
+
+    #: All headers and properties, or no copy is published.
+    WHOLE = auto()
+    #: All properties, and the headers; the largest headers are left out when a frame cannot hold all of them.
+    WHAT_FITS = auto()
+    #: No header, and the properties that say what the message is: id, time, content type and encoding.
+    BARE = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One copy to be published: the original's body and properties, and these."""
+    """One copy to be published: the original's body, what it carries of its properties and headers, and `headers`."""
 
     queue: str
     #: In place of whatever a worker wrote on the original.
     headers: Mapping[str, object]
-    #: False: the time to live that the producer gave is over; the copy is kept until somebody takes it.
-    expires: bool
+    carried: Carried
+
+    def barer(self) -> "Copy | None":
+        """The form to try when the broker refuses this one for what it is; None: there is no other."""
+        return replace(self, carried=Carried.BARE) if self.carried is Carried.WHAT_FITS else None
 
 
 def for_retry(headers: Mapping[str, object], attempts: Attempts, queue: str) -> Copy:
-    """The copy that goes to the same queue."""
+    """The copy that goes to the same queue: a handler gets each attempt with all headers."""
     added = {header.ATTEMPTS: attempts.count, header.FIRST_TIME: _first_time(headers, attempts)}
-    return Copy(queue, added, expires=True)
+    return Copy(queue, added, Carried.WHOLE)
 
 
 def for_parking(
@@ -50,7 +65,7 @@ def for_parking(
         header.LAST_TIME: _text(attempts.now),
         header.QUEUE: queue,
     }
-    return Copy(dead_letter_queue, added, expires=False)
+    return Copy(dead_letter_queue, added, Carried.WHAT_FITS)
 
 
 def _first_time(headers: Mapping[str, object], attempts: Attempts) -> str:

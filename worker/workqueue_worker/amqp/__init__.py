@@ -7,5 +7,16 @@ from workqueue_worker.amqp.consuming import ConsumePlan, ConsumerLink
 from workqueue_worker.amqp.copying import CopyLink, CopyRefused
 from workqueue_worker.amqp.declaring import read_queue
 from workqueue_worker.amqp.parked import ParkedTasks
+from workqueue_worker.amqp.permissions import check_may_configure, check_may_read, check_may_write
 
-__all__ = ["ConsumePlan", "ConsumerLink", "CopyLink", "CopyRefused", "ParkedTasks", "read_queue"]
+__all__ = [
+    "ConsumePlan",
+    "ConsumerLink",
+    "CopyLink",
+    "CopyRefused",
+    "ParkedTasks",
+    "check_may_configure",
+    "check_may_read",
+    "check_may_write",
+    "read_queue",
+]

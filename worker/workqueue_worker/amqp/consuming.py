@@ -42,6 +42,7 @@ class ConsumerLink:
         self.epoch = epoch
         self._address = plan.address
         self._on_delivery = on_delivery
+        self._queue = plan.queue.name
         self._counted = plan.queue.type is QueueType.QUORUM
         self._cancelled_by_broker = False
         self._turned_at = time.monotonic()
@@ -68,7 +69,10 @@ class ConsumerLink:
         raw = self._channel.raw
         self._channel.call(raw.basic_qos, prefetch_count=plan.prefetch_count)
         raw.add_on_cancel_callback(self._on_cancel)
-        answer = self._channel.call(raw.basic_consume, plan.queue.name, self._on_message)
+        self._consume()
+
+    def _consume(self) -> None:
+        answer = self._channel.call(self._channel.raw.basic_consume, self._queue, self._on_message)
         self._consumer_tag = answer.method.consumer_tag
 
     @property
@@ -121,6 +125,12 @@ class ConsumerLink:
         tag, self._consumer_tag = self._consumer_tag, None
         with broker_errors(self._address):
             self._channel.call(self._channel.raw.basic_cancel, tag)
+
+    def consume(self) -> None:
+        """Take messages again, after cancel()."""
+        self.turn()  # raises when the broker cancelled the consumer: then the connection must be a new one
+        with broker_errors(self._address):
+            self._consume()
 
     def wake(self) -> None:
         """End another thread's wait() early; the one method for any thread."""

@@ -3,14 +3,14 @@
 import contextlib
 
 from pika import exceptions as amqp
-from workqueue_broker import headers as header
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, broker_errors, connect
 from workqueue_broker.declaration import QueueDeclaration
 from workqueue_broker.errors import BrokerError, QueueMissing
 
 from workqueue_worker.amqp.declaring import ensure_queue
-from workqueue_worker.amqp.messages import copied_properties
+from workqueue_worker.amqp.messages import properties_of
+from workqueue_worker.amqp.permissions import write_permission
 from workqueue_worker.delivery import Delivery
 from workqueue_worker.task_copy import Copy
 
@@ -41,10 +41,13 @@ class CopyLink:
             ensure_queue(self._connection, queue)
 
     def publish(self, copy: Copy, delivery: Delivery) -> None:
-        """Publish a persistent copy, wait for its confirm; raises QueueMissing, CopyRefused, BrokerError."""
+        """Publish a persistent copy, wait for its confirm; raises QueueMissing, CopyRefused or another BrokerError.
+
+        MessageRefused: the broker does not take this copy for what it is, or would not: then nothing was sent.
+        """
         queue = copy.queue
-        properties = copied_properties(delivery.properties, copy.headers, header.OF_THE_WORKER, expires=copy.expires)
-        with broker_errors(self._address):
+        properties = properties_of(copy, delivery.properties, self._connection._impl.params.frame_max)
+        with write_permission(), broker_errors(self._address, publishing=True):
             try:
                 self._channel.basic_publish("", queue, delivery.body, properties, mandatory=True)
             except amqp.UnroutableError as error:

@@ -1,0 +1,162 @@
+"""Failed tasks whose copy the broker refuses: for what the task is, or for who the worker is."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from rabbitmq_server import RabbitMQServer
+from task_queue import TaskQueue
+from waiting import wait_until
+from worker_process import WorkerProcess
+from workqueue_broker.declaration import QueueType
+from workqueue_worker.settlement import LAST_COUNT
+
+FAST = ("--retry-max-delay", "0.05")
+#: With these a message just fits into a frame of 131072 bytes, and none of our own headers beside them.
+FULL_HEADERS = {"x-exception-stacktrace": "x" * 130_900, "traceparent": "00-1-2-01"}
+
+
+@contextmanager
+def max_message_size(server: RabbitMQServer, size: int) -> Iterator[None]:
+    """As after an upgrade to a version with a lower default (RabbitMQ 4.0: 16 MiB)."""
+    before = server.evaluate("rabbit_misc:get_env(rabbit, max_message_size, 16777216)")
+    for value in (str(size), before):
+        server.evaluate(f"persistent_term:put(max_message_size, {value})")
+        server.evaluate(f"application:set_env(rabbit, max_message_size, {value})")
+        if value != before:
+            yield
+
+
+def is_held(worker: WorkerProcess, *words: str) -> bool:
+    status, text = worker.get("/readyz")
+    return status == 503 and all(word in text for word in words)
+
+
+def test_a_rejected_task_whose_headers_fill_a_frame_is_dead_lettered_without_the_largest(
+    task_queue, start_worker
+) -> None:
+    worker = start_worker(task_queue, "by_body").ready()
+    task_queue.send("reject no", headers=FULL_HEADERS, ids=["big"], correlation_id="c")
+    task_queue.send("ok")
+    worker.wait_for_metric("tasks_acked_total", 1)
+    ((properties, body),) = task_queue.dead.take_all()
+    assert (properties.message_id, properties.correlation_id, body) == ("big", "c", b"reject no")
+    assert properties.headers["x-workqueue-left-out"] == "x-exception-stacktrace"
+    assert properties.headers["traceparent"] == "00-1-2-01"
+    assert properties.headers["x-workqueue-error"] == "no"
+    assert "x-exception-stacktrace" not in properties.headers
+
+
+def test_where_the_broker_counts_a_task_that_no_copy_can_be_made_of_gets_its_attempts_with_all_headers(
+    quorum_queue, start_worker
+) -> None:
+    worker = start_worker(quorum_queue, "needs_all_headers", *FAST, "--max-attempts", "3").ready()
+    quorum_queue.send("x", headers=FULL_HEADERS)
+    worker.wait_for_metric('tasks_dead_lettered_total{reason="attempts_exhausted"}', 1)
+    assert [(line["outcome"], line["attempt"]) for line in worker.outcomes] == [
+        ("returned", 1),
+        ("returned", 2),
+        ("dead-lettered: attempts_exhausted", 3),
+    ]
+    assert worker.metric('tasks_failed_total{reason="exception"}') == 3
+
+
+def test_where_nothing_counts_a_failed_task_that_no_copy_can_be_made_of_is_dead_lettered(
+    rabbitmq, start_worker
+) -> None:
+    queue = TaskQueue(rabbitmq, rabbitmq.new_vhost(), QueueType.CLASSIC).declare()
+    worker = start_worker(queue, "by_body", *FAST).ready()
+    queue.send("fail x", headers=FULL_HEADERS)
+    worker.wait_for_metric('tasks_dead_lettered_total{reason="attempts_exhausted"}', 1)
+    ((properties, _body),) = queue.dead.take_all()
+    assert properties.headers["x-workqueue-attempts"] == 1
+    assert "no further attempt" in properties.headers["x-workqueue-error"]
+
+
+def test_a_task_that_kills_its_workers_is_dead_lettered_before_the_broker_deletes_it_whatever_its_headers(
+    quorum_queue, start_worker, ledger
+) -> None:
+    """RabbitMQ 4 deletes it at the 21st return; the copy that would start at zero cannot be made."""
+    quorum_queue.send("die", headers=FULL_HEADERS)
+    with quorum_queue.channel() as channel:
+        for _ in range(LAST_COUNT - 1):
+            tag = wait_until(lambda: channel.basic_get(quorum_queue.name)[0], 30, "it is there").delivery_tag
+            channel.basic_nack(tag, requeue=True)
+    assert start_worker(quorum_queue, "by_body", "--max-attempts", "1000").exit_code() == 137
+    worker = start_worker(quorum_queue, "by_body", "--max-attempts", "1000").ready()
+    worker.wait_for_metric('tasks_dead_lettered_total{reason="crashed"}', 1)
+    quorum_queue.dead.wait_for_counts(1, 0)
+    assert len(ledger()) == 1
+
+
+def test_a_worker_that_may_not_write_takes_no_task_and_says_which_permission_it_needs(
+    task_queue, start_worker, ledger
+) -> None:
+    """A task that it took and that failed would be returned at each restart, until RabbitMQ 4 deletes it."""
+    task_queue.dead.declare()
+    task_queue.send("ok")
+    uri = task_queue.set_permissions(write="^$")
+    worker = start_worker(task_queue, "by_body", AMQP_URL=uri)
+    wait_until(lambda: is_held(worker, "ACCESS_REFUSED", "write permission on exchange 'amq.default'"), 30, "it says")
+    assert task_queue.counts() == (1, 0)
+    assert ledger() == []
+    task_queue.set_permissions()
+    worker.wait_for_metric("tasks_acked_total", 1)
+    assert worker.metric("tasks_redelivered_total") == 0
+
+
+def test_a_task_held_for_want_of_a_permission_shows_and_stops_no_shutdown(task_queue, start_worker, ledger) -> None:
+    uri = task_queue.set_permissions()
+    worker = start_worker(task_queue, "by_body", *FAST, "--concurrency", "2", AMQP_URL=uri).ready()
+    task_queue.set_permissions(write="^$")
+    task_queue.send("reject no", ids=["held"])
+    wait_until(lambda: is_held(worker, "task held", "write permission on exchange 'amq.default'"), 30, "it says so")
+    wait_until(lambda: not task_queue.is_consumed(), 30, "it has cancelled its consumer")
+    task_queue.send("ok", ids=["next"])
+    assert worker.metric("tasks_in_progress") == 1
+    worker.tell_to_leave()
+    assert worker.exit_code() == 0
+    task_queue.wait_for_counts(2, 0)
+    assert [line.id for line in ledger()] == ["held"]
+    assert ("held", "handed back") in [(line["id"], line["outcome"]) for line in worker.outcomes]
+    assert any("task held: its copy" in str(line.get("message")) for line in worker.log if line["level"] == "error")
+
+
+def test_when_the_permission_comes_back_the_held_task_is_dead_lettered_and_others_are_taken(
+    task_queue, start_worker
+) -> None:
+    uri = task_queue.set_permissions()
+    worker = start_worker(task_queue, "by_body", *FAST, AMQP_URL=uri).ready()
+    task_queue.set_permissions(write="^$")
+    task_queue.send("reject no", ids=["held"])
+    wait_until(lambda: is_held(worker, "task held"), 30, "it is held")
+    task_queue.send("ok", ids=["next"])
+    task_queue.set_permissions()
+    worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1)
+    worker.wait_for_metric("tasks_acked_total", 1)
+    worker.ready()
+
+
+@pytest.mark.parametrize("type_", list(QueueType))
+def test_a_body_that_the_broker_no_longer_takes_is_held_in_sight_and_dead_lettered_whole_once_it_does(
+    own_rabbitmq: RabbitMQServer, start_worker, type_: QueueType
+) -> None:
+    queue = TaskQueue(own_rabbitmq, own_rabbitmq.default_vhost, type_).declare()
+    queue.send("reject " + "x" * 5000, ids=["large"], headers={"kept": "yes"})
+    with max_message_size(own_rabbitmq, 1000):
+        worker = start_worker(queue, "by_body", *FAST).ready()
+        wait_until(lambda: is_held(worker, "task large", "message size"), 30, "it is held")
+        queue.wait_for_counts(0, 1)
+    worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1)
+    ((properties, _body),) = queue.dead.take_all()
+    assert properties.headers["kept"] == "yes"
+    worker.ready()
+
+
+def test_a_worker_starts_while_an_alarm_blocks_all_who_publish(own_quorum_queue, start_worker) -> None:
+    """It asks whether it may publish before it takes a task, and an alarm leaves that without an answer."""
+    own_quorum_queue.send("ok")
+    own_quorum_queue.server.set_memory_alarm(True)
+    worker = start_worker(own_quorum_queue, "by_body").ready()
+    worker.wait_for_metric("tasks_acked_total", 1)
+    own_quorum_queue.server.set_memory_alarm(False)

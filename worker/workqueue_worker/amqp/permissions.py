@@ -1,0 +1,93 @@
+"""Whether a user may do what a worker does, tried without doing it.
+
+RabbitMQ looks at the permission first and at the arguments later (rabbit_channel.erl). So each try has an argument that
+is always refused: 406 then means that the permission is there, and 403 that it is missing. No task is taken, no queue
+made, no message stored. The permission to write is tried with a message for a queue that cannot exist, which returns.
+"""
+
+import contextlib
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pika import exceptions as amqp
+from workqueue_broker.address import BrokerAddress
+from workqueue_broker.connection import ConnectionSettings, broker_errors, connect
+from workqueue_broker.errors import AccessRefused, BrokerError
+
+#: Seconds that an alarm may block the try to write; a worker then goes on, as its acks are not blocked.
+BLOCKED_SECONDS = 1.0
+
+
+def check_may_read(address: BrokerAddress, name: str, queue: str) -> None:
+    """Raise AccessRefused when the user may not take tasks from the queue, QueueMissing when there is no such queue.
+
+    `name`: of the connection, shown in the management UI; so for the other checks.
+    """
+    with _permission("read", f"queue {queue!r}"):
+        _try(address, name, lambda channel: channel.basic_consume(queue, _ignore, arguments={"x-priority": "none"}))
+
+
+def check_may_configure(address: BrokerAddress, name: str, queue: str) -> None:
+    """Raise AccessRefused when the user may not declare the queue, missing or not."""
+    with _permission("configure", f"queue {queue!r}", ", or make the queues yourself and set --declare Never"):
+        _try(address, name, lambda channel: channel.queue_declare(queue, arguments={"x-message-ttl": -1}))
+
+
+def check_may_write(address: BrokerAddress, name: str) -> None:
+    """Raise AccessRefused when the user may not publish a copy of a task.
+
+    Returns also when an alarm of the broker blocks publishers, as it then answers nothing.
+    """
+    with write_permission():
+        _try(address, name, _publish_to_no_queue)
+
+
+def write_permission() -> contextlib.AbstractContextManager[None]:
+    """Adds the remedy to what the broker says when a copy may not be published in the block."""
+    return _permission("write", "exchange 'amq.default', over which it publishes the copies of failed tasks")
+
+
+def _publish_to_no_queue(channel: Any) -> None:
+    channel.confirm_delivery()
+    channel.basic_publish("", f"workqueue-check-{uuid.uuid4()}", b"", mandatory=True)
+
+
+def _try(address: BrokerAddress, name: str, attempt: Callable[[Any], object]) -> None:
+    connection = connect(address, ConnectionSettings(name=name, blocked_timeout=BLOCKED_SECONDS))
+    try:
+        channel = connection.channel()
+        with broker_errors(address):
+            attempt(channel)
+    except BrokerError as error:
+        if not _is_allowed(error.__cause__):
+            raise
+    finally:
+        with contextlib.suppress(amqp.AMQPError, OSError):
+            connection.close()
+
+
+def _is_allowed(answer: object) -> bool:
+    """True for what the broker answers once it has found the permission, and when an alarm keeps it from answering."""
+    if isinstance(answer, amqp.ChannelClosedByBroker):
+        return bool(answer.reply_code == 406)
+    return isinstance(answer, amqp.UnroutableError | amqp.NackError | amqp.ConnectionBlockedTimeout)
+
+
+@contextmanager
+def _permission(permission: str, on: str, otherwise: str = "") -> Iterator[None]:
+    try:
+        yield
+    except AccessRefused as error:
+        cause = error.__cause__
+        if not isinstance(cause, amqp.ChannelClosedByBroker):  # the user cannot even connect
+            raise
+        raise AccessRefused(
+            f"{error}; a worker needs the {permission} permission on {on}: "
+            f"set it with rabbitmqctl set_permissions{otherwise}"
+        ) from cause
+
+
+def _ignore(*_: object) -> None:
+    """Takes no message: the broker never starts this consumer."""

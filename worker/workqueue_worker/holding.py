@@ -1,0 +1,105 @@
+"""Keeps a failed task unacknowledged until the broker has confirmed its copy. See docs/decisions/0106.
+
+A broker that says no for now (an alarm, a full or missing queue, a lost connection) is waited for. A broker that says
+no for what the copy is gets a barer form of it, where there is one. What is left, a permission or a body that is too
+large, needs a person: the task is still held and tried, but the worker reports that it is not ready, takes no new
+tasks, and hands the task back as soon as it must leave.
+"""
+
+import itertools
+import logging
+from typing import Protocol
+
+from workqueue_broker.backoff import full_jitter
+from workqueue_broker.errors import AccessRefused, BrokerError, MessageRefused
+
+from workqueue_worker import logs
+from workqueue_worker.amqp import CopyRefused
+from workqueue_worker.copies import Copies
+from workqueue_worker.delivery import Delivery
+from workqueue_worker.health import Health
+from workqueue_worker.running import Running
+from workqueue_worker.task_copy import Copy
+
+logger = logs.logger(__name__)
+
+#: Seconds; the longest wait between two attempts at a copy.
+COPY_WAIT_SECONDS = 10.0
+#: Seconds; the shortest wait after a refusal that only a person can end.
+LASTING_WAIT_SECONDS = 2.0
+
+
+class Deliveries(Protocol):
+    """What is asked about a delivery in hand: consumer.Consumer."""
+
+    @property
+    def stopping(self) -> bool: ...
+    def is_stale(self, delivery: Delivery) -> bool: ...
+    def hold(self, delivery: Delivery, seconds: float, *, also_when_stopping: bool = False) -> None: ...
+
+
+class MustHandBack(Exception):
+    """The worker must leave, and no waiting would get the copy published: the message says why."""
+
+
+class Holding:
+    """Publishes the copies of this worker's tasks. Safe from several threads."""
+
+    def __init__(self, deliveries: Deliveries, copies: Copies, health: Health) -> None:
+        self._deliveries = deliveries
+        self._copies = copies
+        self._health = health
+
+    def publish(self, running: Running, copy: Copy) -> None:
+        """Return when the copy is confirmed, or when the delivery is not ours any more.
+
+        Raises CopyRefused or MessageRefused when the broker does not take it, and MustHandBack.
+        """
+        self._publish(running, copy, (CopyRefused, MessageRefused))
+
+    def insist(self, running: Running, copy: Copy) -> None:
+        """The same for a copy without which the task would be lost; raises MustHandBack only."""
+        self._publish(running, copy, ())
+
+    def _publish(self, running: Running, copy: Copy, raised: tuple[type[BrokerError], ...]) -> None:
+        what = _description(running, copy)
+        self._health.hold(running.key, f"{what} is not confirmed yet")  # an alarm takes long
+        lasting = False
+        try:
+            for failures in itertools.count(1):
+                if self._deliveries.is_stale(running.delivery):
+                    return
+                try:
+                    self._try(running, copy)
+                    return
+                except raised:
+                    raise
+                except BrokerError as error:
+                    lasting = lasting or isinstance(error, AccessRefused | MessageRefused)
+                    self._wait(running, f"{what} cannot be published: {error}", failures, lasting)
+        finally:
+            self._health.release(running.key)
+
+    def _try(self, running: Running, copy: Copy) -> None:
+        try:
+            self._copies.publish(copy, running.delivery)
+        except MessageRefused as refused:
+            barer = copy.barer()
+            if barer is None:
+                raise
+            logger.warning("%s goes without its headers: %s", _description(running, copy), refused)
+            self._copies.publish(barer, running.delivery)
+
+    def _wait(self, running: Running, text: str, failures: int, lasting: bool) -> None:
+        level = logging.ERROR if lasting else logging.WARNING
+        fields = {"id": running.delivery.message_id}
+        logger.log(level, "%s; the task stays unacknowledged", text, extra={"fields": fields})
+        self._health.hold(running.key, text, lasting=lasting)
+        delay = full_jitter(failures, base=0.5, cap=COPY_WAIT_SECONDS) + LASTING_WAIT_SECONDS * lasting
+        self._deliveries.hold(running.delivery, delay, also_when_stopping=not lasting)
+        if lasting and self._deliveries.stopping:
+            raise MustHandBack(text)
+
+
+def _description(running: Running, copy: Copy) -> str:
+    return f"task {running.delivery.message_id}: its copy to queue {copy.queue!r}"
