@@ -134,7 +134,9 @@ class TaskQueue:
 
     def is_consumed(self) -> bool:
         """Whether somebody takes from it. A quorum queue itself counts a consumer until its last message is settled."""
-        return bool(self.server.management("GET", f"/api/consumers/{quote(self.vhost, safe='')}"))
+        name = f'rabbit_misc:r(<<"{self.vhost}">>, queue, <<"{self.name}">>)'
+        consumers = "[element(1, element(1, C)) || C <- ets:tab2list(consumer_created)]"
+        return self.server.evaluate(f"lists:member({name}, {consumers})") == "true"
 
     def take_all(self) -> list[tuple[pika.BasicProperties, bytes]]:
         """Every ready message, taken out."""
