@@ -94,7 +94,7 @@ class broker_errors:  # noqa: N801 - a class, as it is entered several times for
         pass
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, self._RAISED):
+        if isinstance(error, self._RAISED) and not isinstance(error, BrokerError):
             raise self._translate(error, self._address) from error
 
 

@@ -23,9 +23,42 @@ def test_a_check_names_the_handler_and_counts_the_queue(quorum_queue) -> None:
     quorum_queue.send("a", "b")
     done = try_out("check", "--handler", "worker_handlers:ledger_ok", uri=quorum_queue.uri)
     assert done.returncode == 0, done.stdout
-    first, second = done.stdout.splitlines()
-    assert first == "ok   handler: worker_handlers:ledger_ok"
-    assert "'task_queue' has 2 tasks ready and 0 consumers" in second
+    handler, queue, read, write, dead = done.stdout.splitlines()
+    assert handler == "ok   handler: worker_handlers:ledger_ok"
+    assert "'task_queue' has 2 tasks ready and 0 consumers" in queue
+    assert (read[:10], write[:10]) == ("ok   read:", "ok   write")
+    assert dead == "ok   dead-letter queue: queue 'task_queue.dead' is missing, a worker will make it"
+    quorum_queue.wait_for_counts(2, 0)
+
+
+@pytest.mark.parametrize(
+    ("permission", "line", "remedy"),
+    [
+        ("read", "bad  read:", "the read permission on queue 'task_queue'"),
+        ("write", "bad  write:", "the write permission on exchange 'amq.default'"),
+        ("configure", "bad  broker and queue:", "the configure permission on queue 'task_queue'"),
+    ],
+)
+def test_a_check_names_the_permission_that_a_worker_lacks(task_queue, permission: str, line: str, remedy: str) -> None:
+    task_queue.send("a")
+    uri = task_queue.set_permissions(**{permission: "^$"})
+    done = try_out("check", uri=uri)
+    (bad,) = [text for text in done.stdout.splitlines() if text.startswith("bad")]
+    assert (done.returncode, bad.startswith(line), remedy in bad) == (1, True, True), done.stdout
+    ((properties, _),) = task_queue.take_all()
+    assert not properties.headers  # no delivery was counted
+
+
+def test_a_check_names_the_dead_letter_queue_that_cannot_be_had(quorum_queue) -> None:
+    uri = quorum_queue.set_permissions(configure="^task_queue$")
+    may_not = try_out("check", uri=uri)
+    assert "bad  dead-letter queue:" in may_not.stdout
+    assert "the configure permission on queue 'task_queue.dead'" in may_not.stdout
+    missing = try_out("check", "--declare", "Never", uri=uri)
+    assert "bad  dead-letter queue:" in missing.stdout
+    assert "make it, or let the worker make it with --declare Create" in missing.stdout
+    quorum_queue.dead.declare()
+    assert try_out("check", "--declare", "Never", uri=uri).returncode == 0
 
 
 def test_a_check_says_each_thing_that_is_wrong(quorum_queue) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from workqueue_worker.task import Reject, Retry, Task
@@ -53,6 +54,16 @@ def needs_all_headers(_body: bytes, task: Task) -> None:
     if len(str(task.headers.get("x-exception-stacktrace"))) < 130_000:
         raise Reject("it lacks a header")
     raise ValueError("it fails")
+
+
+def fuzzed(body: bytes, task: Task) -> None:
+    """Does what the body's first word says, and writes its number, as the id may hold anything."""
+    verdict, number, _ = body.split(b" ", 2)
+    if verdict == b"reject":
+        raise Reject("by chance")
+    if verdict == b"fail" or (verdict == b"fail-once" and task.attempt == 1):
+        raise ValueError("by chance")
+    note("done", number, replace(task, id="-"))
 
 
 def until_released_then_reject(body: bytes, task: Task) -> None:

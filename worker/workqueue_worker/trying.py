@@ -9,7 +9,7 @@ from textwrap import indent
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import BrokerError, QueueMissing
 
-from workqueue_worker.amqp import read_queue
+from workqueue_worker.amqp import check_may_configure, check_may_read, check_may_write, read_queue
 from workqueue_worker.handlers import Handler, HandlerError
 from workqueue_worker.outcomes import cause_of
 from workqueue_worker.settings import Settings
@@ -23,15 +23,29 @@ EXIT_FAILED_CHECK = 1
 #: What a command would answer, EX_DATAERR and EX_TEMPFAIL of sysexits.h.
 EXIT_REJECT = 65
 EXIT_RETRY = 75
+_CONNECTION_NAME = "workqueue-worker check"
 
 
 def check(settings: Settings, load_handler: Callable[[], Handler], environment: Mapping[str, str]) -> int:
-    """Say in a line each whether the handler can be had, the broker be reached, and the queues are there."""
+    """Print a line for each thing that a worker needs: handler, queue, permissions, dead-letter queue.
+
+    The permissions are tried without taking a task, making a queue or storing a message. They are left out when the
+    broker cannot be reached or the queue is missing.
+    """
+    handler = _check("handler", lambda: _describe_handler(settings, load_handler))
+    return EXIT_DONE if _check_broker(settings, environment) and handler else EXIT_FAILED_CHECK
+
+
+def _check_broker(settings: Settings, environment: Mapping[str, str]) -> bool:
+    if not _check("broker and queue", lambda: _describe_queue(settings, environment)):
+        return False
+    address = BrokerAddress.from_environment(environment)
     answers = [
-        _check("handler", lambda: _describe_handler(settings, load_handler)),
-        _check("broker and queue", lambda: _describe_queue(settings, environment)),
+        _check("read", lambda: _describe_reading(settings, address)),
+        _check("write", lambda: _describe_writing(address)),
+        _check("dead-letter queue", lambda: _describe_dead_letters(settings, address)),
     ]
-    return EXIT_DONE if all(answers) else EXIT_FAILED_CHECK
+    return all(answers)
 
 
 def run_one(settings: Settings, handler: Handler, task: Task) -> int:
@@ -88,10 +102,30 @@ def _describe_command(command: Sequence[str]) -> str:
 
 def _describe_queue(settings: Settings, environment: Mapping[str, str]) -> str:
     address = BrokerAddress.from_environment(environment)
+    return f"{address}: {_describe_counts(settings, address, settings.queue)}"
+
+
+def _describe_counts(settings: Settings, address: BrokerAddress, queue: str) -> str:
+    if settings.create:
+        check_may_configure(address, _CONNECTION_NAME, queue)
     try:
-        counts = read_queue(address, "workqueue-worker check", settings.queue)
-    except QueueMissing:
+        counts = read_queue(address, _CONNECTION_NAME, queue)
+    except QueueMissing as error:
         if settings.create:
-            return f"{address}: queue {settings.queue!r} is missing, a worker will make it"
-        raise
-    return f"{address}: {settings.queue!r} has {counts.messages_ready} tasks ready and {counts.consumers} consumers"
+            return f"queue {queue!r} is missing, a worker will make it"
+        raise QueueMissing(f"{error}: make it, or let the worker make it with --declare Create") from error
+    return f"{queue!r} has {counts.messages_ready} tasks ready and {counts.consumers} consumers"
+
+
+def _describe_reading(settings: Settings, address: BrokerAddress) -> str:
+    check_may_read(address, _CONNECTION_NAME, settings.queue)
+    return f"this user may take tasks from {settings.queue!r}"
+
+
+def _describe_writing(address: BrokerAddress) -> str:
+    check_may_write(address, _CONNECTION_NAME)
+    return "this user may publish copies of failed tasks"
+
+
+def _describe_dead_letters(settings: Settings, address: BrokerAddress) -> str:
+    return _describe_counts(settings, address, settings.dead_letter_queue)

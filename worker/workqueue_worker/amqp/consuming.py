@@ -14,6 +14,7 @@ from workqueue_broker.errors import BrokerUnavailable
 
 from workqueue_worker.amqp.declaring import ensure_queue
 from workqueue_worker.amqp.messages import delivery_of
+from workqueue_worker.amqp.permissions import configure_permission, read_permission
 from workqueue_worker.amqp.session import Session
 from workqueue_worker.delivery import Delivery
 
@@ -60,10 +61,12 @@ class ConsumerLink:
 
     def _start(self, plan: ConsumePlan) -> None:
         if plan.create:
-            ensure_queue(self._session, plan.dead_letter_queue)
+            with configure_permission(plan.dead_letter_queue.name), broker_errors(plan.address):
+                ensure_queue(self._session, plan.dead_letter_queue)
         self._channel = self._session.channel()
         if plan.create:
-            plan.queue.declare(self._channel)
+            with configure_permission(plan.queue.name), broker_errors(plan.address):
+                plan.queue.declare(self._channel)
         else:
             read_counts(self._channel, plan.queue.name)
         raw = self._channel.raw
@@ -72,7 +75,8 @@ class ConsumerLink:
         self._consume()
 
     def _consume(self) -> None:
-        answer = self._channel.call(self._channel.raw.basic_consume, self._queue, self._on_message)
+        with read_permission(self._queue), broker_errors(self._address):
+            answer = self._channel.call(self._channel.raw.basic_consume, self._queue, self._on_message)
         self._consumer_tag = answer.method.consumer_tag
 
     @property
@@ -129,8 +133,7 @@ class ConsumerLink:
     def consume(self) -> None:
         """Take messages again, after cancel()."""
         self.turn()  # raises when the broker cancelled the consumer: then the connection must be a new one
-        with broker_errors(self._address):
-            self._consume()
+        self._consume()
 
     def wake(self) -> None:
         """End another thread's wait() early; the one method for any thread."""

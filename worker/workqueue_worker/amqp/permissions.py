@@ -21,17 +21,17 @@ BLOCKED_SECONDS = 1.0
 
 
 def check_may_read(address: BrokerAddress, name: str, queue: str) -> None:
-    """Raise AccessRefused when the user may not take tasks from the queue, QueueMissing when there is no such queue.
+    """Raise AccessRefused when the user may not take tasks from the queue, missing or not.
 
     `name`: of the connection, shown in the management UI; so for the other checks.
     """
-    with _permission("read", f"queue {queue!r}"):
+    with read_permission(queue):
         _try(address, name, lambda channel: channel.basic_consume(queue, _ignore, arguments={"x-priority": "none"}))
 
 
 def check_may_configure(address: BrokerAddress, name: str, queue: str) -> None:
     """Raise AccessRefused when the user may not declare the queue, missing or not."""
-    with _permission("configure", f"queue {queue!r}", ", or make the queues yourself and set --declare Never"):
+    with configure_permission(queue):
         _try(address, name, lambda channel: channel.queue_declare(queue, arguments={"x-message-ttl": -1}))
 
 
@@ -44,8 +44,18 @@ def check_may_write(address: BrokerAddress, name: str) -> None:
         _try(address, name, _publish_to_no_queue)
 
 
+def read_permission(queue: str) -> contextlib.AbstractContextManager[None]:
+    """Adds the remedy to what the broker says when the block may not consume from the queue."""
+    return _permission("read", f"queue {queue!r}")
+
+
+def configure_permission(queue: str) -> contextlib.AbstractContextManager[None]:
+    """The same for a block that declares the queue."""
+    return _permission("configure", f"queue {queue!r}", ", or make the queues yourself and set --declare Never")
+
+
 def write_permission() -> contextlib.AbstractContextManager[None]:
-    """Adds the remedy to what the broker says when a copy may not be published in the block."""
+    """The same for a block that publishes a copy."""
     return _permission("write", "exchange 'amq.default', over which it publishes the copies of failed tasks")
 
 
@@ -71,7 +81,7 @@ def _try(address: BrokerAddress, name: str, attempt: Callable[[Any], object]) ->
 def _is_allowed(answer: object) -> bool:
     """True for what the broker answers once it has found the permission, and when an alarm keeps it from answering."""
     if isinstance(answer, amqp.ChannelClosedByBroker):
-        return bool(answer.reply_code == 406)
+        return answer.reply_code in (404, 406)
     return isinstance(answer, amqp.UnroutableError | amqp.NackError | amqp.ConnectionBlockedTimeout)
 
 
