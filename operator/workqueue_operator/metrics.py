@@ -20,6 +20,7 @@ VERBS = ("scale", "status", "event", "mark")
 #: Why a queue could not be read: the kinds of workqueue_broker.errors; and of management.ManagementError.
 BROKER_KINDS = (
     *("broker", "invalid_address", "unavailable", "access_refused", "queue_missing", "queue_mismatch"),
+    "message_refused",  # of one who publishes: the operator does not
     *("management", "management_refused", "policy_refused"),
 )
 #: The kinds of ClusterError.

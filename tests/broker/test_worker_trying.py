@@ -46,7 +46,7 @@ def test_a_check_names_the_permission_that_a_worker_lacks(task_queue, permission
     (bad,) = [text for text in done.stdout.splitlines() if text.startswith("bad")]
     assert (done.returncode, bad.startswith(line), remedy in bad) == (1, True, True), done.stdout
     ((properties, _),) = task_queue.take_all()
-    assert not properties.headers  # no delivery was counted
+    assert not (properties.headers or {}).get("x-delivery-count")  # it was not taken; RabbitMQ 3.10 writes the 0
 
 
 def test_a_check_names_the_dead_letter_queue_that_cannot_be_had(quorum_queue) -> None:
