@@ -21,6 +21,7 @@ from workqueue_broker.errors import (
     QueueMismatch,
     QueueMissing,
 )
+from workqueue_broker.foreign_text import error_text, foreign_text
 from workqueue_broker.tls import context_of
 
 #: Seconds for a TCP connection, and for the whole handshake. The library's own are 10 and 15.
@@ -170,12 +171,12 @@ def _closed_by_broker(error: amqp.AMQPError, address: BrokerAddress, text: str) 
 def describe(error: BaseException) -> str:
     """The broker's or the system's words in one line; pika's connection errors often hide theirs in a tuple."""
     if isinstance(error, amqp.ChannelClosed | amqp.ConnectionClosed):
-        return f"{error.reply_code} {error.reply_text}"
+        return f"{error.reply_code} {foreign_text(str(error.reply_text))}"
     inner = next((arg for arg in getattr(error, "args", ()) if isinstance(arg, BaseException)), None)
     cause = inner or getattr(error, "exception", None)
     if isinstance(cause, BaseException):
         return describe(cause)
-    return " ".join(str(error).split()) or type(error).__name__
+    return error_text(error)
 
 
 def _credentials(address: BrokerAddress) -> pika.credentials.PlainCredentials | pika.credentials.ExternalCredentials:

@@ -1,7 +1,7 @@
 """One operator, a tenant who attacks it, and a neighbour whose readings must go on.
 
-`python attack_world.py` runs all attacks of a management API, one after the other, in a process of its own, and prints
-what came of each, so that a test can look at the process's memory.
+`python attack_world.py` runs the attacks of a broker and of a management API, one after the other, in a process of its
+own, and prints what came of each, so that a test can look at the process's memory.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fakes import FakeQueueReader
+from hostile_broker import BODY, HEARTBEAT, HUGE, MESSAGE, at_once, with_open_channel
 from hostile_server import MIB, Endless, HostileServer, answer, gzip_bomb, http
 from operating import NAME, NEIGHBOUR, Operating, operating
 from workqueue_broker.address import BrokerAddress
@@ -61,6 +62,15 @@ class World:
 
         return await self.operator.until(told, "PolicyApplied is reported", SECONDS)
 
+    async def told_of_broker(self, server: HostileServer, words: str) -> str:
+        """What was found out about the attacker's broker, once that says these words."""
+
+        def told() -> str:
+            texts = [str(one.trouble) for one in self.operator.store if one.key == NAME and one.trouble]
+            return next((text for text in texts if f":{server.port}/" in text and words in text), "")
+
+        return await self.operator.until(told, f"the reading says: {words}", SECONDS)
+
 
 @asynccontextmanager
 async def attack_world(secret: dict[str, str], amqp: bool = False) -> AsyncIterator[World]:
@@ -84,8 +94,8 @@ def management_secret(server: HostileServer) -> dict[str, str]:
 
 
 def _many_queues() -> bytes:
-    item = {"messages_unacknowledged": 1, "type": "quorum", "message_stats": {"publish": 1, "ack": 1}}
-    return json.dumps([{"name": f"queue-{number}", **item} for number in range(300_000)]).encode()
+    item = b'{"name": "queue", "messages_unacknowledged": 1, "message_stats": {"publish": 1, "ack": 1}},'
+    return b"[" + item * 300_000 + b"{}]"
 
 
 #: Talks of a hostile management API, by name.
@@ -101,7 +111,30 @@ MANAGEMENT_ATTACKS: dict[str, Callable[[], Callable[..., None]]] = {
 }
 
 
+#: Talks of a hostile broker, by name, and what is said of it.
+BROKER_ATTACKS: dict[str, tuple[Callable[..., None], str]] = {
+    "a message that nobody asked for": (with_open_channel([MESSAGE, Endless(BODY)]), "sends a message"),
+    "a frame of 2 GiB": (with_open_channel([HUGE, Endless(b"x" * MIB)]), "a frame of 2147483648 bytes"),
+    "a frame of 2 GiB as a greeting": (at_once([HUGE, Endless(b"x" * MIB)]), "a frame of 2147483648 bytes"),
+    "heartbeats without end": (with_open_channel(Endless(HEARTBEAT * 1000)), "frames that nothing asked for"),
+    "no AMQP": (at_once([b"HTTP/1.1 400 Bad Request\r\n\r\n"]), "cannot be used now"),
+    "a broken method": (at_once([b"\x01\x00\x00\x00\x00\x00\x04\xff\xff\xff\xff\xce"]), "cannot be used now"),
+}
+
+
+def broker_secret(server: HostileServer) -> dict[str, str]:
+    """A Secret whose broker is the hostile server."""
+    return {"host": "127.0.0.1", "port": str(server.port)}
+
+
 async def _attack() -> None:
+    async with attack_world({"host": NEIGHBOURS_HOST}, amqp=True) as world:
+        for name, (talk, words) in BROKER_ATTACKS.items():
+            with HostileServer(talk) as server:
+                world.operator.change_secret(broker_secret(server))
+                told = await world.told_of_broker(server, words)
+                await world.readings_go_on()
+            print(json.dumps({"attack": name, "told": told, "peak_mib": _peak_mib()}), flush=True)
     async with attack_world({"host": "127.0.0.1"}) as world:
         for name, talk in MANAGEMENT_ATTACKS.items():
             with HostileServer(talk()) as server:

@@ -18,6 +18,8 @@ class HostileServer:
     def __init__(self, talk: Callable[[socket.socket], None]) -> None:
         #: Who came.
         self.visits = 0
+        #: Who has not gone.
+        self.open = 0
         self._talk = talk
         self._sockets: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=100)
@@ -44,8 +46,10 @@ class HostileServer:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
+        self.open += 1
         with contextlib.suppress(OSError), client:
             self._talk(client)
+        self.open -= 1
 
 
 def http(*pieces: bytes | Iterable[bytes]) -> Callable[[socket.socket], None]:

@@ -3,6 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pika.exceptions import ChannelClosedByBroker
+from workqueue_broker.connection import describe
 from workqueue_broker.foreign_text import MOST_CHARACTERS, error_text, foreign_text
 
 
@@ -33,3 +35,9 @@ def test_what_it_becomes(text: str, line: str) -> None:
 def test_an_error_without_words_is_named_by_its_type() -> None:
     assert error_text(TimeoutError()) == "TimeoutError"
     assert error_text(OSError("no\nroute")) == "no route"
+
+
+def test_a_brokers_reply_text_is_foreign_too() -> None:
+    text = describe(ChannelClosedByBroker(404, "NOT_FOUND\n2026 INFO all is well\x1b[2J" + "x" * 1000))
+    assert text.startswith("404 NOT_FOUND 2026 INFO all is well [2Jxx")
+    assert len(text) <= MOST_CHARACTERS + len("404 ")

@@ -5,11 +5,13 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import attack_world
 import pytest
-from attack_world import MANAGEMENT_ATTACKS, management_secret
+from attack_world import BROKER_ATTACKS, MANAGEMENT_ATTACKS, broker_secret, management_secret
+from hostile_broker import with_heartbeats
 from hostile_server import HostileServer, answer, http, read_head
 
 SUPPORT = Path(attack_world.__file__).parent
@@ -18,7 +20,7 @@ MOST_MIB = 256
 
 
 @pytest.mark.timeout(180)
-def test_no_answer_of_a_management_api_costs_the_neighbour_a_reading_or_the_process_its_memory() -> None:
+def test_no_broker_and_no_management_api_cost_the_neighbour_a_reading_or_the_process_its_memory() -> None:
     """In a process of its own, whose memory is the operator's and that of the hostile server."""
     done = subprocess.run(
         [sys.executable, SUPPORT / "attack_world.py"],
@@ -30,7 +32,7 @@ def test_no_answer_of_a_management_api_costs_the_neighbour_a_reading_or_the_proc
     )
     assert done.returncode == 0, f"after {done.stdout}: {done.stderr[-3000:]}"
     ends = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [end["attack"] for end in ends] == list(MANAGEMENT_ATTACKS)
+    assert [end["attack"] for end in ends] == [*BROKER_ATTACKS, *MANAGEMENT_ATTACKS]
     assert max(end["peak_mib"] for end in ends) < MOST_MIB, ends
 
 
@@ -89,3 +91,17 @@ async def test_a_server_that_says_nothing_is_said_to_have_timed_out() -> None:
         async with attack_world.attack_world(management_secret(silent)) as world:
             message = await world.told_of(silent)
     assert "timed out after 5 s" in message
+
+
+async def test_a_broker_that_lives_and_answers_nothing_is_left_and_connected_with_anew() -> None:
+    """A hung channel, or one bad node of three: no thread or socket stays behind, and another connection may work."""
+    with HostileServer(with_heartbeats) as server:
+        threads = threading.active_count()
+        async with attack_world.attack_world(broker_secret(server), amqp=True) as world:
+            await world.told_of_broker(server, "did not answer within 5 s")
+            await world.operator.until(lambda: server.visits >= 2, "it is connected with again")
+            await world.operator.until(lambda: server.open == 1, "the first connection was given back")
+            await world.readings_go_on()
+        await world.operator.until(lambda: server.open == 0, "the second was given back too")
+        assert [one for one in threading.enumerate() if "queue-reader" in one.name] == []
+        assert threading.active_count() <= threads + 8  # the server's own, and the event loop's few
