@@ -140,7 +140,7 @@ def test_rules_name_the_field_and_a_remedy(schema):
     rules = [rule for _, field in [("", schema), *fields(schema)] for rule in field.get("x-kubernetes-validations", [])]
     assert len(rules) == 11
     for rule in rules:
-        assert re.match(r"(spec|metadata)\.[a-zA-Z.]+ ", rule["message"]), rule
+        assert re.match(r"(spec|metadata)\.[a-zA-Z.]+,? ", rule["message"]), rule
         assert re.search(r"(\. |, )(Lower|Set|Name|Choose|Create|Delete|Empty)", rule["message"]), rule
 
 

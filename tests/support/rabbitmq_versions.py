@@ -7,7 +7,6 @@ Called by tests/conftest.py before the first test; by hand: python tests/support
 
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,10 @@ from typing import NoReturn
 
 DEV = Path(__file__).resolve().parents[2] / "dev"
 sys.path += [str(DEV), str(DEV / "cluster")]
-from console import ClusterError  # noqa: E402 - the benchmarks and the command line have no other path to it
+from console import ClusterError, step  # noqa: E402 - the benchmarks and the command line have no other path to it
 from debian import install_quietly  # noqa: E402
 from locks import lock_file, locked  # noqa: E402
+from programs import run_long  # noqa: E402
 
 #: The Debian release that has each version as its package.
 SUITES = {"3.10": "bookworm", "4.0": "trixie"}
@@ -104,11 +104,20 @@ def _build_folder(version: str) -> None:
         for left in folder.parent.glob(f"{folder.name}.part*"):  # by a build that was killed
             shutil.rmtree(left)
         part = folder.with_name(f"{folder.name}.part")
-        _say(f"Building a Debian folder with RabbitMQ {version} in {folder} (a minute or two, once) …")
-        packages = "--include=rabbitmq-server,ca-certificates"
-        _run(["mmdebstrap", "--variant=minbase", packages, SUITES[version], str(part)], f"RabbitMQ {version}")
+        _bootstrap(version, part)
         (part / "etc/hosts").write_text("127.0.0.1 localhost\n", encoding="utf-8")
         part.rename(folder)
+
+
+def _bootstrap(version: str, folder: Path) -> None:
+    packages = "--include=rabbitmq-server,ca-certificates"
+    command = ["mmdebstrap", "--variant=minbase", packages, SUITES[version], str(folder)]
+    log = folder.parent / "logs" / f"{folder.name}.log"
+    try:
+        with step(f"Building a Debian folder with RabbitMQ {version} (a minute or two, once)") as progress:
+            run_long(command, log=log, progress=progress)
+    except ClusterError as error:
+        raise NotInstallable(f"RabbitMQ {version}: {error}") from error
 
 
 def install_package(package: str, wanted_for: str) -> None:
@@ -119,18 +128,6 @@ def install_package(package: str, wanted_for: str) -> None:
         install_quietly([package])
     except ClusterError as error:
         raise NotInstallable(f"{wanted_for} needs {package}: {error}") from error
-
-
-def _run(command: list[str], wanted_for: str) -> None:
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if done.returncode != 0:
-        last = "\n".join(done.stderr.splitlines()[-5:])
-        raise NotInstallable(f"{wanted_for}: {' '.join(command)} failed:\n{last}")
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
