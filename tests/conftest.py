@@ -61,9 +61,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = EXIT_STANDS
 
 
-def _stands(report: pytest.TestReport) -> bool:
-    """Whether a failure is final. pytest-xdist reports a test whose process died without its markers, as "???"."""
-    return "once" in report.keywords or report.when == "???"
+def _stands(report: pytest.TestReport | pytest.CollectReport) -> bool:
+    """Whether a test's failure is final. pytest-xdist reports one whose process died without its markers, as "???"."""
+    return isinstance(report, pytest.TestReport) and ("once" in report.keywords or report.when == "???")
 
 
 @pytest.fixture(scope="session")

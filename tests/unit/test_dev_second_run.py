@@ -15,6 +15,8 @@ from pathlib import Path
 
 FAILS = Path(__file__).with_name("fails").read_text()
 
+assert FAILS != "import"
+
 @pytest.mark.once
 def test_nothing_is_lost(): assert FAILS != "once"
 @pytest.mark.parametrize("of", ["two words"])
@@ -43,6 +45,12 @@ def test_a_failure_of_a_test_marked_once_stands(
     process = start(tmp_path, fails, *flags)
     output, _ = process.communicate()
     assert process.returncode == exit_code, output
+
+
+def test_a_file_that_cannot_be_imported_interrupts(tmp_path: Path) -> None:
+    process = start(tmp_path, "import")
+    output, _ = process.communicate()
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
 
 
 def test_a_test_whose_process_died_stands_as_its_markers_are_unknown(tmp_path: Path) -> None:
