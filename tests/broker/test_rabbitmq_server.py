@@ -28,6 +28,13 @@ def test_counts_tell_ready_and_unacknowledged(
         assert rabbitmq.counts(broker.virtual_host, "q") == (2, 1)
 
 
+def test_a_missing_queue_has_no_counts_which_is_not_an_empty_queue(
+    rabbitmq: RabbitMQServer, broker: BrokerAddress
+) -> None:
+    with pytest.raises(LookupError, match="there is no queue q in virtual host"):
+        rabbitmq.counts(broker.virtual_host, "q")
+
+
 def test_runs_the_version_that_was_asked_for(rabbitmq: RabbitMQServer, rabbitmq_version: str) -> None:
     assert rabbitmq.ctl("eval", "rabbit_misc:version().").strip('"\n').startswith(rabbitmq_version + ".")
 
@@ -57,6 +64,6 @@ def test_a_broker_whose_port_another_program_takes_starts_on_others(
         with socket.create_server(("127.0.0.1", getattr(server, port))) as other:
             server.start()
             assert getattr(server, port) != other.getsockname()[1]
-            assert server.ctl("eval", "rabbit_misc:version().").strip('"\n').startswith(rabbitmq_version + ".")
+            assert server.evaluate("rabbit_misc:version()").strip('"').startswith(rabbitmq_version + ".")
     finally:
         server.close()

@@ -19,7 +19,7 @@ with locked(Path(sys.argv[2]), sys.argv[3], shared=sys.argv[4] == "shared"):
     print("held", flush=True)
     sys.stdin.readline()
 """
-SECONDS = 30
+SECONDS = 50
 
 
 class Program:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from broker_tests import show
 
+#: Each of these starts a pytest with plugins, some with processes of its own, on a machine that may be busy.
+pytestmark = pytest.mark.timeout(300)
 CONFTEST = Path(__file__).parents[1] / "conftest.py"
 SUITE = """
 import os
