@@ -1,7 +1,7 @@
 """Fixtures on a real cluster: our operator, a real RabbitMQ in a pod, and an empty namespace for each test.
 
 The operator serves one namespace, and no other operator serves it: no other WorkQueue of the cluster is touched. Of
-several runs on this machine one uses the cluster; the others wait for it before their first test.
+several runs on this machine one is at work; the others wait for it before their first test.
 """
 
 import os
@@ -12,9 +12,9 @@ from contextlib import ExitStack
 
 import pytest
 from kube import CommandFailed, Kube, Proxy, copy_broker_secret, install_broker
+from locks import lock_file, locked
 from operators import (
     DefinitionUse,
-    alone_in,
     definition_in_use,
     operators,
     refuse_second_operator,
@@ -42,7 +42,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     kube, stack = Kube(os.environ["KUBE_CONTEXT"]), ExitStack()
     try:
-        stack.enter_context(alone_in(kube, SYSTEM, "the cluster tests"))
+        stack.enter_context(locked(lock_file("tests"), "the cluster tests"))
         session.config.stash[CLUSTER] = stack, stack.enter_context(definition_in_use(kube, "the cluster tests"))
     except CommandFailed as problem:
         pytest.exit(str(problem), returncode=1)

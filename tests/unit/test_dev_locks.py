@@ -1,5 +1,6 @@
 """Two programs of this machine that need one thing: the second waits, shows for what, and goes on after the first."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from waiting import wait_until
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ with locked(Path(sys.argv[2]), sys.argv[3], shared=sys.argv[4] == "shared"):
     sys.stdin.readline()
 """
 SECONDS = 50
+pytestmark = pytest.mark.timeout(180)  # programs start slowly on a busy machine
 
 
 class Program:
@@ -27,7 +29,15 @@ class Program:
 
     def __init__(self, folder: Path, use: str, how: str) -> None:
         self._output = folder / f"{use}.out"
-        command = [sys.executable, "-c", PROGRAM, str(ROOT / "dev" / "cluster"), str(folder / "lock"), use, how]
+        command = [
+            sys.executable,
+            "-c",
+            PROGRAM,
+            str(ROOT / "dev" / "cluster"),
+            str(folder / "locks" / "tests"),
+            use,
+            how,
+        ]
         with self._output.open("w") as output:
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output)
 
@@ -80,6 +90,23 @@ def test_those_that_share_wait_for_none_of_each_other(start) -> None:
     start("the first", "shared").until_it_says("held")
     second = start("the second", "shared")
     second.until_it_says("held")
+
+
+def test_a_suite_of_another_clone_is_waited_for(start, tmp_path: Path) -> None:
+    """Here with no version of RabbitMQ, so that it has nothing to do once it may begin."""
+    (tmp_path / "workqueue").symlink_to(tmp_path)
+    suite = start("the cluster tests")
+    suite.until_it_says("held")
+    output = tmp_path / "suite.out"
+    command = [sys.executable, str(ROOT / "dev" / "broker_tests.py")]
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+    with output.open("w") as file:
+        waiting = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
+    said = f"Waiting for the cluster tests (process {suite.process.pid}, {ROOT}) …"
+    wait_until(lambda: said in output.read_text(), SECONDS, f"it waits; see {output}")
+    assert waiting.poll() is None
+    suite.kill()
+    assert waiting.wait(SECONDS) == 0
 
 
 BUILD = """
