@@ -12,6 +12,9 @@ from workqueue_operator.kubernetes_values import target_of
 from workqueue_operator.resource import GROUP, PLURAL, VERSION, Key
 from workqueue_operator.store import Store
 
+#: Objects in a page of kopf's own lists: each may have 256 KiB of annotations, and by default all come at once.
+LIST_OBJECTS = 20
+
 
 def register(registry: kopf.OperatorRegistry, store: Store) -> None:
     """Connect the watches of WorkQueues and Deployments to the store."""
@@ -43,6 +46,7 @@ def settings() -> kopf.OperatorSettings:
     made.networking.connect_timeout = 10
     made.networking.request_timeout = 30  # its own default is five minutes
     made.watching.connect_timeout = 10
+    made.watching.chunk_size = LIST_OBJECTS
     made.watching.server_timeout = 300  # the server ends a stream after this; inactivity_timeout watches the rest
     made.watching.client_timeout = 310
     made.posting.enabled = False  # our Events are made from decisions

@@ -151,3 +151,14 @@ def test_probes_give_a_busy_loop_five_seconds(helm, one):
     for probe in ("livenessProbe", "readinessProbe"):
         assert container[probe]["httpGet"] == {"path": "/healthz", "port": "metrics"}
         assert container[probe]["timeoutSeconds"] == 5
+
+
+def test_the_policy_for_pods_is_there_when_it_is_asked_for_and_for_the_operators_account_alone(helm, one):
+    assert not [item for item in helm.template("workqueue-operator") if "Admission" in item["kind"]]
+    objects = helm.template("workqueue-operator", {"podPolicy": {"enabled": True}})
+    policy = one(objects, "ValidatingAdmissionPolicy")
+    binding = one(objects, "ValidatingAdmissionPolicyBinding")
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
+    (condition,) = policy["spec"]["matchConditions"]
+    account = one(objects, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"]
+    assert f'"system:serviceaccount:demo:{account}"' in condition["expression"]

@@ -31,3 +31,8 @@ def test_kopf_looks_for_no_peers_and_posts_no_events() -> None:
     assert made.peering.standalone
     assert made.scanning.disabled
     assert not made.posting.enabled
+
+
+def test_kopf_lists_page_by_page() -> None:
+    """By default all objects come in one answer, with as many annotations as they have."""
+    assert handlers.settings().watching.chunk_size == handlers.LIST_OBJECTS
