@@ -63,8 +63,10 @@ class _Library(Connection):  # type: ignore[misc] # pika has no type hints
                 self._on_data_available(data[start : start + PIECE_BYTES])
                 if self._transport.is_closing():
                     return
-        except Exception as error:  # noqa: BLE001 - the border: a broker's bytes may fail the library in any way
+        except amqp.AMQPError as error:
             self.end(error)
+        except Exception as error:  # noqa: BLE001 - the border: a broker's bytes may fail the library in any way
+            self.end(_Unasked(f"it sends what is no AMQP ({type(error).__name__})"))
 
     def start(self) -> None:
         self._on_stream_connected()

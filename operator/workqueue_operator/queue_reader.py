@@ -110,9 +110,12 @@ class AmqpQueueReader:
 
     async def close(self) -> None:
         """Close the connection; waits at most a second for a broker that hangs."""
-        if self._connecting:
-            self._connecting.cancel()
-            await asyncio.wait((self._connecting,))
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None:
+            connecting.cancel()
+            await asyncio.wait((connecting,))
+            if not connecting.cancelled() and connecting.exception() is None:  # it had ended before a round took it
+                connecting.result().drop()
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()

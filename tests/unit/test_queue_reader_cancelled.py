@@ -2,8 +2,10 @@
 
 import asyncio
 import socket
+import threading
 
 import pytest
+from hostile_broker import greeted, until_gone
 from hostile_server import HostileServer
 from workqueue_broker.address import BrokerAddress
 from workqueue_operator.queue_reader import AmqpQueueReader
@@ -48,3 +50,28 @@ async def test_a_reader_that_is_closed_while_a_broker_says_nothing_gives_its_soc
             await reading
         await reader.close()
         await until(lambda: ended, "the other side sees the end")
+
+
+async def test_a_connection_that_was_opened_after_its_round_is_given_back_too() -> None:
+    """The broker greets once the round that wanted it was cancelled."""
+    cancelled = threading.Event()
+    opened: list[bool] = []
+
+    def late(client: socket.socket) -> None:
+        cancelled.wait(30)
+        greeted(client)
+        opened.append(True)
+        until_gone(client)
+
+    with HostileServer(late) as server:
+        reader = AmqpQueueReader(BrokerAddress(hosts=(("127.0.0.1", server.port),)), "test")
+        reading = asyncio.create_task(reader.read([]))
+        await until(lambda: server.open, "it connects")
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        cancelled.set()
+        await until(lambda: opened, "the connection is open")
+        await until(lambda: reader._connecting and reader._connecting.done(), "the attempt has ended")
+        await reader.close()
+        await until(lambda: server.open == 0, "the other side sees the end")
