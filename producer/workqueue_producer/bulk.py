@@ -59,8 +59,11 @@ class Bulk:
             raise self._not_confirmed(str(end)) from error
         except Exception as failure:  # of `progress`
             raise self._not_confirmed(str(failure)) from failure
+        except BaseException as end:  # Ctrl+C, for one: it stays what it is
+            end.add_note(str(self._not_confirmed(type(end).__name__)))
+            raise
         finally:
-            self._batch.abandon()
+            self._outbox.abandon(list(self._batch.pending))
         if self._batch.failed:
             error = self._batch.failed[0][1]
         if error is not None:

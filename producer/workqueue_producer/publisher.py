@@ -3,9 +3,13 @@
 Rule: publish() returns when the broker has the message, persistent in a durable queue, or raises and names the message.
 """
 
+import asyncio
+import atexit
+import functools
 import itertools
+import os
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from time import monotonic
@@ -19,14 +23,19 @@ from workqueue_producer.amqp.link import Link
 from workqueue_producer.amqp.properties import message_properties
 from workqueue_producer.amqp.session import LinkSettings
 from workqueue_producer.bulk import Bulk, Progress
+from workqueue_producer.callbacks import Callbacks
 from workqueue_producer.errors import NotConfirmed, PublisherClosed
 from workqueue_producer.metrics import PublisherMetrics, QueueMetrics
 from workqueue_producer.outbox import Outbox
-from workqueue_producer.receipts import Single
+from workqueue_producer.receipts import Awaited, Single, call_in
 from workqueue_producer.task import Message, Receipt, Task
 
 #: Seconds; a web server's own limit is often 30 or 60.
 TIMEOUT = 30.0
+#: Seconds for the confirms of what was submitted, at the interpreter's end and after an exception in the `with` block.
+EXIT_SECONDS = 10.0
+
+_FORKED = "the publisher was made before a fork; make one in each process"
 
 
 @dataclass(frozen=True)
@@ -58,36 +67,75 @@ class Publisher:
         self._outbox = Outbox(settings.window, settings.window_bytes, self._link.wake)
         self._id_prefix = uuid.uuid4().hex
         self._numbers = itertools.count(1)
+        self._callbacks = Callbacks()
+        self._process = os.getpid()
         self._link.start(self._outbox)
+        _open.add(self)
 
     def publish(
         self,
-        body: bytes,
+        task: bytes | Task,
         *,
         message_id: str | None = None,
         headers: Mapping[str, Any] | None = None,
         timeout: float = TIMEOUT,
     ) -> str:
-        """Send one task and return its id once it is confirmed; raises NotConfirmed, within `timeout` seconds."""
+        """Send one task and return its id once it is confirmed; raises NotConfirmed, within `timeout` seconds.
+
+        `message_id` and `headers` are for a body alone; a Task has its own.
+        """
         deadline = monotonic() + timeout
-        receipt = Single()
-        message = self._message(Task(body, message_id, headers or {}), receipt)
+        receipt = Single(self._callbacks, waited_for=True)
+        if message_id is not None or headers is not None:
+            task = _task_of(task, message_id, headers or {})
+        message = self._message(task, receipt)
         self._offer(message, timeout)
         try:
             return receipt.future.result(max(0.0, deadline - monotonic()))
         except TimeoutError:
-            message.abandoned = True
+            self._outbox.abandon([message])
             if receipt.future.done():  # confirmed between the two lines above
                 return receipt.future.result()
             raise self._timed_out(message, timeout) from None
+        except BaseException:  # Ctrl+C, for one
+            self._outbox.abandon([message])
+            raise
+
+    async def publish_async(
+        self,
+        task: bytes | Task,
+        *,
+        timeout: float = TIMEOUT,  # noqa: ASYNC109 - as publish(), and what ends it is no TimeoutError
+    ) -> str:
+        """Send one task and return its id once it is confirmed; never blocks the event loop, whichever it is.
+
+        Raises NotConfirmed within `timeout` seconds. After that, and after a cancellation, the task is not sent any
+        more; it may be in the queue all the same when it was on its way.
+        """
+        loop = asyncio.get_running_loop()
+        receipt = Awaited(loop)
+        message = self._message(task, receipt)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._offer_async(message, loop)
+                return await receipt.future
+        except TimeoutError:
+            self._outbox.abandon([message])
+            if receipt.confirmed:  # in the same moment
+                return message.message_id
+            raise self._timed_out(message, timeout) from None
+        except BaseException:
+            self._outbox.abandon([message])
+            raise
 
     def submit(self, task: bytes | Task, *, timeout: float = TIMEOUT) -> "Future[str]":
         """Send one task; its future has the id once it is confirmed.
 
         Waits for room in the window, at most `timeout` seconds, and raises NotConfirmed when there is none. The future
-        itself has no time limit: the message is sent until it is confirmed or the publisher is closed.
+        itself has no time limit: the message is sent until it is confirmed or the publisher is closed. A task that
+        fails is logged too, as its future may have been dropped.
         """
-        receipt = Single()
+        receipt = Single(self._callbacks, waited_for=False)
         self._offer(self._message(task, receipt), timeout)
         return receipt.future
 
@@ -108,14 +156,17 @@ class Publisher:
         return Bulk(self._message, self._outbox, self._trouble, timeout, progress).run(tasks)
 
     def flush(self, timeout: float = TIMEOUT) -> bool:
-        """Wait until everything that was taken in is settled; False when that took longer."""
+        """Wait until everything that was taken in and not given up is settled; False when that took longer."""
+        if self._forked:
+            raise PublisherClosed(_FORKED)
         return self._outbox.drain(timeout)
 
     def close(self, timeout: float = TIMEOUT) -> None:
-        """Take nothing more, wait for the confirms, and disconnect; what is not confirmed by then fails."""
-        self._outbox.close()
-        self._outbox.drain(timeout)
-        self._link.stop()
+        """Take nothing more, wait for the confirms and for callbacks of futures, and disconnect.
+
+        What is not confirmed by then fails. Returns at once in a forked child, where it changes nothing.
+        """
+        self._close(timeout)
 
     @property
     def last_confirmed_at(self) -> float | None:
@@ -128,7 +179,42 @@ class Publisher:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close(TIMEOUT if kind is None else 0.0)
+        left = self._close(TIMEOUT if value is None else EXIT_SECONDS)
+        if not left:
+            return
+        failure = NotConfirmed(f"{self._trouble()} (the publisher was closed)", left)
+        if value is None:
+            raise failure
+        value.add_note(str(failure))  # the block's own exception stays what it is
+
+    def _close(self, timeout: float) -> Sequence[Task]:
+        """Returns what was left without a confirm and that no caller had given up."""
+        if self._forked:
+            return ()
+        deadline = monotonic() + timeout
+        self._outbox.close()
+        self._outbox.drain(timeout)
+        left = [message.task for message in self._link.stop()]
+        self._callbacks.close(max(0.0, deadline - monotonic()))
+        _open.discard(self)
+        return left
+
+    @property
+    def _forked(self) -> bool:
+        """Another process has the I/O thread; here nobody ever answers, and a lock may be held forever."""
+        return os.getpid() != self._process
+
+    async def _offer_async(self, message: Message, loop: asyncio.AbstractEventLoop) -> None:
+        while True:
+            self._check_alive()
+            room = asyncio.Event()
+            call = functools.partial(call_in, loop, room.set)
+            if self._outbox.offer_or_call(message, call):
+                return
+            try:
+                await room.wait()
+            finally:
+                self._outbox.forget(call)
 
     def _message(self, given: bytes | Task, receipt: Receipt) -> Message:
         task = given if isinstance(given, Task) else Task(given)
@@ -144,13 +230,31 @@ class Publisher:
             raise self._timed_out(message, timeout)
 
     def _check_alive(self) -> None:
+        if self._forked:
+            raise PublisherClosed(_FORKED)
         if self._outbox.closed:
             raise PublisherClosed("the publisher was closed; make a new one")
-        if not self._link.alive:
-            raise PublisherClosed("the publisher was made before a fork; make one in each process")
 
     def _trouble(self) -> str:
         return self._link.trouble or "the broker does not answer"
 
     def _timed_out(self, message: Message, timeout: float) -> NotConfirmed:
         return NotConfirmed(f"{self._trouble()} (waited {timeout:g} s)", [message.task])
+
+
+def _task_of(body: bytes | Task, message_id: str | None, headers: Mapping[str, Any]) -> Task:
+    if isinstance(body, Task):
+        raise TypeError("message_id and headers are for a body: a Task has its own")
+    return Task(body, message_id, headers)
+
+
+#: The publishers that are not closed; held, as a dropped one's thread goes on sending.
+_open: set[Publisher] = set()
+
+
+@atexit.register
+def _close_all() -> None:
+    """At the interpreter's end: what is not confirmed by EXIT_SECONDS is logged with its ids, by the sender."""
+    deadline = monotonic() + EXIT_SECONDS
+    for publisher in list(_open):
+        publisher._close(max(0.0, deadline - monotonic()))

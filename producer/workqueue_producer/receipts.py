@@ -1,33 +1,76 @@
-"""Who waits for a confirm: one caller for one message, or one caller for many.
+"""Who waits for a confirm: one caller for one message, in a thread or an event loop, or one caller for many.
 
-The I/O thread settles; the caller's thread waits. No lock: every step is one that Python does at once.
+The I/O thread settles; the caller waits. No lock: every step is one that Python does at once.
 """
 
+import asyncio
 import threading
-from concurrent.futures import Future
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 
+from workqueue_producer.callbacks import Callbacks
 from workqueue_producer.errors import NotConfirmed
 from workqueue_producer.task import Message
+
+
+class TaskFuture(Future[str]):
+    """The future of a submitted task; its callbacks run in threads of their own, never in the I/O thread."""
+
+    def __init__(self, callbacks: Callbacks) -> None:
+        super().__init__()
+        self._callbacks = callbacks
+        self.set_running_or_notify_cancel()  # nobody can take a message back that may be on its way
+
+    def add_done_callback(self, fn: Callable[["Future[str]"], object]) -> None:
+        """Call it with the future, in any thread, once it is done."""
+        self._callbacks.expect()
+        super().add_done_callback(lambda future: self._callbacks.run(lambda: fn(future)))
 
 
 class Single:
     """One message; its future has the message id, or the error."""
 
-    def __init__(self) -> None:
-        self.future: Future[str] = Future()
-        self.future.set_running_or_notify_cancel()  # nobody can take a message back that may be on its way
+    def __init__(self, callbacks: Callbacks, *, waited_for: bool) -> None:
+        self.future = TaskFuture(callbacks)
+        self.waited_for = waited_for
 
     def settle(self, message: Message, error: Exception | None) -> None:
+        with suppress(InvalidStateError):  # a caller has set it, which is none of our business
+            if error is None:
+                self.future.set_result(message.message_id)
+            else:
+                self.future.set_exception(not_confirmed(message, error))
+
+
+class Awaited:
+    """One message of a coroutine; its future belongs to the coroutine's event loop."""
+
+    waited_for = True
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.future: asyncio.Future[str] = loop.create_future()
+        #: Set by the I/O thread, before the loop hears of it.
+        self.confirmed = False
+
+    def settle(self, message: Message, error: Exception | None) -> None:
+        self.confirmed = error is None
+        call_in(self._loop, lambda: self._set(message, error))
+
+    def _set(self, message: Message, error: Exception | None) -> None:
+        if self.future.done():  # its coroutine has left
+            return
         if error is None:
             self.future.set_result(message.message_id)
         else:
-            failure = NotConfirmed(str(error), [message.task])
-            failure.__cause__ = error
-            self.future.set_exception(failure)
+            self.future.set_exception(not_confirmed(message, error))
 
 
 class Batch:
     """Many messages of one caller, who is told when the last one is settled."""
+
+    waited_for = True
 
     def __init__(self) -> None:
         #: In the order of publishing; a dict for its order, the values mean nothing.
@@ -65,7 +108,15 @@ class Batch:
         pending = list(self.pending)[:1]  # a copy is made at once; walking the dict is not
         return pending[0].published_at if pending else otherwise
 
-    def abandon(self) -> None:
-        """The caller leaves: what is pending is not sent again."""
-        for message in list(self.pending):
-            message.abandoned = True
+
+def not_confirmed(message: Message, error: Exception) -> NotConfirmed:
+    """The error of one message, with its cause."""
+    failure = NotConfirmed(str(error), [message.task])
+    failure.__cause__ = error
+    return failure
+
+
+def call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+    """From any thread: let the loop call it soon."""
+    with suppress(RuntimeError):  # the loop is closed, and its coroutines with it
+        loop.call_soon_threadsafe(call)

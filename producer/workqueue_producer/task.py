@@ -35,7 +35,10 @@ PROPERTIES = ("content_type", "priority", "expiration_ms", "correlation_id", "ty
 
 
 class Receipt(Protocol):
-    """Who is told, by the publisher's I/O thread, what became of a message."""
+    """Who hears from the publisher's I/O thread what became of a message."""
+
+    #: True when a caller waits and gets the error; else the log must have it.
+    waited_for: bool
 
     def settle(self, message: "Message", error: Exception | None) -> None:
         """Once per message: confirmed when there is no error."""
@@ -44,7 +47,17 @@ class Receipt(Protocol):
 class Message:
     """A task between publish and confirm; no dataclass, as a bulk publish makes tens of thousands a second."""
 
-    __slots__ = ("_given", "abandoned", "body", "message_id", "properties", "published_at", "receipt", "returned")
+    __slots__ = (
+        "_given",
+        "abandoned",
+        "body",
+        "message_id",
+        "properties",
+        "published_at",
+        "receipt",
+        "returned",
+        "unsettled",
+    )
 
     def __init__(self, task: Task, message_id: str, properties: object, receipt: Receipt, published_at: float) -> None:
         self._given = task
@@ -59,6 +72,8 @@ class Message:
         self.abandoned = False
         #: The broker found no queue for it.
         self.returned = False
+        #: The outbox has taken it in, and it is neither confirmed nor failed.
+        self.unsettled = False
 
     @property
     def task(self) -> Task:

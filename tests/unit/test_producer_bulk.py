@@ -22,7 +22,7 @@ class Broker:
         for message in self.outbox.take_all():
             if message.body not in self._silent_about:
                 message.receipt.settle(message, None)
-                self.outbox.free(1, len(message.body))
+                self.outbox.free([message])
                 self.confirmed.append(message.body)
 
 

@@ -1,15 +1,18 @@
 """What the broker's answers and losses mean for the messages on their way."""
 
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import pika
 import pytest
+from waiting import wait_until
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import translate_published
 from workqueue_broker.errors import BrokerUnavailable
 from workqueue_producer.amqp.sender import Sender
 from workqueue_producer.amqp.session import refuses_a_message
+from workqueue_producer.callbacks import Callbacks
 from workqueue_producer.metrics import PublisherMetrics, QueueMetrics
 from workqueue_producer.outbox import Outbox
 from workqueue_producer.receipts import Single
@@ -49,7 +52,7 @@ class Sending:
         return self.session
 
     def send(self, body: bytes, message_id: str) -> Single:
-        receipt = Single()
+        receipt = Single(Callbacks(), waited_for=True)
         self.outbox.offer(Message(Task(body), message_id, None, receipt, 0.0), 0)
         self.sender.pump()
         return receipt
@@ -58,6 +61,29 @@ class Sending:
         later, self._later = self._later, []
         for call in later:
             call()
+
+
+def test_a_caller_that_waits_for_room_gets_what_a_single_confirm_makes() -> None:
+    sending = Sending()
+    for number in range(100):
+        sending.send(b"x", f"{number}")
+    answers: list[bool] = []
+    message = Message(Task(b""), "waits", None, Single(Callbacks(), waited_for=True), 0.0)
+    caller = threading.Thread(target=lambda: answers.append(sending.outbox.offer(message, 60)))
+    caller.start()
+    wait_until(lambda: sending.outbox._waiting == 1, 10, "the caller waits")
+    sending.sender.confirmed(1, multiple=False)
+    sending.time_passes()
+    caller.join(10)
+    assert answers == [True]
+
+
+def test_a_submitted_task_that_fails_is_logged_with_its_id(caplog: pytest.LogCaptureFixture) -> None:
+    sending = Sending()
+    sending.outbox.offer(Message(Task(b""), "dropped", None, Single(Callbacks(), waited_for=False), 0.0), 0)
+    sending.send(b"", "waited for")
+    sending.sender.fail_all(BrokerUnavailable("away"))
+    assert caplog.messages == ["queue q: 1 submitted tasks not confirmed: away; ids: dropped"]
 
 
 def test_of_two_messages_of_one_id_neither_is_confirmed_by_the_confirm_of_a_returned_one() -> None:

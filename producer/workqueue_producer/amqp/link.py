@@ -10,12 +10,14 @@ import threading
 from pika.adapters.select_connection import IOLoop
 from workqueue_broker.backoff import full_jitter
 from workqueue_broker.errors import BrokerError, BrokerUnavailable, MessageRefused
+from workqueue_broker.library_log import quieten_this_thread
 
 from workqueue_producer.amqp.sender import Sender
 from workqueue_producer.amqp.session import LinkSettings, Session, session_parameters
 from workqueue_producer.errors import PublisherClosed
 from workqueue_producer.metrics import QueueMetrics
 from workqueue_producer.outbox import Outbox
+from workqueue_producer.task import Message
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,9 @@ class Link:
         self._session: Session | None = None
         self._attempts = 0
         self._stopping = False
+        self._left: list[Message] = []
+        #: The kind of the trouble that was logged last; None: connected since, or not tried yet.
+        self._told: str | None = None
         self._thread = threading.Thread(target=self._run, name="workqueue-publisher", daemon=True)
 
     def start(self, outbox: Outbox) -> None:
@@ -51,11 +56,12 @@ class Link:
         """From any thread: the outbox has something."""
         self._loop.add_callback_threadsafe(self._sender.pump)
 
-    def stop(self) -> None:
-        """From any thread: fail what is left, say goodbye, end the thread."""
+    def stop(self) -> list[Message]:
+        """From any thread but its own: fail what is left, say goodbye, end the thread; returns what was left."""
         if self._thread.is_alive():
             self._loop.add_callback_threadsafe(self._say_goodbye)
             self._thread.join()
+        return self._left
 
     @property
     def alive(self) -> bool:
@@ -72,7 +78,8 @@ class Link:
         return self._sender.last_confirmed_at
 
     def on_ready(self, session: Session) -> None:
-        logger.info("connected to %s", self._settings.address)
+        self._told = None
+        logger.info("queue %s: connected to %s", self._settings.queue.name, self._settings.address)
         self._metrics.connected.set(1)
         self._sender.ready(session)
 
@@ -86,14 +93,20 @@ class Link:
         self._sender.returned(message_id)
 
     def on_blocked(self, reason: str | None) -> None:
-        logger.warning("the broker blocks publishers: %s", reason) if reason else logger.info("unblocked")
+        queue = self._settings.queue.name
+        if reason is None:
+            logger.info("queue %s: the broker takes messages again", queue)
+        else:
+            logger.warning("queue %s: the broker blocks publishers: %s", queue, reason)
         self._sender.blocked(reason)
 
     def on_lost(self, error: BrokerError, by_message: bool) -> None:
         self._metrics.connected.set(0)
         if self._stopping:
             return
-        logger.warning("%s", error)
+        if error.kind != self._told:  # a line for each attempt would bury the program's own
+            self._told = error.kind
+            logger.warning("queue %s: %s; trying again until it works", self._settings.queue.name, error)
         self._sender.lost(error, by_message)
         if not isinstance(error, BrokerUnavailable | MessageRefused) and not self._sender.ever_confirmed:
             self._sender.fail_all(error)
@@ -108,13 +121,14 @@ class Link:
     def _run(self) -> None:
         error: Exception = PublisherClosed("the publisher was closed")
         try:
+            quieten_this_thread()
             self._connect()
             self._loop.start()
-        except Exception as failure:  # the thread's one broad except: whoever waits must hear why it ends
+        except BaseException as failure:
             logger.exception("the publisher's thread failed")
-            error = failure
+            error = failure if isinstance(failure, Exception) else PublisherClosed(f"its thread failed: {failure!r}")
         self._outbox.close()
-        self._sender.fail_all(error)
+        self._left += self._sender.fail_all(error)
         self._loop.close()
 
     def _connect(self) -> None:
@@ -123,7 +137,7 @@ class Link:
 
     def _say_goodbye(self) -> None:
         self._stopping = True
-        self._sender.fail_all(PublisherClosed("the publisher was closed"))
+        self._left += self._sender.fail_all(PublisherClosed("the publisher was closed"))
         if self._session is None or self._session.gone:
             self._loop.stop()
         else:

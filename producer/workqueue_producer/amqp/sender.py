@@ -5,8 +5,9 @@ id. After trouble the window opens slowly, from one message: so a full queue is 
 broker closes the channel for is found, as it is the only one on its way.
 """
 
+import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from time import monotonic
 
 from workqueue_broker.backoff import full_jitter
@@ -18,6 +19,10 @@ from workqueue_producer.metrics import QueueMetrics, ResendCause
 from workqueue_producer.outbox import Outbox
 from workqueue_producer.task import Message
 
+logger = logging.getLogger(__name__)
+
+#: Seconds after which callers hear of room that is less than a quarter of the window; in between more may come.
+SHARE_SECONDS = 0.005
 #: Seconds: full jitter before messages that the broker sent back go again.
 RESEND_BASE, RESEND_CAP = 0.05, 2.0
 
@@ -44,6 +49,7 @@ class Sender:
         self._paused = False
         self._pauses = 0
         self._declare_first = False
+        self._sharing = False
         #: Why nothing is confirmed now, in words; None: no reason is known.
         self.trouble: str | None = None
         #: Whether a message was ever confirmed, and since the last connection.
@@ -120,13 +126,14 @@ class Sender:
             self._hold(unsettled, ResendCause.CONNECTION)
         self._release()
 
-    def fail_all(self, error: Exception) -> None:
-        """Nothing of what is here can be sent."""
+    def fail_all(self, error: Exception) -> list[Message]:
+        """Nothing of what is here can be sent; returns what no caller had given up before."""
         self._release()
         messages = [*self._in_flight.all(), *self._waiting, *self._outbox.take_all()]
         self._in_flight = InFlight()
         self._waiting.clear()
         self._fail(messages, error)
+        return [message for message in messages if not message.abandoned]
 
     def _settle(self, messages: list[Message]) -> None:
         for message in messages:
@@ -182,11 +189,22 @@ class Sender:
         self._held.clear()
 
     def _fail(self, messages: list[Message], error: Exception) -> None:
+        unheard = [message.message_id for message in messages if not message.receipt.waited_for]
+        if unheard:
+            ids = ", ".join(unheard)
+            logger.error(
+                "queue %s: %d submitted tasks not confirmed: %s; ids: %s", self._queue, len(unheard), error, ids
+            )
         for message in messages:
             message.receipt.settle(message, error)
         self._metrics.failed.inc(len(messages))
         self._free(messages)
 
-    def _free(self, messages: Iterable[Message]) -> None:
-        sizes = [len(message.body) for message in messages]
-        self._outbox.free(len(sizes), sum(sizes))
+    def _free(self, messages: list[Message]) -> None:
+        if self._outbox.free(messages) and not self._sharing:
+            self._sharing = True
+            self._call_later(SHARE_SECONDS, self._share)
+
+    def _share(self) -> None:
+        self._sharing = False
+        self._outbox.share()
