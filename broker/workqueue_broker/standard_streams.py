@@ -10,7 +10,7 @@ import select
 import stat
 import sys
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 
 class DroppedOutput(io.RawIOBase):
@@ -31,9 +31,11 @@ class DroppedOutput(io.RawIOBase):
         return os.isatty(self._descriptor)
 
     def write(self, data: Any) -> int:  # the library gives a memoryview
-        while self.error is None:
+        """All of it: the text layer of an unbuffered stream does not look at how much was taken."""
+        left = memoryview(data)
+        while left and self.error is None:
             try:
-                return os.write(self._descriptor, data)
+                left = left[os.write(self._descriptor, left) :]
             except BlockingIOError:  # a parent has made it so: node does
                 select.select([], [self._descriptor], [])
             except OSError as error:
@@ -60,7 +62,8 @@ def problem_of(stream: TextIO) -> OSError | None:
     """Why something that was written there was dropped; None: nothing was, as far as is known."""
     with suppress(OSError, ValueError):
         stream.flush()
-    raw = getattr(getattr(stream, "buffer", None), "raw", None)
+    buffer = getattr(stream, "buffer", None)
+    raw = getattr(buffer, "raw", buffer)
     return raw.error if isinstance(raw, DroppedOutput) else None
 
 
@@ -76,9 +79,13 @@ def fed() -> bool:
 
 
 def _protected(stream: TextIO | None, descriptor: int) -> TextIO:
-    encoding = stream.encoding if stream is not None else "utf-8"
-    buffered = io.BufferedWriter(DroppedOutput(descriptor))
-    # A character that the encoding lacks must not end us either.
+    """A stream like the given one; None: a closed one."""
+    raw = DroppedOutput(descriptor)
+    unbuffered = getattr(stream, "write_through", False)
     return io.TextIOWrapper(
-        buffered, encoding, errors="backslashreplace", line_buffering=descriptor == 2 or os.isatty(descriptor)
+        cast("io.BufferedWriter", raw) if unbuffered else io.BufferedWriter(raw),
+        stream.encoding if stream is not None else "utf-8",
+        errors="backslashreplace",  # a character that the encoding lacks must not end us either
+        line_buffering=descriptor == 2 or os.isatty(descriptor),
+        write_through=unbuffered,
     )

@@ -1,11 +1,13 @@
 """Looking after parked tasks: list, replay and drop, with the command that a person would use."""
 
+import json
 import os
 import pty
 import re
 import subprocess
 import sys
 
+import pika
 import pytest
 from task_queue import TaskQueue
 from waiting import wait_until
@@ -171,6 +173,64 @@ def test_a_replay_to_a_queue_that_is_not_there_loses_nothing(task_queue) -> None
     task_queue.dead.wait_for_counts(1, 0)
 
 
+def test_a_replay_goes_where_the_person_says_and_not_where_the_sender_does(task_queue, rabbitmq) -> None:
+    """A sender may write our header, and the broker leaves it in place when it dead-letters the task."""
+    other = TaskQueue(rabbitmq, task_queue.vhost, task_queue.type, "payments").declare()
+    task_queue.dead.declare().send("x", ids=["a"], headers={"x-workqueue-queue": "payments"})
+    done = dead_letters(task_queue, "replay")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "replayed 0; left 1 that name another queue: payments (1)" in done.stderr
+    task_queue.dead.wait_for_counts(1, 0)
+    assert dead_letters(task_queue, "replay", "--any-origin").stdout == "replayed 1\n"
+    assert [body for _, body in task_queue.take_all()] == [b"x"]
+    assert other.take_all() == []
+
+
+def test_tasks_without_an_id_can_be_seen_and_chosen(task_queue) -> None:
+    """As Celery's, which have a correlation id, and as a plain basic_publish, which has none."""
+    with task_queue.dead.declare().channel() as channel:
+        channel.confirm_delivery()
+        for body, properties in ((b"celery", {"correlation_id": "c-1", "type": "\x1b[2J"}), (b"plain", {})):
+            channel.basic_publish("", task_queue.dead.name, body, pika.BasicProperties(delivery_mode=2, **properties))
+    shown = dead_letters(task_queue, "list", "--show")
+    assert "\x1b" not in shown.stdout
+    assert "  type: \\x1b[2J\n" in shown.stdout
+    assert "    celery\n" in shown.stdout
+    keys = [json.loads(line)["id"] for line in dead_letters(task_queue, "list", "--json").stdout.splitlines()]
+    assert keys[0] == "c-1"
+    assert re.fullmatch("sha256:[0-9a-f]{16}", keys[1])
+    assert dead_letters(task_queue, "replay", "--id", keys[1]).stdout == "replayed 1\n"
+    assert [body for _, body in task_queue.take_all()] == [b"plain"]
+
+
+def test_an_unknown_id_is_an_error(task_queue) -> None:
+    park(task_queue, "a")
+    for words in (("drop", "--yes"), ("replay",), ("list",)):
+        done = dead_letters(task_queue, *words, "--id", "nosuch")
+        assert done.returncode == 1
+        assert "no task with id nosuch is there" in done.stderr
+    task_queue.dead.wait_for_counts(1, 0)
+
+
+@pytest.mark.parametrize(("end", "code"), [("| head -1", 0), ("| true", 0), (">&-", 0), ("> /dev/full", 1)])
+def test_a_list_that_cannot_be_written_ends_without_a_traceback(quorum_queue, end: str, code: int) -> None:
+    park(quorum_queue, *(f"m{number}" for number in range(50)))
+    words = f"{sys.executable} -m workqueue_worker dead-letters list --queue {quorum_queue.name}"
+    environment = os.environ | {"AMQP_URL": quorum_queue.uri}
+    done = subprocess.run(
+        ["bash", "-c", f"{words} {end}; exit ${{PIPESTATUS[0]}}"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == code
+    expected = "workqueue-worker: [Errno 28] No space left on device\n" if code else ""
+    assert done.stderr == expected
+    quorum_queue.dead.wait_for_counts(50, 0)
+
+
 def test_a_drop_deletes_for_good_and_only_when_told_so(task_queue) -> None:
     park(task_queue, "a", "b")
     assert dead_letters(task_queue, "drop").returncode == 2
@@ -185,4 +245,5 @@ def test_a_drop_deletes_for_good_and_only_when_told_so(task_queue) -> None:
 def test_where_nothing_was_ever_parked_it_says_so(task_queue, action: str) -> None:
     done = dead_letters(task_queue, action)
     assert done.returncode == 1
-    assert "no queue 'task_queue.dead'" in done.stderr
+    assert "no queue 'task_queue.dead', so no task of 'task_queue' was dead-lettered yet" in done.stderr
+    assert "404" not in done.stderr

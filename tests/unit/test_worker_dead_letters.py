@@ -1,11 +1,26 @@
 """Looking after parked tasks: who is taken, who is renewed first, and what is said when it ends halfway."""
 
+import hashlib
+import json
 from collections import deque
+from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from workqueue_broker.errors import BrokerUnavailable
-from workqueue_worker.dead_letters import Halfway, Selection, drop_tasks, list_tasks, replay_tasks
+from workqueue_worker.dead_letters import (
+    Halfway,
+    NoSuchTask,
+    Selection,
+    drop_tasks,
+    list_as_json,
+    list_tasks,
+    replay_tasks,
+)
 from workqueue_worker.delivery import Delivery
+from workqueue_worker.parked_task import ParkedTask, plain
 from workqueue_worker.settlement import FRESH_COPY_AT
 
 
@@ -18,6 +33,8 @@ class Parked:
         self.count = len(ids)
         self.taken = 0
         self.published: list[tuple[str, str]] = []
+        #: Headers of the tasks with these ids.
+        self.headers: dict[str, dict[str, object]] = {}
         self._good = good
 
     @property
@@ -29,8 +46,11 @@ class Parked:
             return None
         self.taken += 1
         name, returned = self.in_hand[self.taken] = self.queue.popleft()
-        headers = {"x-delivery-count": returned} if returned else {}
+        headers = self.headers.get(name, {}) | ({"x-delivery-count": returned} if returned else {})
         return Delivery(0, self.taken, returned > 0, b"", headers, name, None, None, None)
+
+    def properties(self, delivery: Delivery) -> Mapping[str, object]:
+        return {"correlation_id": f"c-{delivery.message_id}"}
 
     def publish(self, delivery: Delivery, queue: str, *, as_new: bool) -> None:
         if len(self.published) == self._good:
@@ -101,3 +121,92 @@ def test_a_list_that_cannot_be_written_returns_what_it_took() -> None:
     with pytest.raises(BrokenPipeError):
         list_tasks(parked, Selection(), write)
     assert parked.ids == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    "act", [drop_tasks, lambda parked, which: replay_tasks(parked, "q", which)], ids=["drop", "replay"]
+)
+def test_an_id_that_is_not_there_is_an_error_and_the_others_are_done(act) -> None:
+    parked = Parked(*"abc")
+    with pytest.raises(Halfway, match=r"^\w+ 1, then: no task with id no, such is there") as raised:
+        act(parked, Selection(frozenset({"b", "such", "no"})))
+    assert isinstance(raised.value.__cause__, NoSuchTask)
+    assert parked.ids == ["a", "c"]
+
+
+def test_an_id_that_is_not_there_is_an_error_of_a_list_too() -> None:
+    parked = Parked(*"abc")
+    with pytest.raises(NoSuchTask, match="no task with id nosuch is there"):
+        listed(parked, Selection(frozenset({"nosuch"})))
+    assert parked.ids == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("name", ["x-workqueue-queue", "x-first-death-queue"])
+def test_a_replay_goes_to_the_queue_that_the_person_names_and_leaves_what_names_another(name: str) -> None:
+    parked = Parked(*"abc")
+    parked.headers = {"b": {name: "payments\x1b[2J"}, "c": {name: "q"}}
+    with pytest.raises(Halfway, match=r"^replayed 2; left 1 that name another queue: payments\\x1b\[2J \(1\)\."):
+        replay_tasks(parked, "q", Selection())
+    assert (parked.published, parked.ids) == ([("q", "a"), ("q", "c")], ["b"])
+    assert replay_tasks(parked, "q", Selection(), any_origin=True) == 1
+    assert parked.published[-1] == ("q", "b")
+
+
+def test_a_list_ends_when_its_reader_has_left() -> None:
+    parked = Parked(*"abc")
+    lines: list[str] = []
+
+    def write(text: str) -> bool:
+        lines.append(text)
+        return not text.startswith("a")
+
+    list_tasks(parked, Selection(), write)
+    assert len(lines) == 2
+    assert parked.ids == ["a", "b", "c"]
+
+
+def parked_task(body: bytes = b"body", name: str | None = None, **properties: object) -> ParkedTask:
+    headers = {"x-workqueue-error": "\x1b]52;c;ZXZpbA==\x07", "n": [1, b"\xff", datetime(2026, 1, 1, tzinfo=UTC)]}
+    return ParkedTask(Delivery(0, 1, False, body, headers, name, None, None, None), properties)
+
+
+def test_a_task_without_an_id_has_a_key_that_stays_the_same() -> None:
+    assert parked_task(name="mine", correlation_id="c").key == "mine"
+    assert parked_task(correlation_id="c").key == "c"
+    digest = hashlib.sha256(b"body").hexdigest()[:16]
+    assert parked_task().key == parked_task(name="").key == f"sha256:{digest}"
+
+
+def test_a_key_is_chosen_as_it_is_printed() -> None:
+    parked = Parked("evil\x1b[2J", "b")
+    assert listed(parked, Selection(frozenset({"evil\\x1b[2J"}))) == ["evil\\x1b[2J"]
+    assert listed(parked, Selection(frozenset({"evil\x1b[2J"}))) == ["evil\\x1b[2J"]
+
+
+@given(text=st.text() | st.binary(), name=st.none() | st.text(), value=st.text() | st.binary())
+def test_nothing_that_a_sender_wrote_controls_a_terminal(text: str | bytes, name: str | None, value: object) -> None:
+    body = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    delivery = Delivery(0, 1, False, body, {str(name): value, "deep": [{"a": value}]}, name, None, None, None)
+    task = ParkedTask(delivery, {"type": value})
+    printed = [*task.details(), task.as_json(), *task.row().split("\t")]
+    assert all(line.isprintable() for line in printed)
+    read = json.loads(task.as_json())
+    assert "body_base64" in read or read["body"].encode() == body
+
+
+def test_all_of_a_task_is_shown_on_request() -> None:
+    shown = "\n".join(parked_task(b"{\n\t\x1b}", content_type="text/plain").details())
+    assert "  content_type: text/plain\n" in shown
+    assert 'header n: [1, "\\\\xff", "2026-01-01 00:00:00+00:00"]' in shown
+    assert shown.endswith("  body:\n    {\n    \\t\\x1b}")
+
+
+def test_a_list_as_json_has_one_object_a_line() -> None:
+    lines: list[str] = []
+    assert list_as_json(Parked("a", "b"), Selection(), lines.append) == 2
+    assert [json.loads(line)["id"] for line in lines] == ["a", "b"]
+    assert json.loads(lines[0])["properties"] == {"correlation_id": "c-a"}
+
+
+def test_plain_text_is_left_as_it_is() -> None:
+    assert plain("é 日本 a  b\n") == "é 日本 a b"

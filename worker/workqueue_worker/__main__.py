@@ -8,10 +8,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from workqueue_broker import standard_streams
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.environment import at_start
-from workqueue_broker.errors import BrokerError, InvalidAddress
+from workqueue_broker.errors import BrokerError, InvalidAddress, QueueMissing
 
 from workqueue_worker import logs, streams
 from workqueue_worker.ending import end_soon
@@ -32,6 +34,10 @@ from workqueue_worker.settings import (
 from workqueue_worker.shutdown import EXIT_DRAINED
 from workqueue_worker.starting import Starting
 from workqueue_worker.task import Task
+
+if TYPE_CHECKING:
+    from workqueue_worker.amqp import ParkedTasks
+    from workqueue_worker.dead_letters import Selection
 
 EXIT_USAGE = 2
 EXIT_FAILED = 1
@@ -131,16 +137,21 @@ def _run_one(settings: Settings, options: argparse.Namespace, _starting: Startin
 def _dead_letters(settings: Settings, options: argparse.Namespace, _starting: Starting) -> int:
     from workqueue_worker.amqp import ParkedTasks
     from workqueue_worker.assembly import worker_name
-    from workqueue_worker.dead_letters import Selection, drop_tasks, list_tasks, replay_tasks
+    from workqueue_worker.dead_letters import Selection, drop_tasks, replay_tasks
 
+    standard_streams.protect()
     queue = settings.dead_letter_queue
     selection = Selection(frozenset(options.id or ()), options.limit)
-    parked = ParkedTasks(BrokerAddress.from_environment(at_start(os.environ)), f"{worker_name()} dead-letters", queue)
+    address = BrokerAddress.from_environment(at_start(os.environ))
+    try:
+        parked = ParkedTasks(address, f"{worker_name()} dead-letters", queue)
+    except QueueMissing:
+        return _complain(QueueMissing(_nothing_parked(settings)), EXIT_FAILED)
     try:
         if options.action == "list":
-            list_tasks(parked, selection, sys.stdout.write)
-        elif options.action == "replay":
-            print(f"replayed {replay_tasks(parked, settings.queue, selection)}")
+            return _list_dead_letters(parked, selection, options)
+        if options.action == "replay":
+            print(f"replayed {replay_tasks(parked, settings.queue, selection, any_origin=options.any_origin)}")
         elif options.yes or _confirmed(f"Delete parked tasks of {queue!r} for good"):
             print(f"dropped {drop_tasks(parked, selection)}")
         else:
@@ -148,6 +159,30 @@ def _dead_letters(settings: Settings, options: argparse.Namespace, _starting: St
     finally:
         parked.close()
     return 0
+
+
+def _nothing_parked(settings: Settings) -> str:
+    return (
+        f"there is no queue {settings.dead_letter_queue!r}, so no task of {settings.queue!r} was dead-lettered yet; "
+        "where another queue is meant, name it with --queue or --dead-letter-queue"
+    )
+
+
+def _list_dead_letters(parked: "ParkedTasks", selection: "Selection", options: argparse.Namespace) -> int:
+    from workqueue_worker.dead_letters import list_as_json, list_tasks
+
+    def write(text: str) -> bool:
+        sys.stdout.write(text)
+        return standard_streams.problem_of(sys.stdout) is None
+
+    if options.json:
+        list_as_json(parked, selection, write)
+    else:
+        list_tasks(parked, selection, write, show=options.show)
+    problem = standard_streams.problem_of(sys.stdout)
+    if problem is None or isinstance(problem, BrokenPipeError):  # a reader that has left, such as head, has enough
+        return 0
+    return _complain(problem, EXIT_FAILED)
 
 
 def _confirmed(question: str) -> bool:
@@ -163,8 +198,13 @@ def _limit(text: str) -> int:
 
 def _dead_letter_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "replay", "drop"))
-    parser.add_argument("--id", action="append", help="only the first task with this message id; may be repeated")
+    parser.add_argument("--id", action="append", help="only the first task that list prints with it; may be repeated")
     parser.add_argument("--limit", type=_limit, help="at most so many")
+    parser.add_argument("--show", action="store_true", help="list: properties, headers and body of each, too")
+    parser.add_argument("--json", action="store_true", help="list: all of each task as one JSON object a line")
+    parser.add_argument(
+        "--any-origin", action="store_true", help="replay to --queue also what says it came from another queue"
+    )
     parser.add_argument("--yes", action="store_true", help="drop without asking")
     add_options(parser, QUEUE_OPTIONS)
 

@@ -5,19 +5,18 @@ task that was returned often is first replaced by a confirmed copy of itself, wh
 """
 
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from workqueue_broker import headers as header
 from workqueue_broker.errors import BrokerError
 
 from workqueue_worker.delivery import Delivery
+from workqueue_worker.parked_task import COLUMNS, ParkedTask, plain
 from workqueue_worker.progress import Progress
 from workqueue_worker.settlement import FRESH_COPY_AT, returns
-
-COLUMNS = ("id", "reason", "attempts", "last time", "worker", "queue", "bytes", "error")
 
 
 class Parked(Protocol):
@@ -26,6 +25,7 @@ class Parked(Protocol):
     count: int
 
     def take(self) -> Delivery | None: ...
+    def properties(self, delivery: Delivery) -> Mapping[str, object]: ...
     def publish(self, delivery: Delivery, queue: str, *, as_new: bool) -> None: ...
     def remove(self, delivery: Delivery) -> None: ...
     def renew(self, delivery: Delivery) -> None: ...
@@ -33,14 +33,18 @@ class Parked(Protocol):
 
 
 class Halfway(BrokerError):
-    """It failed or was interrupted after some; the message says how many."""
+    """It failed or was interrupted after some, or left some; the message says how many."""
+
+
+class NoSuchTask(BrokerError, LookupError):
+    """No parked task has this id; the message names it."""
 
 
 @dataclass(frozen=True)
 class Selection:
     """Which parked tasks."""
 
-    #: Message ids, the first task of each; empty: all.
+    #: Keys of parked tasks, the first task of each; empty: all.
     ids: frozenset[str] = frozenset()
     #: How many at most; None: all that are there at the start.
     limit: int | None = None
@@ -50,52 +54,79 @@ class Selection:
         return min(there, len(self.ids) or there, there if self.limit is None else self.limit)
 
 
-def list_tasks(parked: Parked, selection: Selection, write: Callable[[str], object]) -> int:
-    """Print a line for each, tab-separated; returns how many."""
+#: What writes a text; its answer False means that the reader has left.
+Write = Callable[[str], object]
+
+
+def list_tasks(parked: Parked, selection: Selection, write: Write, *, show: bool = False) -> int:
+    """Print a tab-separated line for each, with `show` also its properties, headers and body; returns how many."""
     write("\t".join(COLUMNS) + "\n")
+
+    def lines(task: ParkedTask) -> str:
+        return "\n".join([task.row(), *(task.details() if show else ())]) + "\n"
+
+    return _print_each(parked, selection, write, lines)
+
+
+def list_as_json(parked: Parked, selection: Selection, write: Write) -> int:
+    """Print all of each task as one JSON object a line; returns how many."""
+    return _print_each(parked, selection, write, lambda task: f"{task.as_json()}\n")
+
+
+def _print_each(parked: Parked, selection: Selection, write: Write, lines: Callable[[ParkedTask], str]) -> int:
     done = 0
     try:
-        for delivery in _taken(parked, selection):
-            write("\t".join(_cells(delivery)) + "\n")
+        for task in _taken(parked, selection):
             done += 1
+            if write(lines(task)) is False:
+                break
     finally:
         parked.put_back()
     return done
 
 
-def replay_tasks(parked: Parked, queue: str, selection: Selection) -> int:
-    """Send each back to the queue it came from (`queue`, when it does not say), confirmed, then take it out.
+def replay_tasks(parked: Parked, queue: str, selection: Selection, *, any_origin: bool = False) -> int:
+    """Send each to the queue, confirmed, then take it out; returns how many, raises Halfway, which says it too.
 
-    Returns how many; raises Halfway, which says it too.
+    A task that says it came from another queue stays, unless `any_origin`: where it goes is not its sender's choice.
     """
+    left = Counter[str]()
 
-    def replay(delivery: Delivery) -> None:
-        parked.publish(delivery, origin(delivery.headers) or queue, as_new=True)
-        parked.remove(delivery)
+    def replay(task: ParkedTask) -> bool:
+        if not any_origin and task.origin not in (None, queue):
+            left[plain(task.origin)] += 1
+            return False
+        parked.publish(task.delivery, queue, as_new=True)
+        parked.remove(task.delivery)
+        return True
 
-    return _each(parked, selection, ("replay", "replayed"), replay)
+    done = _each(parked, selection, ("replay", "replayed"), replay)
+    if left:
+        names = ", ".join(f"{name} ({count})" for name, count in sorted(left.items()))
+        raise Halfway(
+            f"replayed {done}; left {left.total()} that name another queue: {names}. Replay them with --queue and "
+            f"--dead-letter-queue, or to {queue} with --any-origin"
+        )
+    return done
 
 
 def drop_tasks(parked: Parked, selection: Selection) -> int:
     """Delete each for good; returns how many, raises Halfway."""
-    return _each(parked, selection, ("drop", "dropped"), parked.remove)
+
+    def drop(task: ParkedTask) -> bool:
+        parked.remove(task.delivery)
+        return True
+
+    return _each(parked, selection, ("drop", "dropped"), drop)
 
 
-def origin(headers: Mapping[str, object]) -> str | None:
-    """The queue that a parked task came from, as a worker or the broker wrote it."""
-    ours = headers.get(header.QUEUE)
-    name = ours or headers.get("x-first-death-queue")
-    return name if isinstance(name, str) else None
-
-
-def _each(parked: Parked, selection: Selection, words: tuple[str, str], act: Callable[[Delivery], None]) -> int:
+def _each(parked: Parked, selection: Selection, words: tuple[str, str], act: Callable[[ParkedTask], bool]) -> int:
     present, past = words
     progress = Progress(present, selection.at_most(parked.count), sys.stderr)
     done = 0
     try:
-        for delivery in _taken(parked, selection):
-            act(delivery)
-            done += 1
+        for task in _taken(parked, selection):
+            done += act(task)
             progress.step()
         parked.put_back()
     except (BrokerError, KeyboardInterrupt) as error:
@@ -107,37 +138,26 @@ def _each(parked: Parked, selection: Selection, words: tuple[str, str], act: Cal
     return done
 
 
-def _taken(parked: Parked, selection: Selection) -> Iterator[Delivery]:
-    """The selected ones of what is there at the start, and not what comes meanwhile: a replayed task may fail again.
+def _taken(parked: Parked, selection: Selection) -> Iterator[ParkedTask]:
+    """The selected ones of what is there at the start, and not what comes later: a replayed task may fail again.
 
-    The others stay in hand until the end, or they would come again; the broker holds them, we do not.
+    The others stay in hand until the end, or they would come again; the broker holds them, we do not. Raises NoSuchTask
+    after the others when an id was not there.
     """
-    missing = set(selection.ids)
+    missing = {plain(name) for name in selection.ids}
     left, found = parked.count, 0
     while left > 0 and found != selection.limit and (missing or not selection.ids):
         delivery = parked.take()
         if delivery is None:
-            return
+            break
         if returns(delivery.headers, redelivered=delivery.redelivered) >= FRESH_COPY_AT:
             parked.renew(delivery)  # comes again, after all others
             continue
         left -= 1
-        if not selection.ids or delivery.message_id in missing:
-            missing.discard(delivery.message_id or "")
+        task = ParkedTask(delivery, parked.properties(delivery))
+        if not selection.ids or task.key in missing:
+            missing.discard(task.key)
             found += 1
-            yield delivery
-
-
-def _cells(delivery: Delivery) -> Collection[str]:
-    headers = delivery.headers
-    values = (
-        delivery.message_id,
-        headers.get(header.REASON) or headers.get("x-first-death-reason"),
-        headers.get(header.ATTEMPTS),
-        headers.get(header.LAST_TIME),
-        headers.get(header.WORKER),
-        origin(headers),
-        len(delivery.body),
-        headers.get(header.ERROR),
-    )
-    return ["-" if value is None else " ".join(str(value).split()) for value in values]
+            yield task
+    if missing and found != selection.limit:
+        raise NoSuchTask(f"no task with id {', '.join(sorted(missing))} is there; `list` prints the ids")

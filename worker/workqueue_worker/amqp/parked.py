@@ -1,6 +1,7 @@
 """The parked tasks of a dead-letter queue: take, replay, drop, or put back."""
 
 import contextlib
+from collections.abc import Mapping
 
 from pika import exceptions as amqp
 from workqueue_broker import headers as header
@@ -23,6 +24,11 @@ _OF_THE_BROKER = (
     "x-last-death-exchange",
     "x-last-death-queue",
     "x-last-death-reason",
+)
+
+_SHOWN = (
+    *("content_type", "content_encoding", "correlation_id", "reply_to", "type", "app_id", "user_id", "cluster_id"),
+    *("timestamp", "expiration", "priority", "delivery_mode"),
 )
 
 
@@ -60,6 +66,11 @@ class ParkedTasks:
         with broker_errors(self._address):
             method, properties, body = self._channel.basic_get(self._queue)
         return delivery_of(method, properties, body or b"") if method else None
+
+    def properties(self, delivery: Delivery) -> Mapping[str, object]:
+        """Those that it has, without headers and message_id."""
+        values = {name: getattr(delivery.properties, name) for name in _SHOWN}
+        return {name: value for name, value in values.items() if value is not None}
 
     def publish(self, delivery: Delivery, queue: str, *, as_new: bool) -> None:
         """Publish a copy, confirmed. `as_new`: without what workers and broker wrote on it; attempts start anew."""
