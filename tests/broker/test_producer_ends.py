@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -61,6 +62,46 @@ def test_a_publisher_that_was_dropped_sends_what_it_was_given(quorum_queue, tmp_
     assert (done.returncode, done.stderr) == (0, "")
     assert "finished returned str" in done.stdout  # the callback ran, though the program was at its end
     assert len(ids(quorum_queue)) == 1
+
+
+LEDGER = """
+import os
+publisher = publisher()
+number = 0
+while True:
+    number += 1
+    future = publisher.submit(Task(b"x", f"id-{number}"))
+    future.add_done_callback(lambda future: os.write(1, future.result().encode() + b"\\n"))  # in one piece
+"""
+
+
+@pytest.mark.once
+def test_a_kill_at_any_moment_loses_nothing_that_was_called_confirmed(task_queue, tmp_path) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM + LEDGER, encoding="utf-8")
+    command = [sys.executable, "program.py", task_queue.uri, task_queue.type]
+    for lines in (1, 37, 1500):
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        ledger = [process.stdout.readline() for _ in range(lines)]
+        process.kill()
+        ledger += process.communicate()[0].splitlines(keepends=True)
+        confirmed = {line.removesuffix("\n") for line in ledger if line.endswith("\n")}
+        assert len(confirmed) >= lines
+        assert confirmed <= set(ids(task_queue))
+
+
+def test_a_program_that_ends_while_the_broker_blocks_names_what_the_queue_has_not(own_quorum_queue, tmp_path) -> None:
+    lines = f"publisher = publisher()\n{SUBMIT}publisher.flush()\nprint('sent', flush=True)\ninput()\n"
+    lines += "for number in range(500, 700): publisher.submit(Task(b'x', f'id-{number}'))\n"
+    (tmp_path / "program.py").write_text(PROGRAM + lines, encoding="utf-8")
+    command = [sys.executable, "program.py", own_quorum_queue.uri, "Quorum"]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, cwd=tmp_path, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    assert process.stdout.readline() == "sent\n"
+    own_quorum_queue.server.set_memory_alarm(True)
+    _, err = process.communicate("\n", timeout=60)
+    named = set(re.findall(r"id-\d+", err))
+    assert named == {f"id-{number}" for number in range(500, 700)}
+    assert set(ids(own_quorum_queue)) | named == {f"id-{number}" for number in range(700)}
 
 
 def test_what_is_not_confirmed_at_the_end_of_the_program_is_named(tmp_path) -> None:
