@@ -18,7 +18,7 @@ from task_queue import TaskQueue
 from waiting import wait_until
 from workqueue_broker.declaration import QueueType
 from workqueue_producer.task import Task
-from workqueue_producer.task_file import add_unconfirmed
+from workqueue_producer.unconfirmed_file import add_unconfirmed
 
 UNCONFIRMED = "unconfirmed-tasks.jsonl"
 #: The connections that a publish while an alarm was on has blocked.
