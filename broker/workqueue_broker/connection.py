@@ -4,14 +4,16 @@ The only place that builds connections' parameters; used by the producer, the wo
 """
 
 import random
+import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pika
 from pika import exceptions as amqp
 from pika.adapters.utils import connection_workflow as workflow
 
 from workqueue_broker.address import BrokerAddress
+from workqueue_broker.answering import ANSWER_SECONDS, Answering, AnsweringConnection, BlockingConnection, NoAnswer
 from workqueue_broker.errors import (
     AccessRefused,
     BrokerError,
@@ -22,7 +24,8 @@ from workqueue_broker.errors import (
     QueueMissing,
 )
 from workqueue_broker.foreign_text import error_text, foreign_text
-from workqueue_broker.tls import context_of
+from workqueue_broker.tls import certificate_fault, context_of
+from workqueue_broker.tls import remedy as tls_remedy
 
 #: Seconds for a TCP connection, and for the whole handshake. The library's own are 10 and 15.
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -43,6 +46,8 @@ class ConnectionSettings:
     heartbeat: int = HEARTBEAT_SECONDS
     #: Seconds a resource alarm may block the connection; None: for ever.
     blocked_timeout: float | None = BLOCKED_TIMEOUT_SECONDS
+    #: Seconds for the broker's answer to one method; then the connection is given up.
+    answer_timeout: float = ANSWER_SECONDS
 
 
 def connection_parameters(address: BrokerAddress, settings: ConnectionSettings) -> list[pika.ConnectionParameters]:
@@ -67,15 +72,49 @@ def connection_parameters(address: BrokerAddress, settings: ConnectionSettings) 
     ]
 
 
-def connect(address: BrokerAddress, settings: ConnectionSettings) -> pika.BlockingConnection:
-    """Open a connection to the first node that answers; raises BrokerUnavailable, AccessRefused or InvalidAddress."""
-    try:
-        with broker_errors(address):
-            return pika.BlockingConnection(connection_parameters(address, settings))
-    except BrokerError:
-        raise
-    except (TypeError, ValueError) as error:  # of the library or the system, about a value that nobody can connect with
-        raise translate(error, address) from None
+def connect(
+    address: BrokerAddress, settings: ConnectionSettings, kind: type[Answering] = AnsweringConnection
+) -> BlockingConnection:
+    """Open a connection to the first node that answers; raises BrokerUnavailable, AccessRefused or InvalidAddress.
+
+    `kind`: the library's connection to use, with Answering before it.
+    """
+    failures = NodeFailures(address)
+    for parameters in connection_parameters(address, settings):
+        try:
+            return BlockingConnection(parameters, kind, settings.answer_timeout)
+        except Exception as error:  # noqa: BLE001 - the library's errors of connecting have no common class
+            failures.add(parameters, error)
+    raise failures.error() from failures.cause
+
+
+class NodeFailures:
+    """Why each node of an address could not be used. All are told, and the one that matters most decides the class."""
+
+    def __init__(self, address: BrokerAddress) -> None:
+        self._address = address
+        self._errors: dict[tuple[str, int], BrokerError] = {}
+        #: The library's error for the last one; None when it may hold the password.
+        self.cause: Exception | None = None
+
+    def add(self, parameters: pika.ConnectionParameters, outcome: object) -> None:
+        """Keep what came of an attempt at a node: an exception of the library's."""
+        node = (parameters.host, parameters.port)
+        cause = why_not_connected(outcome)
+        error = translate(cause, replace(self._address, hosts=(node,)))
+        self.cause = None if isinstance(error, InvalidAddress) else cause
+        self._errors[node] = error
+
+    def error(self) -> BrokerError:
+        """What a person must change comes before what passes; then as the address has them."""
+        order = self._address.hosts
+        nodes = sorted(self._errors, key=lambda node: (_passes(self._errors[node]), order.index(node)))
+        errors = [self._errors[node] for node in nodes]
+        return type(errors[0])("; ".join(map(str, errors)))
+
+
+def _passes(error: BrokerError) -> bool:
+    return isinstance(error, BrokerUnavailable)
 
 
 class broker_errors:  # noqa: N801 - a class, as it is entered several times for every task
@@ -108,15 +147,22 @@ def translate(error: Exception, address: BrokerAddress) -> BrokerError:
         return _closed_by_broker(error, address, text)
     if isinstance(error, amqp.ProbableAuthenticationError | amqp.AuthenticationError | amqp.ProbableAccessDeniedError):
         return AccessRefused(f"{address} refuses this user, password or virtual host: {text}")
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return BrokerUnavailable(f"{address}: the broker's certificate cannot be verified, set its CA (ca.crt): {text}")
+    if isinstance(error, ssl.SSLCertVerificationError):  # which waiting does not heal
+        return AccessRefused(f"{address}: the broker's certificate {certificate_fault(error)}: {text}")
     if isinstance(error, TypeError | ValueError) and not isinstance(error, OSError):
         # Not in its own words, which may hold the value: that may be the password.
         return InvalidAddress(
             f"{address}: its host, username, password or vhost cannot be used to connect ({type(error).__name__}); "
             "look for characters that do not belong there"
         )
-    return BrokerUnavailable(f"{address} cannot be used now: {text}")
+    remedy = tls_remedy(text) if address.tls else _remedy_without_tls(error)
+    return BrokerUnavailable(f"{address} cannot be used now: {text}{f'; {remedy}' if remedy else ''}")
+
+
+def _remedy_without_tls(error: Exception) -> str | None:
+    if isinstance(error, amqp.IncompatibleProtocolError):
+        return "this port does not speak AMQP: with a TLS port write amqps://; 15672 is the management API"
+    return None
 
 
 #: Codes with which a broker closes a channel, and a connection, for what a published message is: its size, properties
@@ -144,24 +190,42 @@ def why_not_connected(outcome: object) -> Exception:
         if isinstance(outcome, workflow.AMQPConnectionWorkflowFailed) and outcome.exceptions:
             outcome = outcome.exceptions[-1]
         elif isinstance(outcome, workflow.AMQPConnectorPhaseErrorBase):
+            if isinstance(outcome.exception, workflow.AMQPConnectorStackTimeout | socket.timeout):
+                return NoAnswer(_too_late(outcome))
             outcome = outcome.exception
         else:
             return outcome if isinstance(outcome, Exception) else BrokerUnavailable(str(outcome))
 
 
+def _too_late(failed: workflow.AMQPConnectorPhaseErrorBase) -> str:
+    """Which of the steps to a login took too long."""
+    if isinstance(failed, workflow.AMQPConnectorSocketConnectError):
+        return f"no TCP connection within {CONNECT_TIMEOUT_SECONDS:g} s"
+    step = "TLS handshake" if isinstance(failed, workflow.AMQPConnectorTransportSetupError) else "AMQP login"
+    return f"no {step} within {HANDSHAKE_TIMEOUT_SECONDS:g} s after connecting"
+
+
+#: Deleting the queue is no remedy: it may hold messages.
+_OTHER_PARAMETERS = (
+    "the queue exists with other parameters: set --queue-type (QUEUE_TYPE, spec.queue.type) to its type, or use it as "
+    "it is, whatever its arguments, with --declare Never (QUEUE_DECLARE, spec.queue.declare: Never)"
+)
+_PERMISSIONS = (
+    "give the user the permission: configure to declare a queue, read to take from it, write (on amq.default) to "
+    "publish; where the queues exist, --declare Never (QUEUE_DECLARE, spec.queue.declare: Never) needs no configure"
+)
+
+
 def _closed_by_broker(error: amqp.AMQPError, address: BrokerAddress, text: str) -> BrokerError:
     code = getattr(error, "reply_code", 0)
     if code == 403:
-        return AccessRefused(f"{address} refuses it: {text}")
+        return AccessRefused(f"{address} refuses it: {text}; {_PERMISSIONS}")
     if code == 404:
         return QueueMissing(text)
     if code == 405:  # RESOURCE_LOCKED
         return QueueMismatch(f"{text}; the queue is exclusive to another connection: name another one, or delete it")
     if code == 406 and "inequivalent" in text:
-        return QueueMismatch(
-            f"{text}; the queue exists with other parameters: "
-            "set the queue's type to what is there, or delete the queue"
-        )
+        return QueueMismatch(f"{text}; {_OTHER_PARAMETERS}")
     if code == 530:  # NOT_ALLOWED: the virtual host is not there, or not for this user
         return AccessRefused(f"{address} refuses it: {text}")
     closed = "channel" if isinstance(error, amqp.ChannelClosed) else "connection"

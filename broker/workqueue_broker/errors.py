@@ -3,9 +3,9 @@
 BrokerError
 ├── InvalidAddress     the configuration is wrong: a person must change the named field
 ├── BrokerUnavailable  temporary: refused, unresolved, timed out, lost or blocked; try again with backoff
-├── AccessRefused      the broker is there and says no: user, password, vhost or permission
+├── AccessRefused      the broker refuses user, password, vhost or permission; or its certificate is refused
 ├── QueueMissing       the queue is not there: declare it
-├── QueueMismatch      the queue exists with other parameters: change ours, or delete the queue
+├── QueueMismatch      the queue exists with other parameters: change ours, or do not declare it
 └── MessageRefused     this message is refused for what it is: change the message, or the broker's limit
 """
 
@@ -30,7 +30,7 @@ class BrokerUnavailable(BrokerError, ConnectionError):
 
 
 class AccessRefused(BrokerError, PermissionError):
-    """The broker refuses the user, the password, the virtual host or the operation."""
+    """The broker refuses the user, the password, the virtual host or the operation; or its certificate is refused."""
 
     kind = "access_refused"
 

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 
 import pika
 
+from workqueue_broker.answering import Answering
+
 #: Bytes after which joined frames go out.
 ENOUGH = 65536
 
 
-class JoinedConnection(pika.SelectConnection):  # type: ignore[misc] # pika has no type hints
+class JoinedConnection(Answering, pika.SelectConnection):  # type: ignore[misc] # pika has no type hints
     """`_adapter_emit_data` and `_adapter_disconnect_stream` are what pika asks of an adapter's subclass."""
 
     _joining = False

@@ -11,6 +11,27 @@ from dataclasses import dataclass, field
 
 from workqueue_broker.errors import InvalidAddress
 
+#: OpenSSL's codes of a failed verification (x509_vfy.h) -> what is wrong with the broker's certificate.
+_NOT_VERIFIED = {
+    9: "is not valid yet: look at the clocks of the broker and of this machine",
+    10: "has expired: renew it at the broker",
+    62: "is for another host: connect to a name that it has, or issue one with this name",
+    64: "is for another host: connect to an address or name that it has, or issue one with this address",
+}
+_UNKNOWN_AUTHORITY = "is not of an authority that is known here: set its CA (key ca.crt, AMQP_CA_FILE)"
+_NO_TLS_THERE = "this port does not speak TLS: write amqp://, or the port of RabbitMQ's TLS listener (5671 by default)"
+_WANTS_A_CERTIFICATE = "the broker wants a client certificate: set it (keys tls.crt and tls.key)"
+#: OpenSSL's reasons, in the words of Python's errors.
+_REMEDIES = {
+    "WRONG_VERSION_NUMBER": _NO_TLS_THERE,
+    "RECORD_LAYER_FAILURE": _NO_TLS_THERE,
+    "UNEXPECTED_EOF_WHILE_READING": _NO_TLS_THERE,
+    "ALERT_CERTIFICATE_REQUIRED": _WANTS_A_CERTIFICATE,
+    "ALERT_HANDSHAKE_FAILURE": _WANTS_A_CERTIFICATE,
+    "ALERT_UNKNOWN_CA": "the broker does not know the authority of our client certificate (key tls.crt)",
+    "ALERT_CERTIFICATE_EXPIRED": "our client certificate has expired: renew it (keys tls.crt and tls.key)",
+}
+
 
 @dataclass(frozen=True)
 class Tls:
@@ -50,6 +71,16 @@ def management_context_of(tls: Tls) -> ssl.SSLContext:
     context = context_of(tls)
     context.load_default_certs()
     return context
+
+
+def certificate_fault(error: ssl.SSLCertVerificationError) -> str:
+    """What is wrong with the broker's certificate, and the remedy."""
+    return _NOT_VERIFIED.get(error.verify_code, _UNKNOWN_AUTHORITY)
+
+
+def remedy(text: str) -> str | None:
+    """What to do about an error of TLS, from its text: the library often keeps no more of it."""
+    return next((remedy for reason, remedy in _REMEDIES.items() if reason in text), None)
 
 
 def _load_client(context: ssl.SSLContext, tls: Tls) -> None:

@@ -228,7 +228,7 @@ def test_a_refusal_is_exit_code_3_at_once_with_the_remedy(task_queue, tmp_path) 
     other = next(kind for kind in QueueType if kind is not task_queue.type)
     run = new_task(task_queue.uri, tmp_path, "x", "--queue-type", other)
     assert run.code == 3
-    assert "set the queue's type to what is there, or delete the queue" in run.err
+    assert "set --queue-type (QUEUE_TYPE, spec.queue.type) to its type" in run.err
     run = new_task(task_queue.uri, tmp_path, "x", "--queue", "nowhere", "--declare", "Never")
     assert run.code == 3
     assert "no queue 'nowhere'" in run.err

@@ -172,7 +172,7 @@ def test_a_missing_queue_is_told_at_the_first_task(rabbitmq, publisher_for) -> N
 
 def test_a_queue_of_another_type_is_told_at_once_with_the_remedy(task_queue, publisher_for) -> None:
     other = next(kind for kind in QueueType if kind is not task_queue.type)
-    with pytest.raises(NotConfirmed, match="set the queue's type to what is there") as raised:
+    with pytest.raises(NotConfirmed, match=r"\(QUEUE_TYPE, spec.queue.type\) to its type") as raised:
         publisher_for(replace(task_queue, type=other)).publish(b"x", timeout=60)
     assert isinstance(raised.value.__cause__, QueueMismatch)
 

@@ -153,12 +153,18 @@ def test_declaring_the_queue_with_other_parameters_is_an_error_that_says_so(task
     other = next(kind for kind in QueueType if kind is not task_queue.type)
     sent = new_task(task_queue.uri, tmp_path, "x", QUEUE_TYPE=str(other))
     assert sent.code == 3
-    for words in ("PRECONDITION_FAILED", "inequivalent arg 'x-queue-type'", "set the queue's type to what is there"):
+    for words in (
+        "PRECONDITION_FAILED",
+        "inequivalent arg 'x-queue-type'",
+        "set --queue-type (QUEUE_TYPE",
+    ):
         assert words in sent.err
     worker = start_worker(TaskQueue(task_queue.server, task_queue.vhost, other))
-    wait_until(lambda: "set the queue's type to what is there" in worker.get("/readyz")[1], 30, "the worker says so")
+    wait_until(lambda: "set --queue-type (QUEUE_TYPE" in worker.get("/readyz")[1], 30, "the worker says so")
     with task_queue.channel() as channel, pytest.raises(pika.exceptions.ChannelClosedByBroker) as raised:
-        channel.queue_declare(task_queue.name, durable=False, arguments=QueueDeclaration("", task_queue.type).arguments)
+        channel.queue_declare(
+            task_queue.name, durable=False, arguments=QueueDeclaration("q", task_queue.type).arguments
+        )
     assert raised.value.reply_code in (406, 540)  # a quorum queue that is not durable is none: RabbitMQ says so first
 
 

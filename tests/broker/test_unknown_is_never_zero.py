@@ -281,7 +281,7 @@ async def test_a_queue_of_another_type(broker: BrokerAddress) -> None:
         send(broker, 20, declare=True)
         operator.add(secret_of(broker), replicas=1, queue={"name": "jobs", "type": "Classic"})
         await unknown(operator, "QueueMismatch", 1)
-        assert "set the queue's type to what is there" in operator.condition("QueueObserved")["message"]
+        assert "(QUEUE_TYPE, spec.queue.type) to its type" in operator.condition("QueueObserved")["message"]
         delete_queue(broker)
         await operator.until(lambda: operator.unknown_because() != "QueueMismatch", "it is made as it should be")
         send(broker, 15)

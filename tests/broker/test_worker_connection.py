@@ -100,7 +100,7 @@ def test_a_queue_of_another_type_is_said_with_the_remedy(task_queue, start_worke
     other = "Classic" if task_queue.type == "Quorum" else "Quorum"
     worker = start_worker(task_queue, "ledger_ok", "--queue-type", other)
     readiness_says(worker, "PRECONDITION_FAILED")
-    assert "set the queue's type to what is there" in worker.get("/readyz")[1]
+    assert "set --queue-type (QUEUE_TYPE, spec.queue.type) to its type" in worker.get("/readyz")[1]
     task_queue.delete()
     worker.ready()
 

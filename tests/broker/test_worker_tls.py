@@ -54,7 +54,7 @@ def test_a_broker_of_a_known_authority_is_used(quorum_queue, start_worker, autho
 def test_a_broker_of_an_unknown_authority_is_refused(quorum_queue, start_worker, authority, make_front) -> None:
     front = make_front(authority.issue("broker", "IP:127.0.0.1"))
     worker = start_worker(quorum_queue, "ledger_ok", AMQP_URL=address(quorum_queue, front))
-    readiness_says(worker, "certificate cannot be verified")
+    readiness_says(worker, "set its CA (key ca.crt, AMQP_CA_FILE)")
 
 
 def test_a_certificate_for_another_host_is_refused(quorum_queue, start_worker, authority, make_front) -> None:
@@ -62,7 +62,7 @@ def test_a_certificate_for_another_host_is_refused(quorum_queue, start_worker, a
     worker = start_worker(
         quorum_queue, "ledger_ok", AMQP_URL=address(quorum_queue, front), AMQP_CA_FILE=str(authority.certificate)
     )
-    readiness_says(worker, "certificate cannot be verified")
+    readiness_says(worker, "the broker's certificate is for another host")
 
 
 def test_a_client_certificate_is_shown_to_a_broker_that_asks(quorum_queue, start_worker, authority, make_front) -> None:

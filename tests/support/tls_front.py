@@ -30,8 +30,8 @@ class Authority:
             *("-subj", "/CN=test authority", "-keyout", self._key, "-out", self.certificate),
         )
 
-    def issue(self, name: str, alternative: str) -> Certificate:
-        """A certificate for a `DNS:…` or `IP:…` name."""
+    def issue(self, name: str, alternative: str, *, days: int = 2) -> Certificate:
+        """A certificate for a `DNS:…` or `IP:…` name; with `days` below zero it has expired."""
         made = Certificate(self._directory / f"{name}.pem", self._directory / f"{name}.key")
         request = self._directory / f"{name}.csr"
         extension = self._directory / f"{name}.ext"
@@ -42,7 +42,7 @@ class Authority:
         )
         self._openssl(
             *("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial"),
-            *("-days", "2", "-extfile", extension, "-out", made.certificate),
+            *("-days", days, "-extfile", extension, "-out", made.certificate),
         )
         return made
 

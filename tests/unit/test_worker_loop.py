@@ -11,7 +11,7 @@ from workqueue_worker.amqp.loop import Loop
 
 @pytest.fixture
 def loop() -> Iterator[Loop]:
-    loop = Loop()
+    loop = Loop(alive=lambda: None)
     yield loop
     loop.close()
 
@@ -62,7 +62,7 @@ def test_timers_are_called_in_their_order_and_not_when_they_were_taken_back(loop
     loop.call_later(0.001, lambda: called.append(1))
     loop.call_later(3600.0, lambda: called.append(3600))
     loop.remove_timeout(loop.call_later(0.0, lambda: called.append(0)))
-    loop.run_until(lambda: len(called) == 2)
+    assert loop.run_until(lambda: len(called) == 2, 10)
     assert called == [1, 2]
 
 
@@ -125,7 +125,7 @@ def test_a_broken_connection_is_told_by_a_read(loop: Loop, ends) -> None:
     events_seen: list[int] = []
     loop.add_handler(ours.fileno(), lambda _fd, events: events_seen.append(events), loop.READ)
     theirs.close()
-    loop.run_until(lambda: events_seen)
+    assert loop.run_until(lambda: events_seen, 10)
     assert events_seen == [loop.READ]
 
 
@@ -136,3 +136,11 @@ def test_a_wait_on_a_loop_that_was_closed_meanwhile_ends(loop: Loop) -> None:
     loop.close()
     waiting.join()
     loop.wait(3600)
+
+
+def test_who_runs_until_something_is_so_hears_when_it_is_not_and_says_that_it_lives_meanwhile() -> None:
+    alive: list[bool] = []
+    loop = Loop(alive=lambda: alive.append(True))
+    assert not loop.run_until(lambda: False, 0.01)
+    assert len(alive) > 1
+    loop.close()

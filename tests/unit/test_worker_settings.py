@@ -12,7 +12,7 @@ def test_the_defaults_are_the_tutorials_queue_and_handler() -> None:
     assert (settings.queue, settings.queue_type, settings.create) == ("task_queue", QueueType.QUORUM, True)
     assert (settings.handler, settings.command, settings.concurrency, settings.max_attempts) == (None, (), 1, 5)
     assert settings.dead_letter_queue == "task_queue.dead"
-    assert (settings.task_timeout, settings.grace_period, settings.metrics_port) == (600.0, 610.0, 8000)
+    assert (settings.task_timeout, settings.grace_period, settings.metrics_port) == (600.0, 610.0, None)
 
 
 def test_each_setting_has_a_variable_of_its_own_and_the_flag_wins() -> None:
@@ -24,7 +24,7 @@ def test_each_setting_has_a_variable_of_its_own_and_the_flag_wins() -> None:
 
 
 def test_an_empty_variable_is_one_that_is_not_set() -> None:
-    assert read_settings(NOTHING, (), {"WORKER_HANDLER": "", "METRICS_PORT": ""}).metrics_port == 8000
+    assert read_settings(NOTHING, (), {"WORKER_HANDLER": "", "METRICS_PORT": ""}).metrics_port is None
 
 
 def test_the_grace_period_follows_the_task_timeout() -> None:
@@ -45,6 +45,8 @@ def test_a_command_comes_from_the_words_or_a_json_list() -> None:
         ({"queue_type": "quorum"}, {}, "--queue-type 'quorum' must be one of Quorum, Classic"),
         ({}, {"QUEUE_DECLARE": "Always"}, "QUEUE_DECLARE 'Always' must be one of Create, Never"),
         ({"task_timeout": "-1"}, {}, "--task-timeout '-1': must be a number of seconds above 0"),
+        ({"metrics_port": "65536"}, {}, "must be a port from 1 to 65535, or 0 for any free one"),
+        ({}, {"METRICS_PORT": "-1"}, "must be a port from 1 to 65535"),
         ({"task_timeout": "inf"}, {}, "--task-timeout 'inf'"),
         ({"queue": "q" * 256}, {}, "has 256 bytes, more than 255"),
         ({}, {"WORKER_COMMAND": "python job.py"}, "WORKER_COMMAND 'python job.py'"),

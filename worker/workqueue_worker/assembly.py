@@ -16,10 +16,11 @@ from workqueue_worker.consumer import Consumer
 from workqueue_worker.copies import Copies
 from workqueue_worker.delivery import Delivery
 from workqueue_worker.handlers import Handler, PythonHandler, load_function, tutorial
-from workqueue_worker.health import Health, ProbeServer
+from workqueue_worker.health import Health
 from workqueue_worker.metrics import WorkerMetrics
+from workqueue_worker.probes import ProbeServer
 from workqueue_worker.runner import Runner, RunnerSettings
-from workqueue_worker.settings import DEFAULT_QUEUE, Settings, SettingsError, misspelled
+from workqueue_worker.settings import DEFAULT_METRICS_PORT, DEFAULT_QUEUE, Settings, SettingsError, misspelled
 from workqueue_worker.settlement import RetryPolicy
 from workqueue_worker.shutdown import EXIT_DRAINED
 from workqueue_worker.starting import Starting
@@ -39,7 +40,8 @@ def run(settings: Settings, environment: Mapping[str, str], starting: Starting) 
     metrics, health = WorkerMetrics(settings.queue), Health()
     _serve_probes(settings.metrics_port, health, metrics)
     threading.Thread(target=_warn_of_consumer_timeout, args=(settings, address), daemon=True).start()
-    consumer = Consumer(functools.partial(_open_link, settings, read_address), metrics, health, settings.concurrency)
+    open_link = functools.partial(_open_link, settings, read_address, health)
+    consumer = Consumer(open_link, metrics, health, settings.concurrency)
     copies = Copies(
         lambda: CopyLink(read_address(), _copies_name(settings)),
         settings.dead_letter_declaration if settings.create else None,
@@ -79,17 +81,24 @@ def _copies_name(settings: Settings) -> str:
     return f"{worker_name()} {settings.queue} copies"
 
 
-def _serve_probes(port: int, health: Health, metrics: WorkerMetrics) -> None:
+def _serve_probes(port: int | None, health: Health, metrics: WorkerMetrics) -> None:
+    """On the port that was asked for, or else on the default one, or any when that is taken."""
     try:
-        server = ProbeServer(port, health, metrics)
+        server = ProbeServer(DEFAULT_METRICS_PORT if port is None else port, health, metrics)
     except OSError as error:
-        raise SettingsError(f"--metrics-port (METRICS_PORT) {port}: {error.strerror}") from error
+        if port is not None:
+            raise SettingsError(
+                f"--metrics-port (METRICS_PORT) {port}: {error.strerror}; set another port, or 0 for any free one"
+            ) from error
+        logger.warning("port %d: %s; taking a free one", DEFAULT_METRICS_PORT, error.strerror)
+        server = ProbeServer(0, health, metrics)
     logger.info("metrics and probes", extra={"fields": {"port": server.port}})
 
 
 def _open_link(
     settings: Settings,
     read_address: Callable[[], BrokerAddress],
+    health: Health,
     epoch: int,
     on_delivery: Callable[[Delivery], None],
 ) -> ConsumerLink:
@@ -103,6 +112,7 @@ def _open_link(
         dead_letter_queue=settings.dead_letter_declaration,
         create=settings.create,
         prefetch_count=settings.concurrency,
+        alive=health.tick,
     )
     return ConsumerLink(plan, epoch, on_delivery)
 

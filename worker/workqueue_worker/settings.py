@@ -16,6 +16,8 @@ from workqueue_broker.names import InvalidName, checked_name, dead_letter_name
 
 from workqueue_worker.logs import LogFormat, LogLevel
 
+#: Port of the metrics and probes; a second worker on one machine finds it taken.
+DEFAULT_METRICS_PORT = 8000
 #: Seconds by which a worker's grace period exceeds the task's time limit, so that no task in time is interrupted.
 GRACE_OVER_TIMEOUT_SECONDS = 10.0
 
@@ -53,8 +55,8 @@ class Settings:
     grace_period: float
     retry_max_delay: float
     dead_letter_queue: str
-    #: 0 takes a free port, which the log tells.
-    metrics_port: int
+    #: 0 takes a free port, which the log tells; None: the default one, or a free one when another program has it.
+    metrics_port: int | None
     log_format: LogFormat
     log_level: LogLevel
 
@@ -77,6 +79,12 @@ def _whole(minimum: int) -> Callable[[str], int]:
         return number
 
     return parse
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 <= int(text) <= 65535:
+        raise ValueError("must be a port from 1 to 65535, or 0 for any free one")
+    return int(text)
 
 
 def _seconds(text: str) -> float:
@@ -120,7 +128,10 @@ RUN_OPTIONS = (
     Option("--max-tasks", "WORKER_MAX_TASKS", None, _whole(1), "leave after so many tasks, to be started anew"),
     Option("--retry-max-delay", "RETRY_MAX_DELAY_SECONDS", 30.0, _seconds, "the longest wait before a retry"),
     Option("--grace-period", "WORKER_GRACE_PERIOD_SECONDS", None, _seconds, "after SIGTERM (default: timeout + 10)"),
-    Option("--metrics-port", "METRICS_PORT", 8000, _whole(0), "port of /metrics, /healthz and /readyz"),
+    Option(
+        *("--metrics-port", "METRICS_PORT", None, _port),
+        f"port of /metrics, /healthz and /readyz (default: {DEFAULT_METRICS_PORT}, or a free one when it is taken)",
+    ),
 )
 COMMAND_VARIABLE = "WORKER_COMMAND"
 #: Of 1: two letters exchanged in a dozen, and not the names that Kubernetes makes for a Service.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from textwrap import indent
 
 from workqueue_broker.address import BrokerAddress
+from workqueue_broker.declaration import QueueDeclaration
 from workqueue_broker.errors import BrokerError, QueueMissing
 
 from workqueue_worker.amqp import check_may_configure, check_may_read, check_may_write, read_queue
@@ -109,7 +110,9 @@ def _describe_counts(settings: Settings, address: BrokerAddress, queue: str) -> 
     if settings.create:
         check_may_configure(address, _CONNECTION_NAME, queue)
     try:
-        counts = read_queue(address, _CONNECTION_NAME, queue)
+        declaration = QueueDeclaration(queue, settings.queue_type)
+        # A dead-letter queue that is there in another form is as good.
+        counts = read_queue(address, _CONNECTION_NAME, declaration, declared=settings.create and queue == settings.queue)
     except QueueMissing as error:
         if settings.create:
             return f"queue {queue!r} is missing, a worker will make it"

@@ -71,7 +71,7 @@ class Link:
     @property
     def trouble(self) -> str | None:
         """Why nothing is confirmed now, in words; None: no reason is known."""
-        return self._sender.trouble
+        return self._sender.trouble or (self._session.waiting_for if self._session else None)
 
     @property
     def last_confirmed_at(self) -> float | None:

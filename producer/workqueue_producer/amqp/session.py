@@ -11,12 +11,13 @@ from typing import Any, Protocol
 import pika
 from pika.adapters.select_connection import IOLoop
 from workqueue_broker.address import BrokerAddress
+from workqueue_broker.answering import ANSWER_SECONDS
 from workqueue_broker.connection import (
     BLOCKED_TIMEOUT_SECONDS,
     ConnectionSettings,
+    NodeFailures,
     connection_parameters,
     translate_published,
-    why_not_connected,
 )
 from workqueue_broker.declaration import QueueDeclaration
 from workqueue_broker.errors import AccessRefused, BrokerError, MessageRefused, QueueMissing
@@ -37,6 +38,8 @@ class LinkSettings:
     name: str
     #: Seconds that an alarm may block the connection before a new one is tried.
     blocked_timeout: float = BLOCKED_TIMEOUT_SECONDS
+    #: Seconds from the login until the queue is declared; then a new connection is tried.
+    answer_timeout: float = ANSWER_SECONDS
 
 
 class Listener(Protocol):
@@ -55,6 +58,7 @@ class Session:
     """Publishes between on_ready and on_lost."""
 
     def __init__(self, loop: IOLoop, settings: LinkSettings, listener: Listener) -> None:
+        self._loop = loop
         self._settings = settings
         self._listener = listener
         self._connection: JoinedConnection | None = None
@@ -62,8 +66,18 @@ class Session:
         self._lost = False
         #: Nothing is left of it.
         self.gone = False
-        nodes = session_parameters(settings)
-        self._workflow = JoinedConnection.create_connection(nodes, self._on_connected, custom_ioloop=loop)
+        self._failures = NodeFailures(settings.address)
+        self._nodes = session_parameters(settings)
+        self._workflow: Any = None
+        self._late: Any = None
+        self._try_next_node()
+
+    @property
+    def waiting_for(self) -> str | None:
+        """The step that the broker has not answered yet, in words; None once the session is ready, or lost."""
+        if self._connection is None:
+            return None if self._lost else "no connection to the broker yet"
+        return f"the broker has not answered {self._connection.waiting_for} yet" if self._late else None
 
     def publish(self, message: Message) -> None:
         """Send it now, or with the others of a `joined` block."""
@@ -85,6 +99,7 @@ class Session:
     def close(self) -> None:
         """Say goodbye; the listener hears of the loss when the broker has answered."""
         if self._connection is None:
+            self._nodes.clear()
             self._workflow.abort()
         elif self._connection.is_open:
             self._connection.close()
@@ -94,11 +109,20 @@ class Session:
         if self._connection is not None and not self._connection.is_closed:
             self._connection.drop()
 
+    def _try_next_node(self) -> None:
+        self._node = self._nodes.pop(0)
+        self._workflow = JoinedConnection.create_connection([self._node], self._on_connected, self._loop)
+
     def _on_connected(self, outcome: object) -> None:
         if not isinstance(outcome, JoinedConnection):
-            self._end(why_not_connected(outcome))
+            self._failures.add(self._node, outcome)
+            if self._nodes:
+                self._try_next_node()
+            else:
+                self._end(self._failures.error())
             return
         self._connection = outcome
+        self._late = self._loop.call_later(self._settings.answer_timeout, self._give_up)
         outcome.add_on_close_callback(lambda _, reason: self._end(reason))
         outcome.add_on_connection_blocked_callback(lambda _, frame: self._listener.on_blocked(frame.method.reason))
         outcome.add_on_connection_unblocked_callback(lambda _, __: self._listener.on_blocked(None))
@@ -108,7 +132,21 @@ class Session:
         self._channel = channel
         channel.add_on_close_callback(self._on_channel_closed)
         channel.add_on_return_callback(lambda _, __, properties, ___: self._listener.on_return(properties.message_id))
-        self.declare(lambda _: channel.confirm_delivery(self._on_answer, lambda _: self._listener.on_ready(self)))
+        self.declare(lambda _: channel.confirm_delivery(self._on_answer, lambda _: self._ready()))
+
+    def _ready(self) -> None:
+        self._stop_timer()
+        self._listener.on_ready(self)
+
+    def _give_up(self) -> None:
+        self._late = None
+        if self._connection is not None and not self._connection.is_closed:
+            self._connection.give_up(self._settings.answer_timeout)
+
+    def _stop_timer(self) -> None:
+        if self._late is not None:
+            self._loop.remove_timeout(self._late)
+            self._late = None
 
     def _on_answer(self, frame: Any) -> None:
         answer = frame.method
@@ -121,6 +159,7 @@ class Session:
             self.close()
 
     def _lose(self, reason: Exception) -> None:
+        self._stop_timer()
         if not self._lost:
             self._lost = True
             error = translate_published(reason, self._settings.address)

@@ -8,6 +8,7 @@ from typing import Any
 
 from pika import exceptions as amqp
 from workqueue_broker.address import BrokerAddress
+from workqueue_broker.answering import ANSWER_SECONDS
 from workqueue_broker.connection import ConnectionSettings, broker_errors, translate
 from workqueue_broker.declaration import QueueDeclaration, QueueType, read_counts
 from workqueue_broker.errors import BrokerUnavailable
@@ -33,6 +34,10 @@ class ConsumePlan:
     #: False: the queues are made by somebody else.
     create: bool
     prefetch_count: int
+    #: Called every few seconds while a step waits for the broker.
+    alive: Callable[[], None] = lambda: None
+    #: Seconds for the broker's answer to one step.
+    answer_timeout: float = ANSWER_SECONDS
 
 
 class ConsumerLink:
@@ -50,7 +55,8 @@ class ConsumerLink:
         self._consumer_tag: str | None = None
         #: Read, and not yet handed over: turn() does that, so that nothing comes before the connection is known.
         self._arrived: list[tuple[Any, Any, bytes]] = []
-        self._session = Session(plan.address, ConnectionSettings(name=plan.connection_name))
+        settings = ConnectionSettings(name=plan.connection_name, answer_timeout=plan.answer_timeout)
+        self._session = Session(plan.address, settings, plan.alive)
         self._loop = self._session.loop
         try:
             with broker_errors(plan.address):

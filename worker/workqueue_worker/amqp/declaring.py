@@ -24,12 +24,17 @@ def ensure_queue(connection: Any, queue: QueueDeclaration) -> None:
         channel.close()
 
 
-def read_queue(address: BrokerAddress, connection_name: str, queue: str) -> QueueCounts:
-    """The live counts of a queue, over a connection of its own; raises a BrokerError."""
+def read_queue(address: BrokerAddress, connection_name: str, queue: QueueDeclaration, *, declared: bool) -> QueueCounts:
+    """The live counts of a queue that is there, over a connection of its own; raises a BrokerError.
+
+    `declared`: also raise QueueMismatch or AccessRefused when it cannot be declared as a worker would do.
+    """
     connection = connect(address, ConnectionSettings(name=connection_name))
     try:
         with broker_errors(address):
-            return read_counts(connection.channel(), queue)
+            channel = connection.channel()
+            counts = read_counts(channel, queue.name)
+            return queue.declare(channel) if declared else counts
     finally:
         with contextlib.suppress(amqp.AMQPError, OSError):
             connection.close()

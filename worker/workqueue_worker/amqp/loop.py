@@ -43,7 +43,9 @@ class Loop(AbstractSelectorIOLoop):  # type: ignore[misc] # pika has no type hin
 
     READ, WRITE, ERROR = select.POLLIN, select.POLLOUT, select.POLLERR
 
-    def __init__(self) -> None:
+    def __init__(self, alive: Callable[[], None]) -> None:
+        """`alive` is called every few seconds while run_until() waits."""
+        self._alive = alive
         self._handlers: dict[int, Handler] = {}
         self._wanted: dict[int, int] = {}
         self._timers: list[Timer] = []
@@ -116,12 +118,18 @@ class Loop(AbstractSelectorIOLoop):  # type: ignore[misc] # pika has no type hin
         if any(events & self.WRITE for events in list(self._wanted.values())):
             self.wake()  # who waits must wait for room, too
 
-    def run_until(self, fact: Callable[[], object]) -> None:
-        """Wait and work until something is so."""
+    def run_until(self, fact: Callable[[], object], seconds: float) -> bool:
+        """Wait and work until something is so; False when it is not so after `seconds`."""
+        until = time.monotonic() + seconds
         while not fact():
-            for fd, events in self._poll(LONGEST_WAIT_SECONDS):
+            self._alive()
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            for fd, events in self._poll(min(left, LONGEST_WAIT_SECONDS)):
                 self._handle(fd, events | self.READ if events & _BROKEN else events)
             self._run_what_is_due()
+        return True
 
     def close(self) -> None:
         """Nothing is watched any more."""

@@ -6,10 +6,10 @@
 import struct
 from typing import Any
 
-import pika
 from pika import frame, spec
 from workqueue_broker.address import BrokerAddress
-from workqueue_broker.connection import ConnectionSettings, connection_parameters, translate
+from workqueue_broker.answering import AnsweringConnection, BlockingConnection
+from workqueue_broker.connection import ConnectionSettings, connect
 
 from workqueue_worker.amqp.headers import Properties
 
@@ -39,13 +39,10 @@ class EveryHeader:
         return super()._read_frame()  # type: ignore[misc, no-any-return]
 
 
-class ReadingConnection(EveryHeader, pika.SelectConnection):  # type: ignore[misc] # pika has no type hints
-    """The library's default connection, with that."""
+class ReadingConnection(EveryHeader, AnsweringConnection):
+    """The default connection, with that."""
 
 
-def connect_reading(address: BrokerAddress, settings: ConnectionSettings) -> pika.BlockingConnection:
+def connect_reading(address: BrokerAddress, settings: ConnectionSettings) -> BlockingConnection:
     """Open a blocking connection that reads every message; raises a BrokerError."""
-    try:
-        return pika.BlockingConnection(connection_parameters(address, settings), _impl_class=ReadingConnection)
-    except Exception as error:  # the library's errors of connecting have no common class
-        raise translate(error, address) from error
+    return connect(address, settings, ReadingConnection)

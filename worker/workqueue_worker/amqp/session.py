@@ -1,12 +1,13 @@
 """A connection on our own loop, opened, called and closed as if it were blocking."""
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from pika import exceptions as amqp
 from workqueue_broker.address import BrokerAddress
-from workqueue_broker.connection import ConnectionSettings, connection_parameters, translate, why_not_connected
+from workqueue_broker.connection import ConnectionSettings, NodeFailures, connection_parameters
 from workqueue_broker.joined import JoinedConnection
 
 from workqueue_worker.amqp.loop import Loop
@@ -18,22 +19,36 @@ class ConsumingConnection(EveryHeader, JoinedConnection):
 
 
 class Session:
-    """One connection; its calls run the loop until the broker has answered."""
+    """One connection; its calls run the loop until the broker has answered, or has not within the limit."""
 
-    def __init__(self, address: BrokerAddress, settings: ConnectionSettings) -> None:
-        """Connect to the first node that answers; raises a BrokerError."""
-        self.loop = Loop()
+    def __init__(
+        self, address: BrokerAddress, settings: ConnectionSettings, alive: Callable[[], None] = lambda: None
+    ) -> None:
+        """Connect to the first node that answers; raises a BrokerError.
+
+        `alive` is called every few seconds while a call waits, so that a slow broker does not look like a stuck worker.
+        """
+        self.loop = Loop(alive)
+        self._answer_timeout = settings.answer_timeout
         #: Why the connection is over; None while it is not.
         self.closed: Exception | None = None
-        parameters = connection_parameters(address, settings)
-        self._outcomes: list[object] = []
-        ConsumingConnection.create_connection(parameters, self._on_connected, custom_ioloop=self.loop)
-        self.loop.run_until(lambda: self._outcomes)
-        if not isinstance(self._outcomes[0], ConsumingConnection):
+        try:
+            self.connection = self._connect(address, settings)
+        except BaseException:
             self.loop.close()
-            error = why_not_connected(self._outcomes[0])
-            raise translate(error, address) from error
-        self.connection = self._outcomes[0]
+            raise
+
+    def _connect(self, address: BrokerAddress, settings: ConnectionSettings) -> ConsumingConnection:
+        failures = NodeFailures(address)
+        for parameters in connection_parameters(address, settings):
+            outcomes: list[object] = []
+            ConsumingConnection.create_connection([parameters], outcomes.append, custom_ioloop=self.loop)
+            self.loop.run_until(lambda outcomes=outcomes: outcomes, math.inf)  # type: ignore[misc] # it has its limits
+            if isinstance(outcomes[0], ConsumingConnection):
+                outcomes[0].add_on_close_callback(self._on_closed)
+                return outcomes[0]
+            failures.add(parameters, outcomes[0])
+        raise failures.error() from failures.cause
 
     def channel(self) -> "CalledChannel":
         """Open a channel."""
@@ -44,13 +59,14 @@ class Session:
         with suppress(amqp.ConnectionWrongStateError):  # it is closing already, or closed
             self.connection.close()
             self.connection.part()
-        self.loop.run_until(lambda: self.closed)
+        self.run_until(lambda: self.closed)
         self.loop.close()
 
-    def _on_connected(self, outcome: object) -> None:
-        if isinstance(outcome, ConsumingConnection):
-            outcome.add_on_close_callback(self._on_closed)
-        self._outcomes.append(outcome)
+    def run_until(self, fact: Callable[[], object]) -> None:
+        """Run the loop until something is so or the connection is over, which it is when the broker does not answer."""
+        if not self.loop.run_until(lambda: fact() or self.closed, self._answer_timeout):
+            self.connection.give_up(self._answer_timeout)
+            self.loop.run_until(lambda: self.closed, math.inf)  # by our own hand
 
     def _on_closed(self, _connection: object, reason: Exception) -> None:
         self.closed = reason
@@ -83,10 +99,12 @@ class CalledChannel:
     def close(self) -> None:
         """Close it in order."""
         self.raw.close()
-        self._session.loop.run_until(lambda: self.closed)
+        self._session.run_until(lambda: self.closed)
+        if self._session.closed:
+            raise self._session.closed
 
     def _run_until(self, fact: Callable[[], object]) -> None:
-        self._session.loop.run_until(lambda: fact() or self.closed)
+        self._session.run_until(lambda: fact() or self.closed)
         if not fact():
             raise self.closed or amqp.ChannelWrongStateError("the channel is closed")
 

@@ -1,0 +1,123 @@
+"""What a person reads when no connection can be used: what is wrong, at which host, and the remedy."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from new_task import new_task
+from rabbitmq_server import RabbitMQServer
+from task_queue import TaskQueue
+from tls_front import Authority, TlsFront
+from workqueue_broker.address import BrokerAddress
+from workqueue_broker.connection import ConnectionSettings, broker_errors, connect
+from workqueue_broker.declaration import QueueDeclaration
+from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailable, QueueMismatch
+from workqueue_broker.tls import Tls
+from workqueue_worker.amqp import read_queue
+from workqueue_worker.amqp.session import Session
+
+SETTINGS = ConnectionSettings(name="errors")
+NOBODY = ("127.0.0.1", 1)
+NEVER = "--declare Never (QUEUE_DECLARE, spec.queue.declare: Never)"
+
+
+def error_of(address: BrokerAddress) -> BrokerError:
+    with pytest.raises(BrokerError) as raised:
+        connect(address, SETTINGS)
+    return raised.value
+
+
+def refused_as(server: RabbitMQServer, vhost: str, **permissions: str) -> BrokerAddress:
+    """The address of a user with these permissions only."""
+    server.management("PUT", "/api/users/limited", {"password": "limited", "tags": ""})
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    server.management("PUT", f"/api/permissions/{vhost}/limited", everything | permissions)
+    return replace(server.address(vhost), username="limited", password="limited")
+
+
+def test_a_queue_with_arguments_can_be_used_as_it_is_and_nobody_is_told_to_delete_it(
+    quorum_queue: TaskQueue, tmp_path: Path
+) -> None:
+    with quorum_queue.channel() as channel:
+        channel.queue_declare("urgent", durable=True, arguments={"x-max-priority": 5})
+    address = quorum_queue.server.address(quorum_queue.vhost)
+    with pytest.raises(QueueMismatch) as raised:  # what check does
+        read_queue(address, "errors", QueueDeclaration("urgent"), declared=True)
+    assert NEVER in str(raised.value)
+    assert "delete" not in str(raised.value)
+    assert read_queue(address, "errors", QueueDeclaration("urgent"), declared=False).messages_ready == 0
+    done = new_task(quorum_queue.uri, tmp_path, "--queue", "urgent", "a task")
+    assert done.code == 3
+    assert NEVER in done.err
+    assert new_task(quorum_queue.uri, tmp_path, "--queue", "urgent", "--declare", "Never", "a task").code == 0
+
+
+def test_a_user_without_the_right_to_declare_is_told_how_to_do_without(quorum_queue: TaskQueue) -> None:
+    address = refused_as(quorum_queue.server, quorum_queue.vhost, configure="^$")
+    with pytest.raises(AccessRefused) as raised, broker_errors(address):
+        QueueDeclaration("task_queue").declare(connect(address, SETTINGS).channel())
+    assert "configure to declare a queue" in str(raised.value)
+    assert NEVER in str(raised.value)
+    read_queue(address, "errors", QueueDeclaration("task_queue"), declared=False)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_of_several_hosts_all_are_named_and_what_a_person_must_change_comes_first(
+    rabbitmq: RabbitMQServer, first: int
+) -> None:
+    here = (rabbitmq.listen, rabbitmq.amqp_port)
+    hosts = (NOBODY, here) if first else (here, NOBODY)
+    address = replace(rabbitmq.address(), hosts=hosts, password="wrong")
+    refused, unreachable = f"{here[0]}:{here[1]}/", "127.0.0.1:1/"
+    seen = {str(error_of(address)) for _ in range(4)}  # the order in which they are tried is random
+    (text,) = seen
+    assert text.index(refused) < text.index("ACCESS_REFUSED") < text.index(unreachable) < text.index("refused", -60)
+    assert "\n" not in text
+    with pytest.raises(AccessRefused) as raised:  # the worker's own way to connect
+        Session(address, SETTINGS)
+    assert str(raised.value) == text
+    assert isinstance(error_of(replace(address, hosts=(NOBODY,))), BrokerUnavailable)
+
+
+def test_a_host_that_is_up_is_used_whatever_the_others_are(rabbitmq: RabbitMQServer) -> None:
+    address = replace(rabbitmq.address(), hosts=(NOBODY, (rabbitmq.listen, rabbitmq.amqp_port), ("a.invalid", 5672)))
+    for _ in range(4):
+        connect(address, SETTINGS).close()
+
+
+def test_certificates_are_refused_in_the_right_words(quorum_queue: TaskQueue, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    ca = authority.certificate.read_text()
+    cases = {
+        "has expired: renew it at the broker": (authority.issue("expired", "IP:127.0.0.1", days=-1), ca),
+        "is for another host: connect to": (authority.issue("other", "DNS:elsewhere.example"), ca),
+        "set its CA (key ca.crt, AMQP_CA_FILE)": (authority.issue("good", "IP:127.0.0.1"), None),
+    }
+    for words, (certificate, known) in cases.items():
+        front = TlsFront(quorum_queue.server.amqp_port, certificate, None)
+        error = error_of(BrokerAddress(hosts=(("127.0.0.1", front.port),), tls=Tls(ca=known)))
+        assert isinstance(error, AccessRefused), words
+        assert words in str(error)
+        variables = {"AMQP_CA_FILE": str(authority.certificate)} if known else {}
+        done = new_task(f"amqps://guest:guest@127.0.0.1:{front.port}", tmp_path, "a task", **variables)
+        assert (done.code, words in done.err) == (3, True)  # at once, as waiting does not help
+        front.close()
+
+
+def test_tls_that_meets_no_tls_is_explained_on_both_sides(quorum_queue: TaskQueue, tmp_path: Path) -> None:
+    server = quorum_queue.server
+    text = str(error_of(replace(server.address(), tls=Tls())))
+    assert "this port does not speak TLS: write amqp://" in text
+    authority = Authority(tmp_path / "authority")
+    front = TlsFront(server.amqp_port, authority.issue("broker", "IP:127.0.0.1"), None)
+    assert "with a TLS port write amqps://" in str(error_of(BrokerAddress(hosts=(("127.0.0.1", front.port),))))
+    front.close()
+
+
+def test_a_broker_that_wants_a_client_certificate_says_so(quorum_queue: TaskQueue, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    front = TlsFront(quorum_queue.server.amqp_port, authority.issue("broker", "IP:127.0.0.1"), authority)
+    tls = Tls(ca=authority.certificate.read_text())
+    error = error_of(BrokerAddress(hosts=(("127.0.0.1", front.port),), tls=tls))
+    assert "wants a client certificate: set it (keys tls.crt and tls.key)" in str(error)
+    front.close()
