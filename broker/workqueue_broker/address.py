@@ -94,6 +94,21 @@ class BrokerAddress:
         hosts += ",…" if len(self.hosts) > 3 else ""
         return f"{scheme}://{quote(self.username, safe='')}@{hosts}/{quote(self.virtual_host, safe='')}"
 
+    def login_of_management(self) -> tuple[str, str]:
+        """User and password for the management API; raises InvalidAddress.
+
+        Those of AMQP are for its own hosts: whoever runs another one is not to learn them.
+        """
+        if self.management_login:
+            return self.management_login
+        host = urlsplit(self.management_uri or "").hostname or ""
+        if host not in {name.lower() for name, _ in self.hosts}:
+            raise InvalidAddress(
+                f"management_uri (AMQP_MANAGEMENT_URL) is at {host}, which is no host of {self}, so this login is not "
+                f"sent there: write one for it into management_uri, as in http://user:password@{host}:15672"
+            )
+        return self.username, self.password
+
     @classmethod
     def from_uri(cls, uri: str) -> "BrokerAddress":
         """Parse amqp(s)://user:password@host[:port][,host…]/vhost[?heartbeat=seconds]; raises InvalidAddress."""

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from workqueue_broker.address import BrokerAddress
+from workqueue_broker.errors import InvalidAddress
 
 from workqueue_operator import web
 from workqueue_operator.queue_policy import Policy, QueueInForce, VirtualHost
@@ -66,14 +67,26 @@ class ManagementApi:
     """One address's management API."""
 
     def __init__(self, address: BrokerAddress) -> None:
-        login = address.management_login or (address.username, address.password)
-        self._site = web.Site(address.management_uri or "", login, address.management_tls)
-        self._user = login[0]
+        self._address = address
+        self._opened: web.Site | None = None
+        self._user = (address.management_login or (address.username, ""))[0]
         self._vhost = quote(address.virtual_host, safe="")
 
     async def close(self) -> None:
         """Give its connections back."""
-        await self._site.close()
+        if self._opened:
+            await self._opened.close()
+
+    @property
+    def _site(self) -> web.Site:
+        """Raises ManagementUnavailable when the login is not for this host."""
+        if self._opened is None:
+            try:
+                login = self._address.login_of_management()
+            except InvalidAddress as error:
+                raise ManagementUnavailable(str(error)) from error
+            self._opened = web.Site(self._address.management_uri or "", login, self._address.management_tls)
+        return self._opened
 
     async def read(self, now: float) -> Answer:
         """Two requests, however many queues there are; raises a ManagementError."""

@@ -28,7 +28,7 @@ exit codes:
   0  every task is confirmed
   1  some are not, or the input could not be read to its end; what was read is in the unconfirmed file: --resend
   2  the command line, the input or the broker's address is wrong; nothing was sent
-  3  the broker refuses: user, password, permission, or a queue with other parameters
+  3  the broker refuses: user, password, permission, or a queue with other parameters; or its certificate is refused
   130, 143, 129  interrupted (Ctrl+C, SIGTERM, SIGHUP); what was read and not confirmed is in the unconfirmed file
 """
 

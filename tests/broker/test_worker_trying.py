@@ -72,6 +72,14 @@ def test_a_check_says_each_thing_that_is_wrong(quorum_queue) -> None:
     assert "wr0ng" not in done.stdout + done.stderr
 
 
+def test_a_queue_that_a_worker_could_not_declare_is_bad(quorum_queue) -> None:
+    with quorum_queue.channel() as channel:
+        channel.queue_declare("urgent", durable=True, arguments={"x-max-priority": 5})
+    done = try_out("check", "--queue", "urgent", uri=quorum_queue.uri)
+    assert (done.returncode, "--declare Never" in done.stdout) == (1, True)
+    assert try_out("check", "--queue", "urgent", "--declare", "Never", uri=quorum_queue.uri).returncode == 0
+
+
 def test_a_missing_queue_is_bad_only_when_nobody_would_make_it(rabbitmq) -> None:
     queue = TaskQueue(rabbitmq, rabbitmq.new_vhost(), QueueType.QUORUM)
     would_be_made = try_out("check", uri=queue.uri)

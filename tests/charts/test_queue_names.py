@@ -46,7 +46,7 @@ def test_the_definition_leaves_room_for_the_default_dead_letter_queue(definition
 
 
 @pytest.mark.parametrize("field", FIELDS)
-@pytest.mark.parametrize("name", ["two\nlines", "orders\n", "tab\t", "csi\x9b", "amq.gen", "q" * 256])
+@pytest.mark.parametrize("name", ["two\nlines", "orders\n", "tab\t", "amq.gen", "q" * 256])
 def test_the_chart_refuses_what_the_programs_refuse(helm, field, name):
     assert not allowed(name)
     assert field in helm.refusal("workqueue", {**BROKER, "queue": {field: name}})

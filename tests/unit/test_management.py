@@ -13,7 +13,7 @@ GOOD = {"name": "good", "messages_unacknowledged": 1, "message_stats": {"publish
 
 async def read(text: str) -> dict[str, Sample]:
     with HttpServer(text) as server:
-        reader = ManagementApi(BrokerAddress(management_uri=server.uri))
+        reader = ManagementApi(BrokerAddress(hosts=(("127.0.0.1", 5672),), management_uri=server.uri))
         try:
             return dict((await reader.read(7.0)).samples)
         finally:

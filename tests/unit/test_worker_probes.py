@@ -5,13 +5,15 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from waiting import wait_until
+from workqueue_worker.assembly import _serve_probes
 from workqueue_worker.health import Health, Readiness
 from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.probes import HEAD_BYTES, MOST_CONNECTIONS, ProbeServer
+from workqueue_worker.settings import DEFAULT_METRICS_PORT, SettingsError
 
 SLOW_CLIENTS = 400
 
@@ -127,6 +129,16 @@ def test_a_head_without_an_end_is_closed(server: ProbeServer) -> None:
                 client.sendall(b"X" * HEAD_BYTES)
 
 
-def test_a_port_that_is_taken_is_an_error(server: ProbeServer, health: Health) -> None:
-    with pytest.raises(OSError, match="in use"):
-        ProbeServer(server.port, health, WorkerMetrics("orders"))
+def test_a_port_that_was_asked_for_and_is_taken_is_an_error(server: ProbeServer, health: Health) -> None:
+    with pytest.raises(SettingsError, match="in use; set another port, or 0 for any free one"):
+        _serve_probes(server.port, health, WorkerMetrics("orders"))
+
+
+def test_a_second_worker_on_one_machine_takes_a_free_port(health: Health, caplog: pytest.LogCaptureFixture) -> None:
+    with ExitStack() as stack:
+        with suppress(OSError):  # another program has it, which is as good
+            stack.enter_context(socket.create_server(("", DEFAULT_METRICS_PORT)))
+        server = _serve_probes(None, health, WorkerMetrics("orders"))
+        assert get(server, "/healthz")[0] == 200
+        server.close()
+    assert "taking a free one" in caplog.text

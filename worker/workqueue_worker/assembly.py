@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.declaration import QueueType
+from workqueue_broker.errors import BrokerError
 
 from workqueue_worker import consumer_timeout, logs
 from workqueue_worker.amqp import ConsumePlan, ConsumerLink, CopyLink, check_may_write
@@ -81,18 +82,20 @@ def _copies_name(settings: Settings) -> str:
     return f"{worker_name()} {settings.queue} copies"
 
 
-def _serve_probes(port: int | None, health: Health, metrics: WorkerMetrics) -> None:
+def _serve_probes(port: int | None, health: Health, metrics: WorkerMetrics) -> ProbeServer:
     """On the port that was asked for, or else on the default one, or any when that is taken."""
     try:
         server = ProbeServer(DEFAULT_METRICS_PORT if port is None else port, health, metrics)
     except OSError as error:
+        why = os.strerror(error.errno or 0)
         if port is not None:
             raise SettingsError(
-                f"--metrics-port (METRICS_PORT) {port}: {error.strerror}; set another port, or 0 for any free one"
+                f"--metrics-port (METRICS_PORT) {port}: {why}; set another port, or 0 for any free one"
             ) from error
-        logger.warning("port %d: %s; taking a free one", DEFAULT_METRICS_PORT, error.strerror)
+        logger.warning("port %d: %s; taking a free one", DEFAULT_METRICS_PORT, why)
         server = ProbeServer(0, health, metrics)
     logger.info("metrics and probes", extra={"fields": {"port": server.port}})
+    return server
 
 
 def _open_link(
@@ -119,7 +122,12 @@ def _open_link(
 
 def _warn_of_consumer_timeout(settings: Settings, address: BrokerAddress) -> None:
     hold_seconds = settings.task_timeout + ABANDON_SECONDS + settings.retry_max_delay
-    text = consumer_timeout.warning(hold_seconds, consumer_timeout.read(address, settings.queue))
+    try:
+        timeout = consumer_timeout.read(address, settings.queue)
+    except (consumer_timeout.Unreadable, BrokerError) as error:
+        timeout = None
+        logger.warning("the queue's consumer timeout cannot be read, so RabbitMQ's default is assumed: %s", error)
+    text = consumer_timeout.warning(hold_seconds, timeout)
     if text:
         logger.warning(text)
 
