@@ -134,11 +134,11 @@ def test_a_port_that_was_asked_for_and_is_taken_is_an_error(server: ProbeServer,
         _serve_probes(server.port, health, WorkerMetrics("orders"))
 
 
-def test_a_second_worker_on_one_machine_takes_a_free_port(health: Health, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_second_worker_on_one_machine_takes_a_free_port(health: Health) -> None:
     with ExitStack() as stack:
         with suppress(OSError):  # another program has it, which is as good
             stack.enter_context(socket.create_server(("", DEFAULT_METRICS_PORT)))
         server = _serve_probes(None, health, WorkerMetrics("orders"))
+        assert server.port != DEFAULT_METRICS_PORT
         assert get(server, "/healthz")[0] == 200
         server.close()
-    assert "taking a free one" in caplog.text
