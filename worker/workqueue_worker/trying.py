@@ -112,7 +112,9 @@ def _describe_counts(settings: Settings, address: BrokerAddress, queue: str) -> 
     try:
         declaration = QueueDeclaration(queue, settings.queue_type)
         # A dead-letter queue that is there in another form is as good.
-        counts = read_queue(address, _CONNECTION_NAME, declaration, declared=settings.create and queue == settings.queue)
+        counts = read_queue(
+            address, _CONNECTION_NAME, declaration, declared=settings.create and queue == settings.queue
+        )
     except QueueMissing as error:
         if settings.create:
             return f"queue {queue!r} is missing, a worker will make it"
