@@ -6,7 +6,7 @@ import threading
 import pytest
 from kube import Kube
 from waiting import wait_until
-from work import SYSTEM, Work, install_operator, make_namespace, rabbitmqctl
+from work import SYSTEM, Work, broker_page, empty_namespace, install_operator, make_namespace, rabbitmqctl
 
 
 class Watch:
@@ -74,6 +74,16 @@ def row_if(work: Work, **wanted: str) -> dict[str, str] | None:
     names, values = work.kube.kubectl("get", "wq", work.name, "-n", work.namespace).splitlines()
     row = dict(zip(names.split(), values.split(), strict=True))
     return row if wanted.items() <= row.items() else None
+
+
+def test_a_worker_that_a_test_leaves_with_a_long_task_ends_with_the_test(work: Work) -> None:
+    """Else it acks while a later test counts, and holds its share of the node."""
+    work.install(scaling__minReplicas=1, taskTimeoutSeconds=1800)
+    work.send(["Long task" + "." * 1700])
+    wait_until(lambda: busy_pod(work), 120, "a worker has the task")
+    empty_namespace(work.kube, work.namespace)
+    assert not work.pods()
+    wait_until(lambda: broker_page(work.proxy)["rabbitmq_consumers"] == 0, 10, "the broker has no consumer")
 
 
 def test_it_is_installed_with_a_secret_and_an_image_and_nothing_else(work: Work) -> None:

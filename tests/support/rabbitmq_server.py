@@ -27,6 +27,8 @@ from workqueue_broker.address import BrokerAddress
 
 START_SECONDS = 90.0
 STOP_SECONDS = 60.0
+#: rabbitmqctl starts an Erlang machine, which takes more than a minute on an overloaded machine.
+CALL_SECONDS = 150.0
 _COOKIE = "workqueue-tests"
 #: Times that a broker's first start is tried, each on other ports, while another program listens on one of its own.
 START_TRIES = 5
@@ -260,7 +262,13 @@ class RabbitMQServer:
     def _output(self, command: list[str], given: str = "") -> str:
         wrapped = self._installation.command(*command, binds=(self.directory,))
         done = subprocess.run(
-            wrapped, input=given, capture_output=True, text=True, env=self._environment(), timeout=60, check=False
+            wrapped,
+            input=given,
+            capture_output=True,
+            text=True,
+            env=self._environment(),
+            timeout=CALL_SECONDS,
+            check=False,
         )
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(command)}: {done.stdout}{done.stderr}")

@@ -30,9 +30,13 @@ def make_namespace(kube: Kube, name: str) -> None:
 
 
 def empty_namespace(kube: Kube, name: str) -> None:
-    """Remove what a test left, at once: a worker in the middle of a long task would hold its share of the node."""
+    """Remove what a test left, with its processes: a worker with a long task would hold its share of the node, and ack.
+
+    A second of grace, not none: a pod deleted by force is gone from the API at once, and its worker takes the time that
+    its own specification grants.
+    """
     kinds = LEFT_BEHIND if kube.exists("crd", "workqueues.workqueue.dev") else LEFT_BEHIND.partition(",")[2]
-    kube.kubectl("delete", kinds, "--all", "-n", name, "--grace-period=0", "--force", "--wait", "--timeout=120s")
+    kube.kubectl("delete", kinds, "--all", "-n", name, "--grace-period=1", "--wait", "--timeout=120s")
 
 
 def install_operator(kube: Kube, *settings: str) -> None:
@@ -93,10 +97,7 @@ class Work:
         self.kube.kubectl("patch", "wq", self.name, "-n", self.namespace, *patch)
 
     def settle(self) -> None:
-        """Wait until the worker that a new Deployment starts with has gone again, and the broker has no consumer.
-
-        The worker of an earlier test, whose pod was deleted by force, may outlive it: until then it may ack.
-        """
+        """Wait until the worker that a new Deployment starts with has gone again, and the broker has no consumer."""
         wait_until(lambda: not self.pods() and self.replicas() == 0, 120, "no worker is left")
         wait_until(lambda: broker_page(self.proxy)["rabbitmq_consumers"] == 0, 60, "the broker has no consumer")
 
