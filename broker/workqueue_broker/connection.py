@@ -223,7 +223,7 @@ def _closed_by_broker(error: amqp.AMQPError, address: BrokerAddress, text: str) 
     if code == 404:
         return QueueMissing(text)
     if code == 405:  # RESOURCE_LOCKED
-        return QueueMismatch(f"{text}; the queue is exclusive to another connection: name another one, or delete it")
+        return QueueMismatch(f"{text}; the queue is exclusive to another connection: name another one")
     if code == 406 and "inequivalent" in text:
         return QueueMismatch(f"{text}; {_OTHER_PARAMETERS}")
     if code == 530:  # NOT_ALLOWED: the virtual host is not there, or not for this user

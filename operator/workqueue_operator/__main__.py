@@ -28,7 +28,7 @@ def main() -> None:
 
     if arguments.command == "explain":
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an interrupted answer is no success
-        sys.exit(assembly.explain(arguments.workqueue))
+        sys.exit(assembly.explain(arguments.workqueue, settings))
     assembly.run(settings)
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 
 from workqueue_operator.asking import ask
 from workqueue_operator.clock import Clock
-from workqueue_operator.cluster import Cluster, ClusterError, Conflict, Forbidden, NotFound, Target
+from workqueue_operator.cluster import Cluster, ClusterError, Conflict, Forbidden, NotFound, Rejected, Target
 from workqueue_operator.demand import Counts
 from workqueue_operator.gather import Seen
+from workqueue_operator.health import silent_since
 from workqueue_operator.marking import Marker
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.resource import Key, Mode
@@ -42,8 +43,10 @@ class Outcome:
     target: Target
     #: The Deployment was changed, or would have been in DryRun.
     changed: bool
-    #: Over all workers that answered; None: not asked in this pass.
+    #: Over all workers that answered; None: none did, or none was asked in this pass.
     tasks_in_progress: int | None = None
+    #: The request that the API server refused; the Deployment is as it was, as far as is known.
+    trouble: ClusterError | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,15 @@ class Applier:
         self._marker = Marker(cluster, metrics, clock)
 
     async def apply(self, memory: Memory, seen: Seen, decision: ScalingDecision) -> Outcome:
-        """Do what the decision says, as far as the mode and the workers allow; raises a ClusterError."""
+        """Do what the decision says, as far as the mode, the workers and the API server allow."""
+        if seen.trouble:
+            return Outcome(decision, seen.target, changed=False, trouble=seen.trouble)
+        try:
+            return await self._apply(memory, seen, decision)
+        except ClusterError as error:
+            return Outcome(decision, seen.target, changed=False, trouble=error)
+
+    async def _apply(self, memory: Memory, seen: Seen, decision: ScalingDecision) -> Outcome:
         if decision.ask_workers:
             return await self._shrink_if_asked(memory, seen)
         if decision.replicas == seen.target.replicas:
@@ -96,7 +107,10 @@ class Applier:
     async def _shrink(self, memory: Memory, seen: Seen) -> Outcome:
         target, now = seen.target, self._clock.monotonic()
         asked = await ask(self._cluster, await self._cluster.read_pods(target), seen.workqueue.metrics_port)
-        tasks = sum(one.tasks_in_progress or 0 for one in asked)
+        answers = [one.tasks_in_progress for one in asked if one.tasks_in_progress is not None]
+        tasks = sum(answers) if answers else None
+        seen = _with_answers(seen, asked)
+        memory.silence = silent_since(memory.silence, seen.situation.workers, now)
         decision = _decide(memory, seen, removable_once_marked(asked, target.replicas), now)
         if seen.workqueue.mode is not Mode.ACTIVE:
             await self._clear_marks(memory, target)
@@ -107,6 +121,7 @@ class Applier:
             meant = frozenset(pod.uid for pod in departure.going)
             await self._marker.mark(memory, target, departure)
             asked = await self._look_again(seen, asked, departure)
+            seen = _with_answers(seen, asked)
             decision = _decide(memory, seen, removable(asked, target.replicas), now)
         if decision.replicas >= target.replicas:  # whoever works must not go first in a shrink of somebody else's
             await self._marker.unmark(memory, target, (one.pod for one in asked if not one.may_go))
@@ -130,12 +145,15 @@ class Applier:
         try:
             with self._metrics.scale_request_seconds.time():
                 scaled = await self._cluster.set_replicas(seen.target, replicas)
-        except (Conflict, NotFound, Forbidden):  # it is not as we saw it, or not ours to change: nothing was done
+        except (
+            Conflict,
+            NotFound,
+            Forbidden,
+            Rejected,
+        ):  # it is not as we saw it, or not ours to change: nothing was done
             memory.unanswered = before
-            self._store.forget_target(seen.target.key)
             raise
         except ClusterError:  # perhaps it was done
-            self._store.forget_target(seen.target.key)
             self._watch(memory, seen, replace(seen.target, replicas=replicas), shrink)
             raise
         memory.asked_replicas, memory.unanswered = replicas, None
@@ -169,6 +187,17 @@ class Applier:
         """No shrink is due: whoever is still marked stays. Those told to go may yet be chosen by their marks."""
         if memory.victim_watch is None or memory.victim_watch.is_over:
             await self._marker.clear(memory, target)
+
+
+def _with_answers(seen: Seen, asked: Sequence[Asked]) -> Seen:
+    """The situation with how many workers are at work, and how many gave no answer."""
+    there = [one for one in asked if one.pod.active and one.pod.running]
+    workers = replace(
+        seen.situation.workers,
+        busy=sum(bool(one.tasks_in_progress) for one in there),
+        silent=sum(one.tasks_in_progress is None for one in there),
+    )
+    return replace(seen, situation=replace(seen.situation, workers=workers))
 
 
 def _decide(memory: Memory, seen: Seen, removable_now: int, now: float) -> ScalingDecision:

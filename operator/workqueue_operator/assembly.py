@@ -35,8 +35,11 @@ def run(settings: Settings) -> None:
     asyncio.run(_run(settings))
 
 
-def explain(key: Key) -> int:
+def explain(key: Key, settings: Settings) -> int:
     """Print why the WorkQueue has the workers it has; the exit code."""
+    if unserved := explaining.unserved(key.namespace, settings.namespaces):
+        print(f"workqueue-operator: cannot read WorkQueue {key}: {unserved}", file=sys.stderr)
+        return 1
     return asyncio.run(_explain(key))
 
 

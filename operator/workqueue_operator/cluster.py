@@ -68,6 +68,13 @@ class Target:
     selector: str
     #: Grows with every change of the object; comparable since KEP-5504, and in practice before.
     resource_version: int
+    #: Why it cannot make pods, such as a quota, and why its rollout does not go on, in its own words; "": it does.
+    refused: str = ""
+    stuck: str = ""
+    #: The field manager that set its size last, such as kubectl; "": not known.
+    sized_by: str = ""
+    #: The pods' terminationGracePeriodSeconds.
+    grace_seconds: int = 30
 
 
 @dataclass(frozen=True)
@@ -90,10 +97,13 @@ class Pod:
     created: float
     #: controller.kubernetes.io/pod-deletion-cost; 0 without the annotation.
     deletion_cost: int
-    #: How often a container was started anew; 0 when it had ended in order, as a worker does after --max-tasks.
+    #: How often a container, or one that runs before it, was started again; 0 when it had ended in order, as a worker
+    #: does after --max-tasks.
     restarts: int
-    #: The container waits in CrashLoopBackOff, or its image cannot be pulled: the kubelet's word; "" otherwise.
+    #: A container, or one that runs before it, waits in CrashLoopBackOff or for an image: the kubelet's word; else "".
     trouble: str = ""
+    #: No node fits: the scheduler's words; else "".
+    unschedulable: str = ""
 
     @property
     def active(self) -> bool:

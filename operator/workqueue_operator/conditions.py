@@ -4,7 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workqueue_operator.cluster import ClusterUnavailable
+from workqueue_operator.disputes import EXCLUSIVE, TASKS_FIT, Dispute
+from workqueue_operator.health import Obstacle, one_line
 from workqueue_operator.queue_policy import MANAGEMENT_API_UNAVAILABLE, Verdict
+from workqueue_operator.refusals import Refusal
 from workqueue_operator.resource import Mode
 from workqueue_operator.scaling import Reason, ScalingDecision, Unknown
 from workqueue_operator.write_budget import BURST, SECONDS_PER_WRITE
@@ -19,6 +23,12 @@ WORKERS_HEALTHY = "WorkersHealthy"
 #: Only where it was ever True.
 WRITES_LIMITED = "WritesLimited"
 
+API_SERVER_REFUSED = "ApiServerRefused"
+API_SERVER_UNAVAILABLE = "ApiServerUnavailable"
+
+#: Conditions that are only there while they are False.
+PASSING = (EXCLUSIVE, TASKS_FIT)
+
 #: Reasons of a decision that keeps the Deployment from the size that the queue asks for.
 LIMITS = frozenset(
     {
@@ -27,6 +37,8 @@ LIMITS = frozenset(
         Reason.SCALED_MANUALLY,
         Reason.WORKERS_FAILING,
         Reason.WORKERS_BUSY,
+        Reason.WORKERS_SILENT,
+        Reason.WORKERS_NOT_ASKED,
         Reason.ROLLOUT,
     }
 )
@@ -46,15 +58,50 @@ class Condition:
     advisory: bool = False
 
 
-def of_decision(decision: ScalingDecision, unknown: Unknown | None, mode: Mode, failing: str | None) -> list[Condition]:
+@dataclass(frozen=True)
+class Findings:
+    """What a pass with a decision found out, beside the decision."""
+
+    mode: Mode
+    #: Why the queue's counts are not known; None: they are.
+    unknown: Unknown | None = None
+    #: It is too soon to report that the queue has no leader: workers that just started may not consume yet.
+    settling: bool = False
+    #: How the queue differs from spec.queue, though its counts are known; None: it does not.
+    mismatch: str | None = None
+    #: What keeps the workers from their work; None: nothing.
+    obstacle: Obstacle | None = None
+    #: What the API server refuses; None: nothing.
+    refusal: Refusal | None = None
+    #: What contradicts the spec.
+    disputes: Sequence[Dispute] = ()
+
+
+def of_decision(decision: ScalingDecision, found: Findings) -> list[Condition]:
     """The conditions when the Deployment was found and a decision made."""
+    refused = found.refusal is not None and found.refusal.is_lasting
     return [
-        _queue_observed(unknown),
-        Condition(TARGET_FOUND, True, "DeploymentFound"),
-        _workers_healthy(failing),
-        _scaling_active(decision, mode),
+        _mismatched(found.mismatch) if found.mismatch and not found.unknown else _observed(found),
+        _target_found(),
+        _workers_healthy(found.obstacle),
+        of_refusal(found.refusal) if found.refusal and refused else _scaling_active(decision, found),
         _scaling_limited(decision),
+        *(Condition(one.condition, False, one.reason, one.message, advisory=True) for one in found.disputes),
     ]
+
+
+def of_refusal(refusal: Refusal) -> Condition:
+    """ScalingActive while the API server refuses what a pass needs, in its own words."""
+    unavailable = isinstance(refusal.error, ClusterUnavailable)
+    reason = API_SERVER_UNAVAILABLE if unavailable else API_SERVER_REFUSED
+    text = f"the Deployment is left as it is: {one_line(str(refusal.error))}"
+    return Condition(SCALING_ACTIVE, False if refusal.is_lasting else None, reason, text)
+
+
+def of_unseen_target(refusal: Refusal) -> list[Condition]:
+    """The conditions while the API server does not show the Deployment."""
+    active = of_refusal(refusal)
+    return [Condition(TARGET_FOUND, None, active.reason, active.message), active]
 
 
 def of_missing_target(message: str) -> list[Condition]:
@@ -68,7 +115,7 @@ def of_missing_target(message: str) -> list[Condition]:
 def of_conflict(message: str) -> list[Condition]:
     """The conditions of the younger of two WorkQueues on one Deployment."""
     return [
-        Condition(TARGET_FOUND, True, "DeploymentFound"),
+        _target_found(),
         Condition(SCALING_ACTIVE, False, "TargetConflict", message),
     ]
 
@@ -104,24 +151,31 @@ def of_writes(limited: bool) -> Condition:
     return Condition(WRITES_LIMITED, True, "TooManyChanges", text, advisory=True)
 
 
-def summarised(conditions: Sequence[Condition]) -> list[Condition]:
-    """With Ready in front: True when nothing that must hold is broken; the first broken one gives its reason."""
+def summarised(conditions: Sequence[Condition], decision: str = "") -> list[Condition]:
+    """With Ready in front: the first broken one that must hold, or True with the sentence of the decision."""
     broken = [one for one in conditions if one.status is False and not one.advisory]
     asked_for = {"Paused", "DryRun"}
     first = next((one for one in broken if one.reason not in asked_for), None)
     if first:
         return [Condition(READY, False, first.reason, first.message), *conditions]
-    resting = next((one.reason for one in broken), "Scaling")
-    return [Condition(READY, True, resting), *conditions]
+    resting = next((one.reason for one in broken), "AllConditionsMet")
+    return [Condition(READY, True, resting, decision), *conditions]
 
 
 def merged(
     previous: Iterable[Mapping[str, Any]], conditions: Sequence[Condition], generation: int, time: str
 ) -> list[dict[str, Any]]:
-    """As stored: lastTransitionTime moves only when the status flips; those not seen this time turn Unknown."""
+    """As stored: lastTransitionTime moves only when the status flips; those not seen this time turn Unknown.
+
+    Those that are only there while they are False go.
+    """
     old = {one["type"]: one for one in previous}
     seen = {one.type for one in conditions}
-    lost = [Condition(name, None, "NotEvaluated", "the pass ended before it") for name in old if name not in seen]
+    lost = [
+        Condition(name, None, "NotEvaluated", "the pass ended before it")
+        for name in old
+        if name not in {*seen, *PASSING}
+    ]
     return [_stored(one, old.get(one.type), generation, time) for one in (*conditions, *lost)]
 
 
@@ -148,26 +202,47 @@ def _as_stored(stored: Mapping[str, Any], asked_for: bool) -> Condition:
 
 
 def _scaling_limited(decision: ScalingDecision) -> Condition:
-    limited = decision.reason in LIMITS
-    return Condition(SCALING_LIMITED, limited, decision.reason if limited else "WithinLimits", advisory=True)
+    if decision.reason not in LIMITS:
+        return Condition(
+            SCALING_LIMITED,
+            False,
+            "WithinLimits",
+            "no bound, step, rollout or worker at work holds the size",
+            advisory=True,
+        )
+    text = f"{decision.wanted} wanted by the queue, {decision.replicas} desired"
+    return Condition(SCALING_LIMITED, True, decision.reason, text, advisory=True)
 
 
-def _queue_observed(unknown: Unknown | None) -> Condition:
+def _mismatched(words: str) -> Condition:
+    return Condition(QUEUE_OBSERVED, False, "QueueMismatch", f"scaled by the queue that is there: {words}")
+
+
+def _observed(found: Findings) -> Condition:
+    return queue_observed(found.unknown, settling=found.settling)
+
+
+def queue_observed(unknown: Unknown | None, *, settling: bool = False) -> Condition:
+    """QueueObserved: whether the queue's counts are known."""
     if unknown:
-        return Condition(QUEUE_OBSERVED, False, unknown.cause, unknown.message)
-    return Condition(QUEUE_OBSERVED, True, "Observed")
+        return Condition(QUEUE_OBSERVED, None if settling else False, unknown.cause, unknown.message)
+    return Condition(QUEUE_OBSERVED, True, "Observed", "the queue was read")
 
 
-def _workers_healthy(failing: str | None) -> Condition:
-    if failing:
-        return Condition(WORKERS_HEALTHY, False, "WorkersFailing", failing)
-    return Condition(WORKERS_HEALTHY, True, "Healthy")
+def _target_found() -> Condition:
+    return Condition(TARGET_FOUND, True, "DeploymentFound", "the Deployment was found")
 
 
-def _scaling_active(decision: ScalingDecision, mode: Mode) -> Condition:
-    if mode is not Mode.ACTIVE:
+def _workers_healthy(obstacle: Obstacle | None) -> Condition:
+    if obstacle:
+        return Condition(WORKERS_HEALTHY, False, obstacle.reason, obstacle.message)
+    return Condition(WORKERS_HEALTHY, True, "Healthy", "nothing keeps the workers from their work")
+
+
+def _scaling_active(decision: ScalingDecision, found: Findings) -> Condition:
+    if found.mode is not Mode.ACTIVE:
         text = "no change is made to the Deployment: set spec.mode to Active"
-        return Condition(SCALING_ACTIVE, False, mode.value, text)
+        return Condition(SCALING_ACTIVE, False, found.mode.value, text)
     if decision.reason is Reason.QUEUE_UNKNOWN:
-        return Condition(SCALING_ACTIVE, False, decision.reason, decision.message)
-    return Condition(SCALING_ACTIVE, True, "Scaling")
+        return Condition(SCALING_ACTIVE, None if found.settling else False, decision.reason, decision.message)
+    return Condition(SCALING_ACTIVE, True, "Active", "decisions are carried out")

@@ -32,6 +32,8 @@ class Counts:
     no_rates: str = "the broker's Secret has no management_uri"
     #: None: not known, as only the management API tells.
     messages_unacknowledged: int | None = None
+    #: Something beside the counts shows that the queue has a leader: 0 and 0 is an empty queue then.
+    has_leader: bool = field(default=False, compare=False)
     #: Seconds of the operator's clock at which the broker was asked.
     asked_at: float | None = field(default=None, compare=False)
 

@@ -1,7 +1,16 @@
 """Says in sentences why a WorkQueue has the workers it has, from its status alone. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+
+def unserved(namespace: str, served: Sequence[str]) -> str | None:
+    """Why there is nothing to explain in a namespace that this operator does not serve; none named: it serves all."""
+    if not served or namespace in served:
+        return None
+    return (
+        f"this operator serves {', '.join(served)}, and not {namespace}: ask the operator that does (watchNamespaces)"
+    )
 
 
 def explain(body: Mapping[str, Any]) -> str:
@@ -14,9 +23,10 @@ def explain(body: Mapping[str, Any]) -> str:
             [f"{name}: nothing is decided. {_broken(status) or 'Is the operator running?'}", *_recent(status)]
         )
     lines = [
-        f"{name} runs {status.get('replicas', '?')} workers and should run {last['replicas']} "
-        f"since {last['time']}: {last['reason']}.",
+        f"{name}: {last['replicas']} workers desired since {last['time']}: {last['reason']}.",
         f"  {last['message']}",
+        f"  The queue asks for {_count(status, 'wantedReplicas')}; the Deployment has {_count(status, 'replicas')} "
+        f"replicas, {_count(status, 'readyReplicas')} of them Ready.",
         f"  {_count(status, 'messagesReady')} messages wait, {_count(status, 'consumers')} consumers take them.",
     ]
     broken = _broken(status)

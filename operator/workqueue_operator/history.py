@@ -33,7 +33,7 @@ class History:
     window_seconds: float = 0.0
     #: Seconds of the clock; since when the queue could not be read. None: it can be read.
     unknown_since: float | None = None
-    #: Whether the last counts that could be believed showed messages or consumers.
+    #: Whether a worker may have consumed by the last counts that could be believed.
     in_use: bool = False
 
     def remember(
@@ -54,9 +54,13 @@ class History:
             unknown_since=None if known else _earliest(self.unknown_since, now),
         )
 
-    def saw(self, counts: Counts) -> "History":
-        """The history after counts that could be believed."""
-        return replace(self, in_use=counts.messages_ready > 0 or counts.consumers > 0)
+    def saw(self, counts: Counts, ready: int = 0) -> "History":
+        """The history after counts that could be believed, beside so many Ready workers.
+
+        Messages alone are no use of the queue: workers of which none was ever Ready lost no consumer with a leader.
+        """
+        waiting = counts.messages_ready > 0
+        return replace(self, in_use=counts.consumers > 0 or (waiting and (self.in_use or ready > 0)))
 
     def highest_wish(self, now: float, window_seconds: float) -> int:
         """The highest number wanted in the window that ends now; 0 without any."""

@@ -18,6 +18,7 @@ import aiohttp  # only for the exceptions that the client's transport raises
 from kubernetes.aio import client, config
 
 from workqueue_operator.cluster import ClusterError, ClusterUnavailable, Conflict, Forbidden, NotFound, Rejected
+from workqueue_operator.kubernetes_values import FIELD_MANAGER
 
 REQUEST_TIMEOUT_SECONDS = 10.0
 #: Requests under way at once; a cluster's API server is shared with others.
@@ -98,8 +99,13 @@ class KubernetesApi:
         self, method: str, where: str, body: Any, query: Query, content_type: str
     ) -> tuple[int, bytearray]:
         headers = {"Accept": "application/json", "Content-Type": content_type}
+        written = [] if method == "GET" else [("fieldManager", FIELD_MANAGER)]
         request = await self._client.param_serialize(
-            method, where, query_params=list(query), header_params=headers, body=body, auth_settings=["BearerToken"]
+            *(method, where),
+            query_params=[*query, *written],
+            header_params=headers,
+            body=body,
+            auth_settings=["BearerToken"],
         )
         answer = await self._client.call_api(*request, _request_timeout=REQUEST_TIMEOUT_SECONDS)
         return answer.status, await _bounded(answer.response)

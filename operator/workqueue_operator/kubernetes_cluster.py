@@ -26,6 +26,7 @@ from workqueue_operator.cluster import (
 from workqueue_operator.kubernetes_api import JSON_PATCH, MERGE_PATCH, KubernetesApi, path
 from workqueue_operator.kubernetes_values import (
     DELETION_COST,
+    FIELD_MANAGER,
     autoscaled_of,
     is_of_a_deployment,
     pod_of,
@@ -45,7 +46,8 @@ AUTOSCALERS_SECONDS = 5.0
 #: Seconds in which an Event of the same reason is counted up instead of posted anew.
 EVENT_AGGREGATION_SECONDS = 600.0
 
-COMPONENT = "workqueue-operator"
+#: Our name in Events, and in the managedFields of what we write.
+COMPONENT = FIELD_MANAGER
 
 
 class KubernetesCluster:

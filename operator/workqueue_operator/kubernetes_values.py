@@ -1,19 +1,21 @@
 """Objects of the API server as values: Deployments, pods and autoscalers are parsed here, once. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from workqueue_operator.cluster import Pod, Target
 from workqueue_operator.resource import Key
 
+#: Who writes, in managedFields; another operator of ours has the same name.
+FIELD_MANAGER = "workqueue-operator"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 
 
 def target_of(deployment: Mapping[str, Any]) -> Target:
     """The Target of a Deployment's body."""
     metadata, spec, status = deployment["metadata"], deployment["spec"], deployment.get("status") or {}
-    pods = status.get("replicas", 0)
+    pods, conditions = status.get("replicas", 0), status.get("conditions") or ()
     return Target(
         key=Key(metadata["namespace"], metadata["name"]),
         uid=metadata["uid"],
@@ -23,7 +25,23 @@ def target_of(deployment: Mapping[str, Any]) -> Target:
         rolling_out=status.get("updatedReplicas", 0) < pods,
         selector=selector_of(spec["selector"]),
         resource_version=int(metadata["resourceVersion"]),
+        refused=_words_of(conditions, "ReplicaFailure", "True"),
+        stuck=_words_of(conditions, "Progressing", "False"),
+        sized_by=_sized_by(metadata.get("managedFields") or ()),
+        grace_seconds=spec.get("template", {}).get("spec", {}).get("terminationGracePeriodSeconds", 30),
     )
+
+
+def _sized_by(entries: Sequence[Mapping[str, Any]]) -> str:
+    """The field manager that set spec.replicas last; "" when the entries do not show one."""
+    owners = [one for one in entries if "f:replicas" in ((one.get("fieldsV1") or {}).get("f:spec") or {})]
+    return max(owners, key=lambda one: one.get("time") or "")["manager"] if owners else ""
+
+
+def _words_of(conditions: Sequence[Mapping[str, Any]], name: str, status: str) -> str:
+    """Reason and message of a condition while it has this status; else ""."""
+    found = (one for one in conditions if (one["type"], one["status"]) == (name, status))
+    return next((f"{one.get('reason', name)}: {one.get('message', '')}" for one in found), "")
 
 
 def selector_of(selector: Mapping[str, Any]) -> str:
@@ -70,21 +88,22 @@ def workqueue_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
 def pod_of(body: Mapping[str, Any]) -> Pod:
     """The Pod of a pod's body."""
     metadata, status = body["metadata"], body.get("status") or {}
-    containers = status.get("containerStatuses") or []
-    ready = any(item["type"] == "Ready" and item["status"] == "True" for item in status.get("conditions") or [])
+    containers, conditions = status.get("containerStatuses") or [], status.get("conditions") or ()
+    all_containers = [*(status.get("initContainerStatuses") or ()), *containers]
     return Pod(
         name=metadata["name"],
         uid=metadata["uid"],
         ip=status.get("podIP"),
         pending=status.get("phase", "Pending") == "Pending",
         running=any("running" in (container.get("state") or {}) for container in containers),
-        ready=ready,
+        ready=any((one["type"], one["status"]) == ("Ready", "True") for one in conditions),
         terminating="deletionTimestamp" in metadata,
         finished=status.get("phase") in ("Succeeded", "Failed"),
         created=datetime.fromisoformat(metadata["creationTimestamp"]).timestamp(),
         deletion_cost=_deletion_cost(metadata.get("annotations") or {}),
-        restarts=max(map(_restarts, containers), default=0),
-        trouble=next(filter(None, map(_trouble, containers)), ""),
+        restarts=max(map(_restarts, all_containers), default=0),
+        trouble=next(filter(None, map(_trouble, all_containers)), ""),
+        unschedulable=_words_of(conditions, "PodScheduled", "False"),
     )
 
 

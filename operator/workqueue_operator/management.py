@@ -26,6 +26,7 @@ SET_TIMEOUT_SECONDS = 30.0
 _COLUMNS = ",".join(
     (
         *("name", "messages_unacknowledged", "type", "policy", "effective_policy_definition"),
+        *("messages", "consumers", "state", "leader", "online", "members"),
         *("message_stats.publish", "message_stats.ack", "message_stats.redeliver"),
     )
 )
@@ -156,11 +157,21 @@ def _count(number: object) -> int | None:
 
 
 def _in_force(queue: Mapping[str, Any]) -> QueueInForce:
-    definition = queue.get("effective_policy_definition")
+    definition, empty = queue.get("effective_policy_definition"), _is_empty(queue)
     if definition is None:
-        return QueueInForce(queue.get("type"))
+        return QueueInForce(queue.get("type"), empty=empty)
     # Told, and null: no policy applies. Erlang may write an empty object as an empty list.
-    return QueueInForce(queue.get("type"), str(queue.get("policy") or ""), _mapping(definition))
+    return QueueInForce(queue.get("type"), str(queue.get("policy") or ""), _mapping(definition), empty)
+
+
+def _is_empty(queue: Mapping[str, Any]) -> bool:
+    """Of a quorum queue, by the numbers that its leader sent; anything but a whole answer is no."""
+    if (_count(queue.get("messages")), _count(queue.get("consumers"))) != (0, 0):
+        return False
+    leader, online, members = queue.get("leader"), queue.get("online"), queue.get("members")
+    if queue.get("state") != "running" or not isinstance(online, list) or not isinstance(members, list):
+        return False
+    return leader in online and 2 * len(online) > len(members)
 
 
 def _policy(policy: Mapping[str, Any]) -> Policy:

@@ -3,18 +3,19 @@ which policies there are. Without that API it says what is missing.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from workqueue_broker.address import BrokerAddress
 
 from workqueue_operator.clock import Clock
+from workqueue_operator.leader import LeaderSeen
 from workqueue_operator.management import ManagementApi, ManagementError
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.policies import Policies, verdict_of
-from workqueue_operator.queue_policy import missing_management_api
+from workqueue_operator.queue_policy import consumer_timeout, missing_management_api
 from workqueue_operator.queue_reader import QueueReader
 from workqueue_operator.rates import Sample
-from workqueue_operator.resource import WorkQueue
+from workqueue_operator.resource import Key, WorkQueue
 from workqueue_operator.store import Store, Tracked
 
 #: Seconds between two questions to the management API; its own statistics are made every 5 s.
@@ -42,12 +43,14 @@ class Measuring:
         if not address.management_uri:
             while True:
                 beat()
+                _note_sharers(self._store.members(address))
                 policies.tell_all(address, missing_management_api())
                 await asyncio.sleep(MEASURE_SECONDS)
         api = self._open_management(address)
         try:
             while True:
                 beat()
+                _note_sharers(self._store.members(address))
                 await self._measure(address, api, reader, policies)
                 await asyncio.sleep(MEASURE_SECONDS)
         finally:
@@ -67,19 +70,37 @@ class Measuring:
         self, address: BrokerAddress, api: ManagementApi, reader: QueueReader, policies: Policies
     ) -> None:
         try:
-            answer = await api.read(self._clock.monotonic())
+            asked_at = self._clock.monotonic()
+            answer = await api.read(asked_at)
         except ManagementError as error:
             self.failed(address, reader, error)
             return
         for tracked in self._store.members(address):
             _measured(tracked, answer.samples)
+            seen = answer.there.queues.get(_queue_of(tracked))
+            tracked.leader = LeaderSeen(asked_at, seen.type, seen.empty) if seen else None
+            tracked.consumer_timeout = consumer_timeout(seen) if seen else None
         await policies.keep(api, address, answer.there)
 
 
 def _measured(tracked: Tracked, samples: Mapping[str, Sample]) -> None:
-    sample = samples.get(tracked.spec.queue.declaration.name) if isinstance(tracked.spec, WorkQueue) else None
+    sample = samples.get(_queue_of(tracked))
     if sample is None:
         tracked.no_rates = "the management API has no numbers of this queue yet"
     else:
         tracked.estimate = tracked.estimate.updated(sample)
         tracked.no_rates = "no task was acked yet"
+
+
+def _queue_of(tracked: Tracked) -> str:
+    return tracked.spec.queue.declaration.name if isinstance(tracked.spec, WorkQueue) else ""
+
+
+def _note_sharers(members: Sequence[Tracked]) -> None:
+    """Which WorkQueues have the same queue."""
+    by_queue: dict[str, list[Key]] = {}
+    for tracked in members:
+        by_queue.setdefault(_queue_of(tracked), []).append(tracked.key)
+    for tracked in members:
+        shared = by_queue[_queue_of(tracked)] if _queue_of(tracked) else []
+        tracked.sharers = tuple(key for key in shared if key != tracked.key)

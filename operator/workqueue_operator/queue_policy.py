@@ -54,6 +54,8 @@ class QueueInForce:
     policy: str | None = None
     #: What applies to it, operator policies included.
     definition: Definition | None = None
+    #: It has 0 messages and 0 consumers, and its leader and a majority are online; False: not so, or not answered.
+    empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,16 +114,16 @@ class HandsOff:
 def wanted_policy(queue: QueueSpec) -> Policy:
     """The policy that a queue of this spec should have."""
     name = queue.declaration.name
-    return Policy(f"{PREFIX}{name}", f"^{re.escape(name)}$", _definition(queue))
+    return Policy(f"{PREFIX}{name}", f"^{re.escape(name)}$", _definition(queue, queue.declaration.type))
 
 
-def _definition(queue: QueueSpec) -> dict[str, Any]:
+def _definition(queue: QueueSpec, kind: QueueType) -> dict[str, Any]:
     """What RabbitMQ takes away by itself goes to the dead-letter queue, through the default exchange.
 
     At-least-once dead lettering is there for quorum queues since 3.10, and only together with reject-publish.
     """
     made: dict[str, Any] = {"dead-letter-exchange": "", "dead-letter-routing-key": queue.dead_letter_queue}
-    if queue.declaration.type is QueueType.QUORUM:
+    if kind is QueueType.QUORUM:
         made["delivery-limit"] = queue.delivery_limit
         made["dead-letter-strategy"] = "at-least-once"
         made["overflow"] = "reject-publish"
@@ -144,7 +146,7 @@ def hands_off(queue: QueueSpec, mode: Mode, older: str | None) -> HandsOff | Non
     if older:
         return HandsOff("QueueShared", f"the older WorkQueue {older} sets the limits of this queue: set them there")
     if queue.declare is Declare.NEVER:
-        return HandsOff("DeclareNever", "set this policy yourself, or set spec.queue.declare to Create")
+        return HandsOff("DeclareNever", "set this policy yourself")
     if mode is not Mode.ACTIVE:
         return HandsOff(mode.value, "set spec.mode to Active")
     return None
@@ -154,7 +156,7 @@ def plan(queue: QueueSpec, there: VirtualHost, hands: HandsOff | None) -> Action
     """What is to be done about a queue's policy."""
     wanted, seen = wanted_policy(queue), there.queues.get(queue.declaration.name)
     if hands:
-        return Leave(_as_it_is(wanted, seen, hands))
+        return Leave(_as_it_is(_definition(queue, _type_there(queue, seen)), seen, hands))
     if seen and seen.type and seen.type != queue.declaration.type.value.lower():
         text = f"no policy is set: spec.queue.type is {queue.declaration.type}, and the queue is of type {seen.type}"
         return Leave(Verdict(False, "QueueMismatch", text))
@@ -166,6 +168,12 @@ def plan(queue: QueueSpec, there: VirtualHost, hands: HandsOff | None) -> Action
     if found != wanted:
         return SetPolicy(wanted, _what_was_wrong(found, seen, there))
     return Leave(_in_force(wanted, seen, there))
+
+
+def consumer_timeout(seen: QueueInForce) -> float | None:
+    """Seconds of the key consumer-timeout of what applies to the queue; None: nothing sets it."""
+    told = (seen.definition or {}).get("consumer-timeout")
+    return told / 1000 if isinstance(told, int) and told > 0 else None
 
 
 def missing_dead_letter_queue(queue: QueueSpec, trouble: str) -> Verdict:
@@ -199,11 +207,17 @@ def _crowded() -> Verdict:
     return Verdict(False, "TooManyPolicies", text)
 
 
-def _as_it_is(wanted: Policy, seen: QueueInForce | None, hands: HandsOff) -> Verdict:
+def _type_there(queue: QueueSpec, seen: QueueInForce | None) -> QueueType:
+    """A queue that is taken as it is may be of another type: RabbitMQ ignores a policy with a key that it has not."""
+    there = {kind.lower(): kind for kind in QueueType}
+    return there.get((seen and seen.type) or "", queue.declaration.type)
+
+
+def _as_it_is(wanted: Definition, seen: QueueInForce | None, hands: HandsOff) -> Verdict:
     """For a policy that is not ours to set: whether what is there does the same."""
     if seen is None or seen.definition is None:
         return _pending("RabbitMQ does not tell yet what applies to the queue")
-    lacking = _lacking(wanted.definition, seen.definition)
+    lacking = _lacking(wanted, seen.definition)
     if not lacking:
         return Verdict(True, APPLIED, f"policy {seen.policy} does what is asked for")
     return Verdict(False, hands.reason, f"not in force: {_words(lacking)}; {hands.remedy}")

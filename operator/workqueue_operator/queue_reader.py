@@ -29,6 +29,8 @@ MOST_CHANNELS = 32
 HEARTBEAT_SECONDS = 10
 #: Seconds of a round for dead-letter queues: making a thousand quorum queues takes a minute, and readings do not wait.
 DECLARE_SECONDS = 0.1
+#: Seconds between two checks of a queue that is not as we declare it: each one is an error in the broker's log.
+MISMATCH_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,8 @@ class QueueReading:
 
     counts: QueueCounts
     created: bool = False
+    #: The queue is not as spec.queue has it; the counts are those of what is there. None: it is.
+    mismatch: QueueMismatch | None = None
     #: Why its dead-letter queue could not be made the last time that was tried; None: it was, or is not ours to make.
     dead_letter_trouble: BrokerError | None = None
 
@@ -79,6 +83,8 @@ class AmqpQueueReader:
         #: Queues whose dead-letter queue is to be made.
         self._to_declare: set[QueueSpec] = set()
         self._dead_letter_trouble: dict[QueueSpec, BrokerError] = {}
+        #: Queues that are not as we declare them: the broker's words, and when to ask again (seconds of the clock).
+        self._mismatched: dict[QueueSpec, tuple[QueueMismatch, float]] = {}
 
     async def read(self, queues: Sequence[QueueSpec]) -> Sequence[Answer]:
         """One passive declare a queue; those without an answer in time, or before the connection is lost, get why."""
@@ -166,8 +172,20 @@ class AmqpQueueReader:
         except BrokerError as error:
             return self._of_this_queue(channel, error)
         if queue.declare is Declare.CREATE and queue not in self._confirmed:
-            return await self._declare(channel, queue, created=False)
+            return await self._check(channel, queue, counts)
         return self._reading(queue, counts)
+
+    async def _check(self, channel: int, queue: QueueSpec, counts: QueueCounts) -> Answer:
+        """Whether the queue is as we declare it, asked now and then; of one that is not the counts are known too."""
+        mismatch, until = self._mismatched.get(queue, (None, 0.0))
+        if mismatch and time.monotonic() < until:
+            return QueueReading(counts, mismatch=mismatch)
+        answer = await self._declare(channel, queue, created=False)
+        if not isinstance(answer, QueueMismatch):
+            self._mismatched.pop(queue, None)
+            return answer
+        self._mismatched[queue] = (answer, time.monotonic() + MISMATCH_SECONDS)
+        return QueueReading(counts, mismatch=answer)
 
     async def _declare(self, channel: int, queue: QueueSpec, *, created: bool) -> Answer:
         try:
@@ -179,7 +197,7 @@ class AmqpQueueReader:
         return self._reading(queue, counts, created=created)
 
     def _reading(self, queue: QueueSpec, counts: QueueCounts, *, created: bool = False) -> QueueReading:
-        return QueueReading(counts, created, self._dead_letter_trouble.get(queue))
+        return QueueReading(counts, created, dead_letter_trouble=self._dead_letter_trouble.get(queue))
 
     async def _declare_dead_letter_queues(self) -> None:
         """As many as there is time for, at least one."""

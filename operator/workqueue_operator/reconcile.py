@@ -1,26 +1,23 @@
 """One pass over one WorkQueue: gather, decide, apply, report. Called by the loops after each reading.
 
-What goes wrong with the cluster ends the pass as a ClusterError; a later reading starts the next one.
+A request that the API server refuses ends no pass: it is a value, which the report carries, and for a moment no further
+request is made for this WorkQueue.
 """
 
 import logging
 
-from workqueue_broker.backoff import full_jitter
-
-from workqueue_operator.apply import Applier
+from workqueue_operator.apply import Applier, Outcome
 from workqueue_operator.clock import Clock
 from workqueue_operator.cluster import ClusterError
 from workqueue_operator.demand import Counts
-from workqueue_operator.gather import Gatherer, NothingToScale
+from workqueue_operator.gather import Gatherer, Nothing, Seen
 from workqueue_operator.metrics import Metrics
+from workqueue_operator.refusals import Refusal, refused
 from workqueue_operator.report import Reporter
 from workqueue_operator.scaling import Unknown, decide, readable
-from workqueue_operator.store import Tracked
+from workqueue_operator.store import Memory, Tracked
 from workqueue_operator.turns import Turns
 
-#: Bounds of the wait after a refused or unanswered request, seconds.
-RETRY_BASE_SECONDS = 0.5
-RETRY_CAP_SECONDS = 30.0
 #: Passes in one turn of the event loop, over all WorkQueues: a thousand of them in one would stop all else.
 PASSES_AT_ONCE = 20
 
@@ -41,30 +38,43 @@ class Reconciler:
         self._turns = Turns(PASSES_AT_ONCE)
 
     async def reconcile(self, tracked: Tracked, reading: Counts | Unknown) -> None:
-        """One pass; a ClusterError is counted and told, and the cluster left alone for a moment."""
-        memory = tracked.memory
+        """One pass; what the API server refuses is logged, counted, reported and tried again later."""
         await self._turns.take()
-        if self._clock.monotonic() < memory.retry_at:
+        if self._clock.monotonic() < tracked.memory.retry_at:
             return
         try:
             await self._pass(tracked, reading)
-            memory.failures = 0
-        except ClusterError as error:
-            memory.failures += 1
-            delay = full_jitter(memory.failures, base=RETRY_BASE_SECONDS, cap=RETRY_CAP_SECONDS)
-            memory.retry_at = self._clock.monotonic() + delay
-            self._metrics.cluster_errors.labels(error.kind).inc()
-            log.warning("%s: %s; trying again in %.1f s", tracked.key, error, delay)
+        except ClusterError as error:  # of the report: the decision was carried out all the same
+            tracked.memory.unwritten = self._refused(tracked, tracked.memory.unwritten, error)
 
     async def _pass(self, tracked: Tracked, reading: Counts | Unknown) -> None:
-        try:
-            seen = await self._gatherer.gather(tracked, reading)
-        except NothingToScale as nothing:
-            await self._reporter.report_nothing(tracked, nothing.conditions)
+        seen = await self._gatherer.gather(tracked, reading)
+        if isinstance(seen, Nothing):
+            self._note(tracked, seen.trouble)
+            await self._reporter.report_nothing(tracked, seen)
             return
-        now = self._clock.monotonic()
-        decision = decide(seen.workqueue.scaling, seen.situation, tracked.memory.history, now)
-        believed = readable(reading, seen.situation.workers, tracked.memory.history.in_use)
-        tracked.memory.remember(decision, believed, now, seen.workqueue.scaling)
-        outcome = await self._applier.apply(tracked.memory, seen, decision)
+        outcome = await self._act(tracked.memory, seen)
+        self._note(tracked, outcome.trouble)
         await self._reporter.report(tracked, seen, outcome)
+
+    async def _act(self, memory: Memory, seen: Seen) -> Outcome:
+        now, situation, policy = self._clock.monotonic(), seen.situation, seen.workqueue.scaling
+        decision = decide(policy, situation, memory.history, now)
+        believed = readable(situation.reading, situation.workers, memory.history.in_use)
+        memory.remember(decision, believed, situation.workers.ready, now, policy)
+        return await self._applier.apply(memory, seen, decision)
+
+    def _note(self, tracked: Tracked, trouble: ClusterError | None) -> None:
+        """Keep what was refused in this pass. The very error of before only still stands, and is no new failure."""
+        memory = tracked.memory
+        if trouble is None:
+            memory.refusal = None
+        elif memory.refusal is None or trouble is not memory.refusal.error:
+            memory.refusal = self._refused(tracked, memory.refusal, trouble)
+
+    def _refused(self, tracked: Tracked, before: Refusal | None, error: ClusterError) -> Refusal:
+        now = self._clock.monotonic()
+        refusal = refused(before, error, now)
+        self._metrics.cluster_errors.labels(error.kind).inc()
+        log.warning("%s: %s; trying again in %.1f s", tracked.key, error, refusal.retry_at - now)
+        return refusal

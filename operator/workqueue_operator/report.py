@@ -1,29 +1,35 @@
 """Tells what a pass did: status, conditions, Events, metrics and log, all from the one decision."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
+
+from workqueue_broker.errors import QueueMismatch
 
 from workqueue_operator import conditions, queue_policy
 from workqueue_operator.apply import Outcome
 from workqueue_operator.clock import Clock
 from workqueue_operator.cluster import Cluster, Notice
-from workqueue_operator.conditions import Condition
-from workqueue_operator.gather import Seen
+from workqueue_operator.conditions import Condition, Findings
+from workqueue_operator.gather import Nothing, Seen
+from workqueue_operator.leader import SETTLED_SECONDS
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.queue_policy import Verdict
 from workqueue_operator.resource import WorkQueue
-from workqueue_operator.scaling import Reason, Unknown, readable
+from workqueue_operator.scaling import NO_LEADER, Reason, Unknown, readable
 from workqueue_operator.status import RECENT_DECISIONS, Change, Pass, is_due, next_status, timestamp
 from workqueue_operator.store import Tracked
 
 #: Conditions whose turning is worth an Event of its own; the others turn with a decision, which has one.
 TOLD_CONDITIONS = (
     *(conditions.QUEUE_OBSERVED, conditions.TARGET_FOUND, conditions.WORKERS_HEALTHY),
-    conditions.POLICY_APPLIED,
+    *(conditions.POLICY_APPLIED, *conditions.PASSING),
 )
 #: Reasons of ScalingActive that no decision tells, as none is made.
-TOLD_REASONS = ("TargetConflict", "InvalidSpec")
+TOLD_REASONS = (
+    *("TargetConflict", "InvalidSpec"),
+    *(conditions.API_SERVER_REFUSED, conditions.API_SERVER_UNAVAILABLE),
+)
 #: Reasons that are as somebody has it, and no news.
 UNTOLD_REASONS = (queue_policy.MANAGEMENT_API_MISSING, "DeclareNever", "Paused", "DryRun", "TooManyPolicies")
 
@@ -39,7 +45,7 @@ class Reporter:
         self._clock = clock
 
     async def report(self, tracked: Tracked, seen: Seen, outcome: Outcome) -> None:
-        """Tell about a decision; raises a ClusterError, and then tells again at the next pass."""
+        """Tell about a decision; raises a ClusterError, and then tells again at a later pass."""
         memory, decision = tracked.memory, outcome.decision
         if decision.differs_from(memory.decision):
             self._metrics.decisions.labels(decision.reason).inc()
@@ -49,14 +55,24 @@ class Reporter:
             memory.changes = [*memory.changes, Change(decision, timestamp(self._clock.wall()))][-RECENT_DECISIONS:]
             tracked.notices.append(Notice(decision.reason, decision.message))
         reading = readable(seen.situation.reading, seen.situation.workers, memory.history.in_use)
-        unknown = reading if isinstance(reading, Unknown) else None
-        found = conditions.of_decision(decision, unknown, seen.workqueue.mode, seen.situation.workers.failing)
+        mismatch = tracked.trouble if isinstance(tracked.trouble, QueueMismatch) else None
+        unknown, now = reading if isinstance(reading, Unknown) else None, self._clock.monotonic()
+        found = Findings(
+            seen.workqueue.mode,
+            unknown,
+            settling=bool(unknown and unknown.cause == NO_LEADER and memory.history.unknown_for(now) < SETTLED_SECONDS),
+            mismatch=str(mismatch) if mismatch else None,
+            obstacle=seen.obstacle,
+            refusal=memory.refusal,
+            disputes=seen.disputes,
+        )
         await self._write(
             tracked,
             Pass(
                 generation=seen.workqueue.generation,
-                conditions=[*found, *_policy(tracked), *self._limits(tracked)],
+                conditions=[*conditions.of_decision(decision, found), *_policy(tracked), *self._limits(tracked)],
                 replicas=outcome.target.replicas,
+                ready=outcome.target.ready,
                 reading=reading,
                 decision=decision,
                 changes=memory.changes,
@@ -64,15 +80,20 @@ class Reporter:
             ),
         )
 
-    async def report_nothing(self, tracked: Tracked, found: Sequence[Condition]) -> None:
-        """Tell why there is nothing to decide about."""
-        tracked.memory.decision = tracked.memory.replicas = None
-        seen = [*found, *_policy(tracked), *self._limits(tracked)]
-        await self._write(tracked, Pass(tracked.generation, seen, changes=tracked.memory.changes))
+    async def report_nothing(self, tracked: Tracked, nothing: Nothing) -> None:
+        """Tell why there is nothing to decide about, and what is known of the queue all the same."""
+        memory, reading = tracked.memory, nothing.reading
+        memory.decision = memory.replicas = None
+        queue = [conditions.queue_observed(reading if isinstance(reading, Unknown) else None)] if reading else []
+        unseen = conditions.of_unseen_target(memory.refusal) if nothing.trouble and memory.refusal else []
+        found = [*queue, *nothing.conditions, *unseen, *_policy(tracked), *self._limits(tracked)]
+        await self._write(tracked, Pass(tracked.generation, found, reading=reading, changes=memory.changes))
 
     async def _write(self, tracked: Tracked, seen: Pass) -> None:
-        """The status first: what an Event tells can be looked up there."""
+        """The status first: what an Event tells can be looked up there. Nothing while a refusal of it stands."""
         memory, now = tracked.memory, self._clock.monotonic()
+        if memory.unwritten and memory.unwritten.stands(now):
+            return
         status = next_status(memory.status, seen, timestamp(self._clock.wall()))
         due = is_due(memory.status, status, now - memory.status_written_at)
         if due and tracked.writes.take(now):  # what is due and not written is due at the next pass
@@ -82,6 +103,7 @@ class Reporter:
             memory.changes = []
             tracked.notices.extend(turned(before, status))
         await self._tell(tracked)
+        memory.unwritten = None
 
     async def _tell(self, tracked: Tracked) -> None:
         """Post what waits, oldest first; what could not be posted stays."""

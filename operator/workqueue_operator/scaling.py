@@ -29,6 +29,8 @@ class Reason(StrEnum):
     STABILIZED = "Stabilized"
     ROLLOUT = "RolloutInProgress"
     WORKERS_BUSY = "WorkersBusy"
+    WORKERS_SILENT = "WorkersSilent"
+    WORKERS_NOT_ASKED = "WorkersNotAsked"
     DRAINED = "BacklogDrained"
 
 
@@ -51,23 +53,39 @@ class Workers:
     ready: int
     #: Pods of more than one template, as far as the Deployment has counted them.
     rolling_out: bool = False
-    #: How many can go without a busy one being stopped; None: not asked. A worker that does not answer is busy.
+    #: How many can go without one being stopped that is at work or gives no answer; None: not asked.
     removable: int | None = None
+    #: How many answered that they are at work, and how many gave no answer, when they were asked.
+    busy: int = 0
+    silent: int = 0
+    #: Where a worker is asked, on its pod's IP.
+    page: str = ":8000/metrics"
     #: Why more workers would not help (crash loop, redeliveries without acks); None: they work.
     failing: str | None = None
 
 
 @dataclass(frozen=True)
 class ManualSize:
-    """A size that a person gave the Deployment."""
+    """A size that a person or another tool gave the Deployment."""
 
     replicas: int
     #: Where it came from: a raised size is kept as the least, a lowered one as the most.
     raised: bool
     #: Seconds for which such a size is kept.
     kept_seconds: float
+    #: The field manager that set it, such as kubectl or argocd-controller; "": not known.
+    by: str = ""
+
+    @property
+    def origin(self) -> str:
+        """Who set the size, and for how long it is kept."""
+        return f"which {self.by or 'something other than the operator'} set, for {self.kept_seconds:.0f} s"
 
 
+#: The cause of an Unknown: 0 and 0 that need not be true.
+NO_LEADER = "NoLeader"
+#: What lets the operator tell an empty queue from one without a leader.
+LEADER_REMEDY = "with management_uri in the Secret the operator asks RabbitMQ for the leader"
 #: A worker that is started although the workers fail: without any, nothing could show that they work again.
 PROBE_REPLICAS = 1
 
@@ -116,7 +134,8 @@ def decide(policy: ScalingPolicy, situation: Situation, history: History, now: f
     if kept != bounded:
         if kept == workers.replicas:
             return _manual(kept, bounded, situation.manual, formula)
-        bounded, formula = kept, f"{formula}, but {kept} was set by hand"
+        by = situation.manual.by if situation.manual else ""
+        bounded, formula = kept, f"{formula}, but {by or 'something other than the operator'} set {kept}"
     if bounded > workers.replicas:
         return _grow(policy, workers, bounded, formula, needed=wanted >= bounded)
     if bounded == workers.replicas:
@@ -130,7 +149,8 @@ def readable(reading: Counts | Unknown, workers: Workers, in_use: bool) -> Count
     A quorum queue without a leader answers 0 ready and 0 consumers (RabbitMQ rabbit_quorum_queue.erl stat/2), and its
     workers, cut off, stop being Ready. So while there are workers that answer is no empty queue when some of them are
     Ready, as these consume, or when the queue was `in_use`: the last counts that could be believed were others. Without
-    workers there is nothing to hold, nobody should consume, and a queue that was just made looks the same.
+    workers there is nothing to hold, nothing should consume, and a queue that was just made looks the same. A classic
+    queue has no leader to lose, and of a quorum queue the management API may show one.
     """
     if isinstance(reading, Unknown):
         return reading
@@ -138,19 +158,20 @@ def readable(reading: Counts | Unknown, workers: Workers, in_use: bool) -> Count
     if ready < 0 or consumers < 0:
         text = f"the broker counts {ready} ready messages and {consumers} consumers, which cannot be"
         return Unknown("CountMissing", text)
-    if (ready, consumers) != (0, 0) or workers.replicas == 0:
+    if (ready, consumers) != (0, 0) or workers.replicas == 0 or reading.has_leader:
         return reading
     if workers.ready > 0:
         told = (
-            f"while {workers.ready} workers are Ready: the queue has no leader, or the workers take from another queue"
+            f"while {workers.ready} of {workers.replicas} workers are Ready: the queue has no leader, or the workers "
+            f"take from another queue or fetch without a consumer; {LEADER_REMEDY}"
         )
-        return Unknown("NoLeader", f"the broker answers 0 messages and 0 consumers {told}")
+        return Unknown(NO_LEADER, f"the broker answers 0 messages and 0 consumers {told}")
     if in_use:
         told = (
             f"and none of {workers.replicas} workers is Ready: the queue has no leader, or its workers do not run; "
-            "if it is empty, mend them or scale the Deployment to 0"
+            f"if it is empty, fix them or scale the Deployment to 0; {LEADER_REMEDY}"
         )
-        return Unknown("NoLeader", f"the broker answers 0 messages and 0 consumers {told}")
+        return Unknown(NO_LEADER, f"the broker answers 0 messages and 0 consumers {told}")
     return reading
 
 
@@ -173,7 +194,7 @@ def _without_reading(policy: ScalingPolicy, unknown: Unknown, situation: Situati
     kept = max(current, _kept_by_hand(manual, held))
     if manual and kept < held:  # lowered by a person, who protects something that we do not see
         held, reason = kept, Reason.SCALED_MANUALLY
-        text = f"kept at {kept} as scaled by hand, for {manual.kept_seconds:.0f} s; queue unknown"
+        text = f"kept at {kept}, {manual.origin}; queue unknown"
     return ScalingDecision(held, held, reason, f"{text}: {unknown.message}")
 
 
@@ -185,8 +206,7 @@ def _kept_by_hand(manual: ManualSize | None, bounded: int) -> int:
 
 
 def _manual(kept: int, bounded: int, manual: ManualSize | None, formula: str) -> ScalingDecision:
-    seconds = manual.kept_seconds if manual else 0.0
-    text = f"kept at {kept} as scaled by hand, for {seconds:.0f} s; the queue asks: {formula}"
+    text = f"kept at {kept}, {manual.origin if manual else ''}; the queue asks: {formula}"
     return ScalingDecision(kept, bounded, Reason.SCALED_MANUALLY, text)
 
 
@@ -237,9 +257,29 @@ def _shrink_by_idle(workers: Workers, floor: int, bounded: int, formula: str) ->
     replicas = max(floor, current - (removable or 0))
     if replicas == floor:
         return ScalingDecision(floor, bounded, Reason.DRAINED, f"{current} -> {floor}: {formula}")
-    known = "the workers were not asked yet" if removable is None else f"{removable} of {current} can go, the rest work"
-    text = f"{current} -> {replicas} of {floor} wanted: {known}; the queue asks: {formula}"
-    return ScalingDecision(replicas, bounded, Reason.WORKERS_BUSY, text, ask_workers=removable is None)
+    reason, why = _what_holds(workers, replicas, floor)
+    size = f"{replicas} kept" if replicas == current else f"{current} -> {replicas}"
+    text = f"{size}, {floor} would do: {why}; the queue asks: {formula}"
+    return ScalingDecision(replicas, bounded, reason, text, ask_workers=removable is None)
+
+
+def _what_holds(workers: Workers, replicas: int, floor: int) -> tuple[Reason, str]:
+    """Why a scale-down ends at `replicas`, above `floor`."""
+    if workers.removable is None:
+        return Reason.WORKERS_NOT_ASKED, "the workers were not asked yet which of them are idle"
+    if workers.silent and replicas > max(floor, workers.busy):  # without silence it would go further
+        return Reason.WORKERS_SILENT, silence(workers)
+    can_go = f"{workers.removable} of {workers.replicas} can go without stopping a worker at work"
+    return Reason.WORKERS_BUSY, f"{workers.busy} at work, {can_go}"
+
+
+def silence(workers: Workers) -> str:
+    """How many workers gave no answer, where, and what helps."""
+    return (
+        f"{workers.silent} of {workers.replicas} workers gave no answer at {workers.page}, and stay as they may be at "
+        "work: serve the gauge workqueue_tasks_in_progress there, set spec.workers.metricsPort, or let the operator "
+        "through to that port"
+    )
 
 
 def _bounds(policy: ScalingPolicy, replicas: int) -> str:

@@ -18,6 +18,7 @@ from workqueue_operator.addresses import Addresses
 from workqueue_operator.clock import Clock
 from workqueue_operator.cluster import Cluster, ClusterError, Notice
 from workqueue_operator.demand import Counts
+from workqueue_operator.leader import has_leader
 from workqueue_operator.loops import BEAT_SECONDS, Beat, Loops, described, while_beating
 from workqueue_operator.management import ManagementApi, ManagementUnavailable
 from workqueue_operator.measuring import Measuring
@@ -186,6 +187,7 @@ class Scheduler:
         if isinstance(answer, QueueReading):
             self._metrics.readings.inc()
             tracked.heard(None)
+            tracked.trouble = answer.mismatch
             tracked.dead_letter_trouble = answer.dead_letter_trouble
             tracked.memory.read_at = tracked.asked_at
             if answer.created:
@@ -255,7 +257,17 @@ def counted(tracked: Tracked, answer: QueueReading, now: float) -> Counts:
         no_rates=tracked.no_rates,
         messages_unacknowledged=last.messages_unacknowledged if last else None,
         asked_at=tracked.asked_at,
+        has_leader=_has_leader(tracked, answer, now),
     )
+
+
+def _has_leader(tracked: Tracked, answer: QueueReading, now: float) -> bool:
+    """Whether 0 and 0, if that is the answer, is known to be an empty queue's."""
+    if (answer.counts.messages_ready, answer.counts.consumers) != (0, 0) or not isinstance(tracked.spec, WorkQueue):
+        tracked.empty_since = None
+        return False
+    tracked.empty_since = now if tracked.empty_since is None else tracked.empty_since
+    return has_leader(tracked.leader, tracked.spec.queue.declaration.type, tracked.empty_since, now)
 
 
 def unknown(error: BrokerError | ClusterError) -> Unknown:

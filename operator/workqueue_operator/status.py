@@ -36,8 +36,9 @@ class Pass:
 
     generation: int
     conditions: Sequence[Condition]
-    #: The Deployment's spec.replicas after the pass; None: no Deployment.
+    #: The Deployment's spec.replicas after the pass, and its Ready workers; None: no Deployment.
     replicas: int | None = None
+    ready: int | None = None
     reading: Counts | Unknown | None = None
     decision: ScalingDecision | None = None
     #: What changed since the status was last written, oldest first; a change of this pass is the last one.
@@ -52,9 +53,14 @@ def next_status(old: Mapping[str, Any], seen: Pass, time: str) -> dict[str, Any]
     status: dict[str, Any] = dict(old)
     status["observedGeneration"] = seen.generation
     status["conditions"] = conditions.merged(
-        old.get("conditions") or (), conditions.summarised(seen.conditions), seen.generation, time
+        old.get("conditions") or (),
+        conditions.summarised(seen.conditions, seen.decision.message if seen.decision else ""),
+        seen.generation,
+        time,
     )
     status["replicas"] = seen.replicas
+    status["readyReplicas"] = seen.ready
+    status["wantedReplicas"] = seen.decision.wanted if seen.decision else None
     status["messagesReady"] = reading.messages_ready if reading else None
     status["consumers"] = reading.consumers if reading else None
     status["messagesUnacknowledged"] = reading.messages_unacknowledged if reading else None

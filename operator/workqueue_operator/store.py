@@ -15,10 +15,12 @@ from workqueue_broker.errors import AccessRefused, BrokerError
 from workqueue_operator.by_age import ByAge
 from workqueue_operator.cluster import ClusterError, Listing, Notice, Target
 from workqueue_operator.demand import Counts
-from workqueue_operator.health import Health
+from workqueue_operator.health import Health, Silence, Unconsumed
 from workqueue_operator.history import History
+from workqueue_operator.leader import LeaderSeen
 from workqueue_operator.queue_policy import Verdict
 from workqueue_operator.rates import Estimate
+from workqueue_operator.refusals import Refusal
 from workqueue_operator.resource import InvalidSpec, Key, Mode, QueueSpec, ScalingPolicy, WorkQueue, parse
 from workqueue_operator.scaling import ManualSize, ScalingDecision, Unknown
 from workqueue_operator.status import Change
@@ -71,20 +73,28 @@ class Memory:
     #: A size that somebody else gave it, and until when (seconds of the clock) it is kept.
     manual: ManualSize | None = None
     manual_until: float = 0.0
+    #: Until when another operator of our name counts as present (seconds of the clock).
+    rival_until: float = 0.0
     decision: ScalingDecision | None = None
     held: Held | None = None
+    #: Workers that gave no answer when they were last asked; None: all answered.
+    silence: Silence | None = None
     #: The deletion costs that pods had before our mark, by UID of those that bear it as far as we know.
     marks: dict[str, int] = field(default_factory=dict)
     #: Seconds of the clock before which marks that could not be taken away are left alone.
     unmark_at: float = float("-inf")
     #: Who goes after our scales of the Deployment; None: none yet.
     victim_watch: VictimWatch | None = None
-    #: Failed passes in a row, and the time before which the cluster is left alone.
-    failures: int = 0
+    #: What the API server refused the last passes, and what it refused to write of them; None: nothing.
+    refusal: Refusal | None = None
+    unwritten: Refusal | None = None
+    #: Seconds of the clock before which no pass is made, after one that failed in a way that nothing foresaw.
     retry_at: float = 0.0
     #: How the pods were over the last looks at them, and when that was.
     health: Health = field(default_factory=Health)
     health_checked_at: float = float("-inf")
+    #: Messages that wait beside Ready workers while nothing consumes; None: not so.
+    unconsumed: Unconsumed | None = None
     #: Another autoscaler on the Deployment, and when that was last looked for.
     autoscaler: str | None = None
     autoscaler_checked_at: float = float("-inf")
@@ -103,12 +113,15 @@ class Memory:
             if self.victim_watch:
                 self.victim_watch.stop()
             self.asked_replicas = self.unanswered = self.manual = self.held = self.victim_watch = None
+            self.silence = None
         self.target_uid = target_uid
 
-    def remember(self, decision: ScalingDecision, reading: Counts | Unknown, now: float, policy: ScalingPolicy) -> None:
+    def remember(
+        self, decision: ScalingDecision, reading: Counts | Unknown, ready: int, now: float, policy: ScalingPolicy
+    ) -> None:
         """Keep what was wanted; a queue that could not be read wants what is there."""
         known = isinstance(reading, Counts)
-        history = self.history.saw(reading) if isinstance(reading, Counts) else self.history
+        history = self.history.saw(reading, ready) if isinstance(reading, Counts) else self.history
         window, poll = policy.scale_down_stabilization_seconds, policy.poll_period_seconds
         self.history = history.remember(now, decision.wanted, window, known=known, poll_seconds=poll)
 
@@ -149,6 +162,13 @@ class Tracked:
     no_rates: str = "the broker's Secret has no management_uri"
     #: What may be written about it.
     writes: WriteBudget = field(default_factory=WriteBudget)
+    #: Since when each reading was 0 and 0 (seconds of the clock), and what is known of the queue's leader.
+    empty_since: float | None = None
+    leader: LeaderSeen | None = None
+    #: Other WorkQueues on the same queue, as far as they have the same login.
+    sharers: tuple[Key, ...] = ()
+    #: Seconds, of the policy in force; None: none sets it, or it is not known.
+    consumer_timeout: float | None = None
     #: Told at the next pass, and kept until they are.
     notices: deque[Notice] = field(default_factory=lambda: deque(maxlen=MOST_NOTICES))
     #: The pass under way, so that a slow one is not overtaken by the next.
@@ -322,8 +342,11 @@ def _parsed(body: Mapping[str, Any]) -> WorkQueue | InvalidSpec:
 
 
 def _was_in_use(status: Mapping[str, Any]) -> bool:
-    """Whether the queue may have had messages or consumers: also when the last thing written is that nobody knew."""
-    return bool(status) and (status.get("messagesReady"), status.get("consumers")) != (0, 0)
+    """Whether a worker may have consumed: also when the last thing written is that nothing was known."""
+    known = (status.get("messagesReady"), status.get("consumers"))
+    if not status or known == (0, 0):
+        return False
+    return None in known or (known[1], status.get("readyReplicas")) != (0, 0)
 
 
 def _key(body: Mapping[str, Any]) -> Key:

@@ -13,6 +13,8 @@ from slow_link import SlowLink
 from stranger import ANOTHER_LANGUAGE, BROKEN_AMQP, SILENCE, Stranger
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, connect
+from workqueue_operator.leader import SETTLED_SECONDS
+from workqueue_operator.store import Tracked
 
 QUEUE = {"queue": {"name": "jobs"}}
 FALLBACK = {"scaling": {"fallback": {"afterSeconds": 2, "replicas": 2}}}
@@ -280,12 +282,67 @@ async def test_a_queue_of_another_type(broker: BrokerAddress) -> None:
     async with operating() as operator:
         send(broker, 20, declare=True)
         operator.add(secret_of(broker), replicas=1, queue={"name": "jobs", "type": "Classic"})
-        await unknown(operator, "QueueMismatch", 1)
-        assert "(QUEUE_TYPE, spec.queue.type) to its type" in operator.condition("QueueObserved")["message"]
+        await operator.until(lambda: operator.replicas == 4, "it is scaled by the queue that is there")
+        await operator.until(lambda: operator.unknown_because() == "QueueMismatch", "the mismatch is reported")
+        message = operator.condition("QueueObserved")["message"]
+        for remedy in ("(QUEUE_TYPE, spec.queue.type) to its type", "Never"):
+            assert remedy in message
+        assert "delete" not in message
+        assert operator.status["messagesReady"] == 20
         delete_queue(broker)
         await operator.until(lambda: operator.unknown_because() != "QueueMismatch", "it is made as it should be")
         send(broker, 15)
-        await operator.until(lambda: operator.replicas == 3, "the new queue is read")
+        await operator.until(operator.observed, "the new queue is read")
+
+
+async def test_a_queue_with_an_applications_arguments_is_scaled_by_its_counts(broker: BrokerAddress) -> None:
+    """Its type cannot fit and its messages must not go: `declare: Never` is what helps, and no deletion is advised."""
+    connection = connect(broker, ConnectionSettings("test"))
+    connection.channel().queue_declare("jobs", durable=True, arguments={"x-max-priority": 5})
+    connection.close()
+    send(broker, 15)
+    async with operating() as operator:
+        operator.add(secret_of(broker), queue={"name": "jobs", "type": "Classic"})
+        await operator.until(lambda: operator.replicas == 3, "it is scaled")
+        await operator.until(lambda: operator.unknown_because() == "QueueMismatch", "the mismatch is reported")
+        operator.change(queue={"name": "jobs", "type": "Classic", "declare": "Never"})
+        await operator.until(operator.observed, "it is taken as it is")
+
+
+async def test_a_queue_whose_leader_is_gone_is_not_empty_though_the_management_api_shows_a_leader(
+    own_rabbitmq: RabbitMQServer,
+) -> None:
+    """It shows the last numbers of a queue whose Ra server does not run, and a leader that is online."""
+    broker = own_rabbitmq.address()
+    async with operating() as operator:
+        await working(operator, broker, secret_of(broker, management_uri=own_rabbitmq.management_uri))
+        (tracked,) = operator.store
+        await operator.until(lambda: tracked.estimate.last, "the management API has seen the messages", LONG)
+        name = "%2F_jobs" if broker.virtual_host == "/" else f"{broker.virtual_host}_jobs"
+        own_rabbitmq.ctl("eval", f'ra:stop_server(quorum_queues, {{list_to_atom("{name}"), node()}}).')
+        await operator.until(lambda: operator.unknown_because() == "NoLeader", "the leader is missed", LONG)
+        await operator.until(lambda: looked_since_empty(tracked), "the management API was asked for long", LONG)
+        assert (operator.replicas, operator.unknown_because()) == (4, "NoLeader")
+
+
+async def test_a_quorum_queue_that_another_program_emptied_is_empty_once_the_management_api_shows_it(
+    own_rabbitmq: RabbitMQServer,
+) -> None:
+    """The workers of the fake are Ready and consume nowhere."""
+    broker = own_rabbitmq.address()
+    async with operating() as operator:
+        await working(operator, broker, secret_of(broker, management_uri=own_rabbitmq.management_uri))
+        connection = connect(broker, ConnectionSettings("test"))
+        connection.channel().queue_purge("jobs")
+        connection.close()
+        await operator.until(lambda: operator.replicas == 0, "the workers go", LONG)
+        assert operator.observed()
+
+
+def looked_since_empty(tracked: Tracked) -> bool:
+    """The management API was asked again when its numbers could be believed."""
+    seen, since = tracked.leader, tracked.empty_since
+    return seen is not None and since is not None and seen.asked_at - since > 1.5 * SETTLED_SECONDS
 
 
 async def test_a_dead_broker_delays_no_other(own_rabbitmq: RabbitMQServer, broker: BrokerAddress) -> None:

@@ -64,7 +64,7 @@ def test_names(definition):
 def test_columns(definition):
     columns = definition["versions"][0]["additionalPrinterColumns"]
     shown = [column["name"] for column in columns if not column.get("priority")]
-    assert shown == ["Ready", "Queue", "Waiting", "Replicas", "Desired", "Reason", "Age"]
+    assert shown == [*("Ready", "Queue", "Waiting", "Wanted", "Desired", "Replicas", "Ready-Workers", "Reason", "Age")]
     assert [column["name"] for column in columns if column.get("priority")] == ["Message", "Min", "Max"]
 
 

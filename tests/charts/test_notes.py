@@ -6,11 +6,21 @@ BROKER = {"broker": {"secretName": "rabbitmq"}}
 def test_operator_says_the_next_steps(helm):
     notes = helm.notes("workqueue-operator")
     assert "rollout status deployment/thumbnails-workqueue-operator" in notes
-    assert "kubectl create secret generic rabbitmq" in notes
-    command = "helm install thumbnails charts/workqueue --set broker.secretName=rabbitmq"
-    assert f"{command} --set image.repository=REGISTRY/worker" in notes
+    assert "kubectl --namespace NAMESPACE create secret generic rabbitmq" in notes
+    assert "helm install thumbnails charts/workqueue --namespace NAMESPACE --set broker.secretName=rabbitmq" in notes
+    assert "--set image.repository=REGISTRY/worker --set image.tag=TAG" in notes
     assert "the whole cluster" in notes
-    assert "blue, green" in helm.notes("workqueue-operator", {"watchNamespaces": ["blue", "green"]})
+
+
+def test_the_next_steps_of_an_operator_that_serves_some_namespaces_are_in_one_of_them(helm):
+    notes = helm.notes("workqueue-operator", {"watchNamespaces": ["blue", "green"]})
+    assert "blue, green" in notes
+    for command in (
+        "kubectl --namespace blue create secret",
+        "charts/workqueue --namespace blue",
+        "blue get workqueues",
+    ):
+        assert command in notes
 
 
 def test_operator_says_what_an_uninstall_does_to_workqueues(helm):

@@ -44,6 +44,9 @@ def test_the_broker_must_not_give_up_before_the_worker_can_say_why(helm):
         ({"logFormat": "xml"}, "logFormat"),
         ({"replicas": 3}, "replicas"),
         ({"broker": {"uri": "amqp://guest:guest@host"}}, "uri"),
+        ({"broker": {"secretName": "a..b"}}, "secretName"),
+        ({"broker": {"secretName": 1234}}, "secretName"),
+        ({"fullnameOverride": "a.b"}, "fullnameOverride"),
     ],
 )
 def test_queue_chart_refuses(helm, values, named):

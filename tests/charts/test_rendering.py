@@ -85,7 +85,8 @@ def test_every_object_says_its_namespace_and_whose_it_is(helm, chart: str, value
         metadata = item["metadata"]
         assert ("namespace" in metadata) == (item["kind"] not in CLUSTER_WIDE), item["kind"]
         assert metadata["labels"]["app.kubernetes.io/part-of"] == "workqueue"
-        assert metadata["labels"]["app.kubernetes.io/instance"] == "thumbnails"
+        name = values.get("fullnameOverride", "thumbnails") if chart == "workqueue" else "thumbnails"
+        assert metadata["labels"]["app.kubernetes.io/instance"] == name
 
 
 @pytest.mark.parametrize(("chart", "values"), MATRIX)

@@ -198,7 +198,9 @@ def test_columns_tell_how_many_wait_how_many_work_and_why(kubectl, unserved_name
     arguments = ("patch", "wq", "tasks", "-n", unserved_namespace, "--type=merge", "--subresource=status")
     kubectl(*arguments, "-p", json.dumps({"status": status}))
     names, values = kubectl("get", "wq", "-n", unserved_namespace).stdout.splitlines()
-    assert names.split() == ["NAME", "READY", "QUEUE", "WAITING", "REPLICAS", "DESIRED", "REASON", "AGE"]
+    assert names.split() == [
+        *("NAME", "READY", "QUEUE", "WAITING", "WANTED", "DESIRED", "REPLICAS", "READY-WORKERS", "REASON", "AGE")
+    ]
     assert values.split()[:-1] == ["tasks", "False", "task_queue", "40", "3", "8", "Backlog"]
     names, values = kubectl("get", "workqueues", "-n", unserved_namespace, "-o", "wide").stdout.splitlines()
     assert names.split()[-3:] == ["MESSAGE", "MIN", "MAX"]

@@ -134,7 +134,8 @@ def test_a_person_is_told_why(work: Work, kube: Kube) -> None:
         *("exec", "-n", SYSTEM, operator, "--", "python", "-m", "workqueue_operator", "explain"),
         f"{work.namespace}/{work.name}",
     )
-    assert f"{work.namespace}/{work.name} runs 2 workers and should run 2" in words
+    assert f"{work.namespace}/{work.name}: 2 workers desired since" in words
+    assert "The queue asks for 2; the Deployment has 2 replicas" in words
     assert "AtMaxReplicas" in words
     assert [reason for reason in event_reasons(work) if reason == "Backlog"] == ["Backlog"]
 
@@ -145,7 +146,7 @@ def test_a_size_given_by_hand_is_kept_and_told(work: Work, kube: Kube, proxy: Pr
     kube.kubectl("scale", f"deployment/{work.name}-worker", "-n", work.namespace, "--replicas=2")
     wait_until(lambda: work.status()["lastDecision"]["reason"] == "ScaledManually", 30, "it is seen")
     assert work.replicas() == 2
-    assert "kept at 2 as scaled by hand" in work.status()["lastDecision"]["message"]
+    assert "kept at 2, which kubectl set" in work.status()["lastDecision"]["message"]
     several_looks(proxy)
     assert work.replicas() == 2
     work.send(["Task.."] * 30)

@@ -110,7 +110,8 @@ class FakeCluster:
 
     def add_deployment(self, key: Key, replicas: int) -> Target:
         self.born += 1
-        self.targets[key] = Target(key, f"uid-{key}-{self.born}", 0, 0, False, f"app={key.name}", 1)
+        uid, selector = f"uid-{key}-{self.born}", f"app={key.name}"
+        self.targets[key] = Target(key, uid, 0, 0, False, selector, 1, grace_seconds=86_415)
         self._follow(self._change(key, replicas))
         return self.targets[key]
 

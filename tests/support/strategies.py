@@ -44,6 +44,8 @@ def workers(draw: st.DrawFn) -> Workers:
         ready=draw(st.integers(0, size)),
         rolling_out=draw(st.booleans()),
         removable=draw(st.none() | st.integers(0, size)),
+        busy=draw(st.integers(0, size)),
+        silent=draw(st.integers(0, size)),
         failing=draw(st.none() | st.just("3 of 4 pods: CrashLoopBackOff")),
     )
 

@@ -3,7 +3,7 @@
 import pytest
 from passes import DEPLOYMENT, Operator, body
 from workqueue_operator.demand import Counts, Rates
-from workqueue_operator.explain import explain
+from workqueue_operator.explain import explain, unserved
 from workqueue_operator.scaling import Unknown
 
 AWAY = Unknown("Unavailable", "cannot reach 10.0.0.7:5672: connection refused")
@@ -25,8 +25,9 @@ def told_of(status: dict[str, object]) -> str:
 async def test_growth() -> None:
     operator = Operator()
     await operator.after(1, operator.add(), Counts(30, 0))
-    first, second, third, *_ = told(operator).splitlines()
-    assert first.startswith("team/thumbnails runs 6 workers and should run 6 since ")
+    first, second, sizes, third, *_ = told(operator).splitlines()
+    assert first.startswith("team/thumbnails: 6 workers desired since ")
+    assert sizes == "  The queue asks for 6; the Deployment has 6 replicas, 6 of them Ready."
     assert first.endswith(": Backlog.")
     assert second == "  0 -> 6: 30 ready / 5 per replica = 6"
     assert third == "  30 messages wait, 0 consumers take them."
@@ -110,3 +111,11 @@ async def test_the_changes_before_are_told_also_where_nothing_is_decided_now() -
     assert "HorizontalPodAutoscaler cpu" in text
     assert "Last changes, newest first:\n" in text
     assert text.endswith("  Backlog: 0 -> 6: 30 ready / 5 per replica = 6")
+
+
+def test_a_namespace_that_is_not_served_is_answered_with_those_that_are() -> None:
+    words = unserved("other", ("blue", "green"))
+    assert words
+    assert words.startswith("this operator serves blue, green, and not other")
+    assert unserved("blue", ("blue", "green")) is None
+    assert unserved("any", ()) is None

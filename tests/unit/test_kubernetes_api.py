@@ -268,7 +268,7 @@ async def test_no_name_leads_out_of_its_namespace(
         named = segments[place + 3 :]
         assert len(named) <= 2
         assert named[1:] in ([], ["status"], ["scale"])
-        assert set(request.query) <= {"limit", "labelSelector"}
+        assert set(request.query) <= {"limit", "labelSelector", "fieldManager"}
 
 
 @given(st.lists(NAMES, min_size=1, max_size=4))

@@ -188,6 +188,15 @@ def test_what_is_not_ours_to_set_is_compared_and_left(
     assert verdict(plan(queue, there(QueueInForce("quorum")), hands)).applied is None
 
 
+def test_of_a_queue_that_is_taken_as_it_is_no_key_is_missed_that_its_type_has_not() -> None:
+    """A classic queue ignores a policy with delivery-limit; and Create would only bring the mismatch back."""
+    queue = spec(declare=Declare.NEVER, max_length=100)
+    found = verdict(plan(queue, there(QueueInForce("classic", "", {})), hands_off(queue, Mode.ACTIVE, None)))
+    assert "max-length=100" in found.message
+    for harmful in ("delivery-limit", "dead-letter-strategy", "Create"):
+        assert harmful not in found.message
+
+
 def test_an_active_queue_that_we_declare_is_ours_to_set() -> None:
     assert hands_off(spec(), Mode.ACTIVE, None) is None
 

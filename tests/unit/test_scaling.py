@@ -104,7 +104,7 @@ def test_a_new_queue_whose_workers_do_not_run_yet_is_empty() -> None:
     assert decided(Counts(0, 0), Workers(4, 0, removable=4)).replicas == 0
 
 
-@pytest.mark.parametrize("last", [Counts(100, 0), Counts(0, 4), Counts(100, 4)])
+@pytest.mark.parametrize("last", [Counts(0, 4), Counts(100, 4)])
 def test_a_queue_in_use_that_shows_nothing_at_once_is_unknown(last: Counts) -> None:
     """The workers lost their consumers with the leader, and so are not Ready."""
     decision = decided(Counts(0, 0), Workers(4, 0, removable=4), QUIET.saw(last))
@@ -117,6 +117,18 @@ def test_after_the_step_to_zero_nothing_and_nobody_is_an_empty_queue(ready_still
     """The consumers are gone before the Deployment counts its workers as gone."""
     decision = decided(Counts(0, 0), Workers(0, ready_still), QUIET.saw(Counts(0, 4)))
     assert (decision.replicas, decision.reason) == (0, Reason.STEADY)
+
+
+def test_workers_that_never_consumed_lost_no_consumer_with_a_leader() -> None:
+    assert decided(Counts(0, 0), Workers(4, 0, removable=4), QUIET.saw(Counts(100, 0), ready=0)).replicas == 0
+    assert decided(Counts(0, 0), Workers(4, 0, removable=4), QUIET.saw(Counts(100, 0), ready=4)).replicas == 4
+    consumed = QUIET.saw(Counts(100, 4), ready=4).saw(Counts(100, 0), ready=0)
+    assert decided(Counts(0, 0), Workers(4, 0, removable=4), consumed).replicas == 4
+
+
+def test_a_queue_that_is_known_to_have_a_leader_is_empty() -> None:
+    known = Counts(0, 0, has_leader=True)
+    assert decided(known, Workers(4, 4, removable=4), QUIET.saw(Counts(0, 4))).replicas == 0
 
 
 def test_a_queue_that_was_empty_before_its_workers_started_is_empty_while_they_start() -> None:
@@ -161,14 +173,33 @@ def test_growth_goes_on_during_a_rollout() -> None:
     assert decided(ready(100), Workers(8, 8, rolling_out=True)).replicas == 20
 
 
-def test_workers_that_were_not_asked_are_busy() -> None:
+def test_workers_that_were_not_asked_stay_and_are_not_called_busy() -> None:
     decision = decided(ready(0), Workers(8, 8, removable=None))
-    assert (decision.replicas, decision.reason, decision.ask_workers) == (8, Reason.WORKERS_BUSY, True)
+    assert (decision.replicas, decision.reason, decision.ask_workers) == (8, Reason.WORKERS_NOT_ASKED, True)
 
 
 def test_only_idle_workers_go() -> None:
-    decision = decided(ready(0), Workers(8, 8, removable=3))
+    decision = decided(ready(0), Workers(8, 8, removable=3, busy=5))
     assert (decision.replicas, decision.reason, decision.ask_workers) == (5, Reason.WORKERS_BUSY, False)
+    can_go = "3 of 8 can go without stopping a worker at work"
+    assert decision.message == f"8 -> 5, 0 would do: 5 at work, {can_go}; the queue asks: 0 ready / 5 per replica = 0"
+
+
+def test_workers_without_an_answer_stay_and_are_not_called_busy() -> None:
+    decision = decided(ready(0), Workers(3, 3, removable=0, silent=3, page=":9000/metrics"))
+    assert (decision.replicas, decision.reason) == (3, Reason.WORKERS_SILENT)
+    assert decision.message.startswith("3 kept, 0 would do: 3 of 3 workers gave no answer at :9000/metrics")
+    for remedy in ("workqueue_tasks_in_progress", "spec.workers.metricsPort"):
+        assert remedy in decision.message
+    assert "busy" not in decision.message
+
+
+def test_silence_is_named_only_where_it_keeps_a_worker() -> None:
+    """Five at work are the hindrance when five stay, whatever the sixth, which goes with its container, says."""
+    busy = decided(ready(0), Workers(6, 6, removable=1, busy=5, silent=1))
+    assert busy.reason is Reason.WORKERS_BUSY
+    both = decided(ready(0), Workers(6, 6, removable=1, busy=3, silent=2))
+    assert (both.replicas, both.reason) == (5, Reason.WORKERS_SILENT)
 
 
 def test_failing_workers_stop_growth() -> None:

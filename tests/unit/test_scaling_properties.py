@@ -141,6 +141,14 @@ def test_a_size_given_by_hand_is_kept_on_its_side(
 
 
 @given(policies(), situations, histories())
+def test_no_answer_is_never_called_busy(policy: ScalingPolicy, situation: Situation, history: History) -> None:
+    """Without one worker that answered that it works, no size is explained by work."""
+    workers = replace(situation.workers, busy=0, silent=situation.workers.replicas, removable=0)
+    decision = decide(policy, replace(situation, workers=workers), history, NOW)
+    assert decision.reason is not Reason.WORKERS_BUSY
+
+
+@given(policies(), situations, histories())
 def test_asking_twice_answers_the_same(policy: ScalingPolicy, situation: Situation, history: History) -> None:
     assert decide(policy, situation, history, NOW) == decide(policy, situation, history, NOW)
 

@@ -10,7 +10,7 @@
 
 {{- define "workqueue-operator.selectorLabels" -}}
 app.kubernetes.io/name: workqueue-operator
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- /* Without versions: a new chart alone must not restart a pod. */ -}}

@@ -1,5 +1,11 @@
+{{- /* Of two queues in one release, as two aliases of this chart, each has a name of its own: .Chart.Name is the alias. */ -}}
 {{- define "workqueue.name" -}}
-{{- .Values.fullnameOverride | default .Release.Name -}}
+{{- $alias := printf "%s-%s" .Release.Name .Chart.Name | lower | replace "_" "-" -}}
+{{- $name := .Values.fullnameOverride | default (eq .Chart.Name "workqueue" | ternary .Release.Name $alias) -}}
+{{- if gt (len $name) 56 -}}
+{{- fail (printf "the name %s is longer than 56 characters, which leaves no room for -worker: set fullnameOverride" $name) -}}
+{{- end -}}
+{{- $name -}}
 {{- end -}}
 
 {{- define "workqueue.deployment" -}}
@@ -16,7 +22,7 @@
 
 {{- define "workqueue.selectorLabels" -}}
 app.kubernetes.io/name: workqueue-worker
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ include "workqueue.name" . | quote }}
 {{- end -}}
 
 {{- /* Without versions: a new chart alone must not restart a pod. */ -}}
