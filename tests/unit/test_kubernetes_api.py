@@ -11,9 +11,19 @@ from aiohttp import web as http
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kubernetes.aio import client
-from workqueue_operator.cluster import ClusterError, ClusterUnavailable, Conflict, Forbidden, Notice, Rejected, Target
+from workqueue_operator import web
+from workqueue_operator.cluster import (
+    ClusterError,
+    ClusterUnavailable,
+    Conflict,
+    Forbidden,
+    Notice,
+    Pod,
+    Rejected,
+    Target,
+)
 from workqueue_operator.kubernetes_api import MOST_BYTES, PAGE_OBJECTS, KubernetesApi, path
-from workqueue_operator.kubernetes_cluster import KubernetesCluster
+from workqueue_operator.kubernetes_cluster import MOST_TASKS, KubernetesCluster
 from workqueue_operator.resource import Key
 
 KEY = Key("team", "one")
@@ -278,3 +288,16 @@ def test_a_path_has_as_many_segments_as_names(names: list[str]) -> None:
             path(*names)
     else:
         assert path(*names).count("/") == len(names)
+
+
+@pytest.mark.parametrize(("told", "tasks"), [("3", 3), ("10000", MOST_TASKS), ("1e9", None)])
+async def test_a_worker_with_more_tasks_than_any_can_have_has_not_answered(
+    server: ApiServer, told: str, tasks: int | None
+) -> None:
+    """The status sums up the tasks of all workers in an int32."""
+    server.says(f"workqueue_tasks_in_progress {told}\n", content_type="text/plain")
+    pod = Pod("w", "1", "127.0.0.1", False, True, True, False, False, 0.0, 0, 0)
+    async with web.open_session() as session:
+        cluster = KubernetesCluster(None, session)  # type: ignore[arg-type]
+        found = await cluster.ask_tasks_in_progress(pod, server.port)  # type: ignore[attr-defined]
+    assert found == tasks
