@@ -42,7 +42,7 @@ def test_a_check_names_the_handler_and_counts_the_queue(quorum_queue) -> None:
 def test_a_check_names_the_permission_that_a_worker_lacks(task_queue, permission: str, line: str, remedy: str) -> None:
     task_queue.send("a")
     uri = task_queue.set_permissions(**{permission: "^$"})
-    done = try_out("check", uri=uri)
+    done = try_out("check", "--queue-type", task_queue.type, uri=uri)
     (bad,) = [text for text in done.stdout.splitlines() if text.startswith("bad")]
     assert (done.returncode, bad.startswith(line), remedy in bad) == (1, True, True), done.stdout
     ((properties, _),) = task_queue.take_all()
@@ -75,6 +75,7 @@ def test_a_check_says_each_thing_that_is_wrong(quorum_queue) -> None:
 def test_a_queue_that_a_worker_could_not_declare_is_bad(quorum_queue) -> None:
     with quorum_queue.channel() as channel:
         channel.queue_declare("urgent", durable=True, arguments={"x-max-priority": 5})
+        channel.queue_declare("urgent.dead", durable=True)
     done = try_out("check", "--queue", "urgent", uri=quorum_queue.uri)
     assert (done.returncode, "--declare Never" in done.stdout) == (1, True)
     assert try_out("check", "--queue", "urgent", "--declare", "Never", uri=quorum_queue.uri).returncode == 0
