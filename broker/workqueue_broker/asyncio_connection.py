@@ -85,6 +85,8 @@ class _Library(Connection):  # type: ignore[misc] # pika has no type hints
         return super()._read_frame()  # type: ignore[no-any-return]
 
     def _check(self, kind: int, size: int) -> None:
+        if kind not in (spec.FRAME_METHOD, spec.FRAME_HEADER, spec.FRAME_BODY, spec.FRAME_HEARTBEAT):
+            raise _Unasked("it sends what is no AMQP; is the port AMQP's, and TLS on the side that expects it?")
         if size > self.params.frame_max:
             raise _Unasked(f"it sends a frame of {size} bytes, more than the {self.params.frame_max} of frame_max")
         if kind in (spec.FRAME_HEADER, spec.FRAME_BODY):

@@ -57,7 +57,11 @@ async def test_redeliveries_without_acks_trip_it_and_an_ack_ends_it(broker: Brok
             "the breaker trips",
         )
         assert "redeliveries and no ack among them" in operator.condition("WorkersHealthy")["message"]
-        assert "WorkersFailing" in [event.reason for event in operator.cluster.events]
+        await operator.until(
+            lambda: "WorkersFailing" in [event.reason for event in operator.cluster.events],
+            "its Event",
+            seconds=SECONDS,
+        )
 
         await asyncio.to_thread(publish, broker, 29)
         await operator.until(

@@ -117,7 +117,7 @@ BROKER_ATTACKS: dict[str, tuple[Callable[..., None], str]] = {
     "a frame of 2 GiB": (with_open_channel([HUGE, Endless(b"x" * MIB)]), "a frame of 2147483648 bytes"),
     "a frame of 2 GiB as a greeting": (at_once([HUGE, Endless(b"x" * MIB)]), "a frame of 2147483648 bytes"),
     "heartbeats without end": (with_open_channel(Endless(HEARTBEAT * 1000)), "frames that nothing asked for"),
-    "no AMQP": (at_once([b"HTTP/1.1 400 Bad Request\r\n\r\n"]), "cannot be used now"),
+    "no AMQP": (at_once([b"HTTP/1.1 400 Bad Request\r\n\r\n"]), "what is no AMQP; is the port"),
     "a broken method": (at_once([b"\x01\x00\x00\x00\x00\x00\x04\xff\xff\xff\xff\xce"]), "what is no AMQP (KeyError)"),
 }
 

@@ -25,8 +25,8 @@ class SlowLink:
     def __exit__(
         self, _type: type[BaseException] | None, _value: BaseException | None, _traceback: TracebackType | None
     ) -> None:
-        self._listener.close()
-        for one in self._sockets:
+        # Shut down before it is closed: the system would accept once more for the thread that waits for it.
+        for one in (self._listener, *self._sockets):
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
