@@ -144,7 +144,7 @@ def test_a_body_that_the_broker_no_longer_takes_is_held_in_sight_and_dead_letter
     queue = TaskQueue(own_rabbitmq, own_rabbitmq.default_vhost, type_).declare()
     queue.send("reject " + "x" * 5000, ids=["large"], headers={"kept": "yes"})
     with max_message_size(own_rabbitmq, 1000):
-        worker = start_worker(queue, "by_body", *FAST).ready()
+        worker = start_worker(queue, "by_body", *FAST)
         wait_until(lambda: is_held(worker, "task large", "message size"), 30, "it is held")
         queue.wait_for_counts(0, 1)
     worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1)

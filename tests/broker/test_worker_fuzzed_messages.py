@@ -1,5 +1,6 @@
 """Messages, headers and properties of every kind on a real broker: each that it confirms is done or dead-lettered."""
 
+import os
 import random
 import struct
 
@@ -134,8 +135,8 @@ def numbers_of_dead_letters(queue: TaskQueue) -> list[int]:
 
 @pytest.mark.once
 def test_every_confirmed_message_is_done_or_dead_lettered_whatever_it_holds(task_queue, start_worker, ledger) -> None:
-    seed = random.randrange(1_000_000)
-    print(f"seed {seed}")
+    seed = int(os.environ.get("FUZZ_SEED") or random.randrange(1_000_000))
+    print(f"to repeat it: FUZZ_SEED={seed}")
     fuzz = Fuzz(seed)
     made = [fuzz.message(number) for number in range(MESSAGES)]
     flags = ("--retry-max-delay", "0.05", "--max-attempts", "3", "--concurrency", "4")

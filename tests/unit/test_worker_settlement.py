@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from workqueue_worker.settlement import (
     FRESH_COPY_AT,
+    HIGHEST_COUNT,
     LAST_COUNT,
     Ack,
     CountAgain,
@@ -58,6 +59,12 @@ def test_the_broker_counts_for_a_quorum_queue_and_our_header_for_the_copies_befo
 def test_counts_that_another_queue_left_on_a_message_are_not_its_attempts() -> None:
     """A shovel takes a message's headers along."""
     assert attempts_before({"x-delivery-count": 19}, redelivered=False) == 0
+
+
+def test_a_count_that_a_producer_made_up_is_bounded_so_that_one_more_can_be_written() -> None:
+    """AMQP's largest whole number is 2**63 - 1: a copy with one more could not be encoded, and would end the worker."""
+    forged: dict[str, object] = {"x-workqueue-attempts": 2**63 - 1, "x-delivery-count": 2**63 - 1}
+    assert attempts_before(forged, redelivered=True) == 2 * HIGHEST_COUNT
 
 
 def test_a_polite_return_is_no_attempt_where_the_broker_tells_it_from_a_failed_one() -> None:

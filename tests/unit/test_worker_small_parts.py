@@ -58,6 +58,12 @@ def test_a_retried_copy_keeps_the_time_of_the_first_failure() -> None:
     assert (second.queue, second.carried) == ("q", task_copy.Carried.WHOLE)
 
 
+def test_a_time_of_the_first_failure_that_no_worker_wrote_is_not_taken_over() -> None:
+    for forged in ("x" * 100_000, b"bytes", 5):
+        copy = task_copy.for_retry({"x-workqueue-first-time": forged}, task_copy.Attempts(1, "w", NOON), "q")
+        assert copy.headers["x-workqueue-first-time"] == "2026-01-01T12:00:00.000+00:00"
+
+
 def test_a_task_that_somebody_moved_back_by_hand_starts_anew() -> None:
     parked = task_copy.for_parking({}, task_copy.Attempts(5, "w", NOON), CRASHED, "q", "q.dead").headers
     assert attempts_before(parked, redelivered=False) == 0

@@ -19,6 +19,8 @@ FAILED_COUNT = "x-delivery-count"
 TAKEN_COUNT = "x-acquired-count"
 #: A quorum queue of RabbitMQ 4 deletes what was returned 20 times, by default. A copy starts at zero again.
 FRESH_COPY_AT = 10
+#: No header counts for more: one more than a producer's largest number would be no number that AMQP can carry.
+HIGHEST_COUNT = 1_000_000
 #: So often only if the queue refuses a fresh copy: it is full.
 LAST_COUNT = 18
 
@@ -187,4 +189,4 @@ def _counted_by_broker(headers: Mapping[str, object]) -> bool:
 def _count(headers: Mapping[str, object], name: str) -> int:
     """A header as a count; anything that is no whole positive number, as a foreign producer may send, counts as 0."""
     value = headers.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return min(value, HIGHEST_COUNT) if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -4,10 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, auto
+from typing import TypeGuard
 
 from workqueue_broker import headers as header
 
 from workqueue_worker.settlement import Park
+
+#: Characters of a date and time, "2026-01-01T12:00:00.000+00:00", and some to spare.
+_TIME_LENGTH = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,12 @@ def for_parking(
 def _first_time(headers: Mapping[str, object], attempts: Attempts) -> str:
     before = headers.get(header.FIRST_TIME)
     # With a reason it was parked, and somebody moved it back by hand: its attempts start anew.
-    return before if isinstance(before, str) and header.REASON not in headers else _text(attempts.now)
+    return before if _is_time(before) and header.REASON not in headers else _text(attempts.now)
+
+
+def _is_time(value: object) -> TypeGuard[str]:
+    """Whether a worker may have written it; a producer's could be so long that no frame holds it."""
+    return isinstance(value, str) and len(value) <= _TIME_LENGTH
 
 
 def _text(time: datetime) -> str:
