@@ -128,14 +128,16 @@ async def test_a_thousand_readings_with_half_of_the_queues_missing_keep_one_conn
     await reader.close()
 
 
-async def test_a_queue_of_another_type_is_a_mismatch_that_says_so(broker: BrokerAddress) -> None:
+async def test_a_queue_of_another_type_gives_its_counts_and_the_mismatch(broker: BrokerAddress) -> None:
     connection = connect(broker, ConnectionSettings("test"))
     QueueDeclaration("a", QueueType.CLASSIC).declare(connection.channel())
     connection.close()
     reader = AmqpQueueReader(broker, "test")
     (answer,) = await reader.read([queue("a")])
-    assert isinstance(answer, QueueMismatch)
-    assert "x-queue-type" in str(answer)
+    assert isinstance(answer, QueueReading)
+    assert (answer.counts.messages_ready, answer.counts.consumers) == (0, 0)
+    assert isinstance(answer.mismatch, QueueMismatch)
+    assert "x-queue-type" in str(answer.mismatch)
     await reader.close()
 
 
