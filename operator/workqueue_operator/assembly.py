@@ -7,13 +7,11 @@ import signal
 import sys
 from contextlib import suppress
 
-import kopf
-
 from workqueue_operator import explain as explaining
-from workqueue_operator import handlers, metrics, serving, web
+from workqueue_operator import metrics, serving, web
 from workqueue_operator.apply import Applier
 from workqueue_operator.clock import SystemClock
-from workqueue_operator.cluster import Cluster, ClusterError, NotFound
+from workqueue_operator.cluster import Cluster, ClusterError
 from workqueue_operator.gather import Gatherer
 from workqueue_operator.kubernetes_api import KubernetesApi, load_client
 from workqueue_operator.kubernetes_cluster import KubernetesCluster
@@ -26,13 +24,14 @@ from workqueue_operator.resource import Key
 from workqueue_operator.scheduler import Readers, Scheduler
 from workqueue_operator.settings import Settings
 from workqueue_operator.store import Store
+from workqueue_operator.watching import Watch, with_remedy
 
 log = logging.getLogger("workqueue_operator")
 
 
 def run(settings: Settings) -> None:
-    """Scale until a signal comes; fails when a loop does."""
-    asyncio.run(_run(settings))
+    """Scale until a signal comes."""
+    asyncio.run(_until_a_signal(settings))
 
 
 def explain(key: Key, settings: Settings) -> int:
@@ -43,13 +42,22 @@ def explain(key: Key, settings: Settings) -> int:
     return asyncio.run(_explain(key))
 
 
+async def _until_a_signal(settings: Settings) -> None:
+    """A signal cancels everything, in order. kopf sets no handlers of its own outside of the main thread."""
+    running = asyncio.create_task(_run(settings))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+    with suppress(asyncio.CancelledError):
+        await running
+
+
 async def _run(settings: Settings) -> None:
-    """Start everything; ends when kopf is told to stop, fails when a loop does."""
-    _leave_at_a_signal()
+    """Start everything, and keep it running until cancelled."""
     clock, store, registry = SystemClock(), Store(), metrics.new_registry()
     counters = Metrics(registry)
     async with await load_client() as api_client, web.open_session() as session:
-        cluster = KubernetesCluster(KubernetesApi(api_client), session, settings.namespaces)
+        api = KubernetesApi(api_client)
+        cluster = KubernetesCluster(api, session, settings.namespaces)
         reconciler = Reconciler(
             Gatherer(store, cluster, clock),
             Applier(store, cluster, counters, clock),
@@ -69,38 +77,14 @@ async def _run(settings: Settings) -> None:
         await server.listen(settings.metrics_port)
         try:
             await fill(store, cluster)
-            await _watch_and_schedule(settings, store, scheduler)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(scheduler.run(), name="scheduler")
+                for place in settings.namespaces or ("",):
+                    watch = Watch(place, KubernetesCluster(api, session, (place,) if place else ()), store)
+                    name = f"watch of {place or 'the cluster'}"
+                    group.create_task(scheduler.loops.keep("watch", name, watch.run), name=name)
         finally:
             await server.close()
-
-
-def _leave_at_a_signal() -> None:
-    """At once and in order, with exit code 0, until kopf puts its own handlers in the place of these."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, sys.exit, 0)
-
-
-async def _watch_and_schedule(settings: Settings, store: Store, scheduler: Scheduler) -> None:
-    """Run kopf and our loops side by side; whichever ends first ends the other."""
-    registry = kopf.OperatorRegistry()
-    handlers.register(registry, store)
-    watching = asyncio.create_task(
-        kopf.operator(
-            registry=registry,
-            settings=handlers.settings(),
-            standalone=True,
-            clusterwide=not settings.namespaces,
-            namespaces=settings.namespaces,
-        ),
-        name="kopf",
-    )
-    scheduling = asyncio.create_task(scheduler.run(), name="scheduler")
-    await asyncio.wait((watching, scheduling), return_when=asyncio.FIRST_COMPLETED)
-    for task in (watching, scheduling):
-        task.cancel()
-    for task in (scheduling, watching):
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def fill(store: Store, cluster: Cluster) -> None:
@@ -114,14 +98,10 @@ async def fill(store: Store, cluster: Cluster) -> None:
         store.replace_workqueues(listing, store.keys())
         errors = {place: found for place, found in listing.items() if isinstance(found, ClusterError)}
         for place, error in errors.items():
-            log.warning("cannot list the WorkQueues of %s: %s", place or "the cluster", _with_remedy(error))
+            log.warning("cannot list the WorkQueues of %s: %s", place or "the cluster", with_remedy(error))
         if len(errors) < len(listing):
             return
         await asyncio.sleep(2.0)
-
-
-def _with_remedy(error: ClusterError) -> str:
-    return f"{error}; install the custom resource definition" if isinstance(error, NotFound) else str(error)
 
 
 async def _explain(key: Key) -> int:

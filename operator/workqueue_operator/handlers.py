@@ -1,9 +1,10 @@
-"""What kopf tells us goes into the store, and nothing else happens here.
+"""Events of kopf's watch change the store, and nothing else happens here.
 
 Only on.event: daemons and timers would put a finalizer on every object, change-tracking handlers an annotation.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import kopf
@@ -14,24 +15,30 @@ from workqueue_operator.store import Store
 
 #: Objects in a page of kopf's own lists: each may have 256 KiB of annotations, and by default all come at once.
 LIST_OBJECTS = 20
+#: Seconds before each further try of a request that the API server refused. Then the watch ends, and the border of
+#: loops.py runs it again with a backoff of its own.
+RETRIES_SECONDS = (1, 2, 4)
 
 
-def register(registry: kopf.OperatorRegistry, store: Store) -> None:
-    """Connect the watches of WorkQueues and Deployments to the store."""
+def register(registry: kopf.OperatorRegistry, store: Store, hand_over: Callable[[Callable[[], None]], None]) -> None:
+    """Connect the watches of WorkQueues and Deployments to the store.
+
+    kopf runs in a thread of its own: `hand_over` makes each change in the event loop that the store belongs to.
+    """
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def see_workqueue(event: Mapping[str, Any], body: Mapping[str, Any], **_: Any) -> None:
         if _is_going(event, body):
-            store.forget_workqueue(_key(body))
+            hand_over(partial(store.forget_workqueue, _key(body)))
         else:
-            store.see_workqueue(body)
+            hand_over(partial(store.see_workqueue, body))
 
     @kopf.on.event("apps", "v1", "deployments", registry=registry)
     async def see_deployment(event: Mapping[str, Any], body: Mapping[str, Any], **_: Any) -> None:
         if _is_going(event, body):
-            store.forget_target(_key(body))
+            hand_over(partial(store.forget_target, _key(body)))
         else:
-            store.see_target(target_of(body), listed=event["type"] is None)
+            hand_over(partial(store.see_target, target_of(body), listed=event["type"] is None))
 
     @kopf.on.login(registry=registry)
     async def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
@@ -45,12 +52,13 @@ def settings() -> kopf.OperatorSettings:
     made.scanning.disabled = True
     made.networking.connect_timeout = 10
     made.networking.request_timeout = 30  # its own default is five minutes
+    made.networking.error_backoffs = RETRIES_SECONDS
     made.watching.connect_timeout = 10
     made.watching.chunk_size = LIST_OBJECTS
     made.watching.server_timeout = 300  # the server ends a stream after this; inactivity_timeout watches the rest
     made.watching.client_timeout = 310
     made.posting.enabled = False  # our Events are made from decisions
-    made.process.ultimate_exiting_timeout = 10  # below the pod's grace period
+    made.process.ultimate_exiting_timeout = None  # it would kill the process, and this is one thread of it
     return made
 
 

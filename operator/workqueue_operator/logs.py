@@ -31,3 +31,5 @@ def configure(log_format: str) -> None:
         logging.CRITICAL
     )  # it logs each lost connection with a traceback; we tell it once
     logging.getLogger("kopf").setLevel(logging.WARNING)
+    # The border reports why a watch ended, on one line; kopf does so three times, with tracebacks.
+    logging.getLogger("kopf._core.reactor").setLevel(logging.CRITICAL)

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from fake_api import FakeApi
 from held_port import HeldPort
 from http_server import HttpServer
 from waiting import wait_until
@@ -35,7 +36,7 @@ def process(directory: Path, *command: str, **variables: str) -> Iterator[subpro
 
 
 @contextmanager
-def operator(directory: Path, api: HttpServer) -> Iterator[subprocess.Popen[bytes]]:
+def operator(directory: Path, api: HttpServer, **more: str) -> Iterator[subprocess.Popen[bytes]]:
     kubeconfig = directory / "kubeconfig"
     cluster = {"name": "fake", "cluster": {"server": api.uri}}
     context = {"name": "fake", "context": {"cluster": "fake", "user": "fake"}}
@@ -44,7 +45,7 @@ def operator(directory: Path, api: HttpServer) -> Iterator[subprocess.Popen[byte
         json.dumps({"current-context": "fake", "clusters": [cluster], "contexts": [context], "users": [user]})
     )
     with closing(HeldPort()) as port:
-        variables = {"KUBECONFIG": str(kubeconfig), "METRICS_PORT": str(port.number)}
+        variables = {"KUBECONFIG": str(kubeconfig), "METRICS_PORT": str(port.number), **more}
         with process(directory, "workqueue_operator", **variables) as running:
             yield running
 
@@ -59,12 +60,25 @@ def test_an_operator_that_waits_for_the_definition_leaves_at_once(tmp_path: Path
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
-def test_an_operator_whose_watch_fails_ends_with_an_error(tmp_path: Path) -> None:
+@SIGNALS
+def test_an_operator_whose_watch_runs_leaves_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    with HttpServer(FakeApi()) as api, operator(tmp_path, api, WATCH_NAMESPACES="team") as running:
+        wait_until(lambda: any("watch=true" in path for path in api.asked), START_SECONDS, "kopf watches")
+        running.send_signal(number)
+        assert running.wait(END_SECONDS) == 0
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_an_operator_whose_watch_fails_goes_on_and_watches_again(tmp_path: Path) -> None:
     """WorkQueues are listed, but the API server's kinds, which kopf looks for, are not in its answer."""
-    nothing = json.dumps({"metadata": {}, "items": []})
+    log, nothing = tmp_path / "log", json.dumps({"metadata": {}, "items": []})
     with HttpServer(nothing) as api, operator(tmp_path, api) as running:
-        assert running.wait(START_SECONDS) not in (0, None)
-    assert "Resource observer has failed" in (tmp_path / "log").read_text()
+        again = "watch of the cluster: the loop failed 2 times in a row"
+        wait_until(lambda: again in log.read_text(), START_SECONDS, "the watch was tried again")
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(END_SECONDS) == 0
+    assert "KeyError: 'versions'" in log.read_text() or "KeyError: 'groups'" in log.read_text()
+    assert "Traceback" not in log.read_text()
 
 
 IMPORTING = """

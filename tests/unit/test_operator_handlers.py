@@ -7,7 +7,7 @@ from workqueue_operator.store import Store
 
 def registered() -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
-    handlers.register(registry, Store())
+    handlers.register(registry, Store(), lambda put: put())
     return registry
 
 
