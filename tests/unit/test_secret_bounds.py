@@ -1,10 +1,18 @@
 """What a Secret may hold: whoever writes one costs the others neither memory nor time."""
 
+import base64
+import subprocess
+from pathlib import Path
+
 import pytest
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import InvalidAddress
 
 MIB = 2**20
+
+
+def openssl(*arguments: str | Path) -> None:
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
 
 
 @pytest.mark.parametrize(
@@ -53,3 +61,75 @@ def test_the_older_form_of_an_encrypted_key_is_refused_too() -> None:
     text = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: DES-EDE3-CBC,00\n\nMIIB\n"
     with pytest.raises(InvalidAddress, match=r"key tls\.key is encrypted"):
         BrokerAddress.from_secret({"uri": "amqps://r", "tls.crt": "c", "tls.key": text})
+
+
+def der(tag: int, content: bytes) -> bytes:
+    """One value, with a length of two bytes."""
+    return bytes([tag, 0x82]) + len(content).to_bytes(2, "big") + content
+
+
+def number(octets: int) -> bytes:
+    """A large odd number."""
+    return der(2, b"\x00\xff" + b"\x5a" * (octets - 2) + b"\x01")
+
+
+def private_key(algorithm: bytes, content: bytes) -> str:
+    """A PKCS#8 key of this algorithm and its parameters."""
+    text = base64.encodebytes(der(0x30, b"\x02\x01\x00" + der(0x30, algorithm) + der(4, content))).decode()
+    return f"-----BEGIN PRIVATE KEY-----\n{text}-----END PRIVATE KEY-----\n"
+
+
+#: OpenSSL makes the public part as it reads the key: seconds for these 8 KiB, and minutes for twice as much.
+DSA = private_key(b"\x06\x07\x2a\x86\x48\xce\x38\x04\x01" + der(0x30, number(2000) * 3), number(2000))
+HEADERS = DSA.replace("KEY-----\nM", "KEY-----\nComment: none\n\nM", 1)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("key", ["tls.key", "tls.crt"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        DSA,
+        DSA.replace("\n", "\r\n"),
+        HEADERS,
+        DSA.replace("KEY-----\n", "KEY-----   \n", 1),
+        DSA.replace("PRIVATE KEY", "DSA PRIVATE KEY"),
+        "-----BEGIN DH PARAMETERS-----\nMIIB\n-----END DH PARAMETERS-----\n",
+        DSA.replace("MII", "\u4efb", 1),
+    ],
+    ids=["pkcs8", "crlf", "headers", "spaces", "dsa", "dh", "no-base64"],
+)
+def test_a_key_of_a_kind_that_takes_long_to_read_is_refused_before_it_is_read(key: str, text: str) -> None:
+    secret = {"uri": "amqps://r", "tls.key": "k", "tls.crt": "c", key: text}
+    with pytest.raises(InvalidAddress, match=f"key {key} is of a kind that is not taken; give a key of RSA, EC, "):
+        BrokerAddress.from_secret(secret)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["RSA"],
+        ["RSA-PSS"],
+        ["EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+        ["ED25519"],
+        ["ED448"],
+    ],
+    ids=lambda options: options[0],
+)
+def test_keys_of_the_usual_kinds_are_taken(tmp_path: Path, options: list[str]) -> None:
+    key, certificate = tmp_path / "key", tmp_path / "certificate"
+    openssl("genpkey", "-algorithm", *options, "-out", key)
+    openssl("req", "-x509", "-new", "-key", key, "-out", certificate, "-subj", "/CN=worker", "-days", "1")
+    secret = {"uri": "amqps://r", "tls.key": key.read_text(), "tls.crt": certificate.read_text()}
+    assert BrokerAddress.from_secret(secret).tls
+
+
+@pytest.mark.parametrize("command", [["rsa", "-traditional"], ["ec"]], ids=["rsa", "ec"])
+def test_keys_in_their_older_forms_are_taken(tmp_path: Path, command: list[str]) -> None:
+    made, key, certificate = tmp_path / "made", tmp_path / "key", tmp_path / "certificate"
+    options = ["RSA"] if command[0] == "rsa" else ["EC", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    openssl("genpkey", "-algorithm", *options, "-out", made)
+    openssl(*command, "-in", made, "-out", key)
+    openssl("req", "-x509", "-new", "-key", key, "-out", certificate, "-subj", "/CN=worker", "-days", "1")
+    secret = {"uri": "amqps://r", "tls.key": key.read_text(), "tls.crt": certificate.read_text()}
+    assert BrokerAddress.from_secret(secret).tls
