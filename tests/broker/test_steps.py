@@ -20,6 +20,7 @@ from workqueue_producer.amqp.link import Link
 from workqueue_producer.amqp.session import LinkSettings
 from workqueue_producer.metrics import PublisherMetrics, QueueMetrics
 from workqueue_producer.outbox import Outbox
+from workqueue_worker.amqp import check_may_write
 from workqueue_worker.amqp.consuming import ConsumePlan, ConsumerLink
 from workqueue_worker.amqp.reading import connect_reading
 
@@ -73,6 +74,20 @@ def test_a_worker_that_waits_for_the_broker_says_that_it_lives(mute: MuteLink, a
     alive: list[bool] = []
     with pytest.raises(BrokerUnavailable):
         ConsumerLink(plan(address, lambda: alive.append(True)), 1, lambda _: None)
+    assert alive
+
+
+@pytest.mark.parametrize(
+    ("answer", "step"),
+    [("channel.openok", "channel.open"), ("confirm.selectok", "confirm.select"), ("basic.ack", "basic.publish")],
+)
+def test_a_worker_that_tries_whether_it_may_write_ends_and_says_that_it_lives(
+    mute: MuteLink, address: BrokerAddress, answer: str, step: str
+) -> None:
+    mute.answer = answer
+    alive: list[bool] = []
+    with pytest.raises(BrokerUnavailable, match=not_answered(step)):
+        check_may_write(address, "steps", lambda: alive.append(True), LIMIT_SECONDS)
     assert alive
 
 

@@ -107,7 +107,7 @@ def _open_link(
 ) -> ConsumerLink:
     address = read_address()
     # Before a task comes: one that fails could not be copied, and each return brings it nearer to the delivery limit.
-    check_may_write(address, _copies_name(settings))
+    check_may_write(address, _copies_name(settings), health.tick)
     plan = ConsumePlan(
         address=address,
         connection_name=f"{worker_name()} {settings.queue}",

@@ -9,12 +9,14 @@ import contextlib
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from pika import exceptions as amqp
 from workqueue_broker.address import BrokerAddress
-from workqueue_broker.connection import ConnectionSettings, broker_errors, connect
+from workqueue_broker.answering import ANSWER_SECONDS
+from workqueue_broker.connection import ConnectionSettings, broker_errors
 from workqueue_broker.errors import AccessRefused, BrokerError
+
+from workqueue_worker.amqp.session import CalledChannel, Session
 
 #: Seconds that an alarm may block the try to write; a worker then goes on, as its acks are not blocked.
 BLOCKED_SECONDS = 1.0
@@ -26,7 +28,7 @@ def check_may_read(address: BrokerAddress, name: str, queue: str) -> None:
     `name`: of the connection, shown in the management UI; so for the other checks.
     """
     with read_permission(queue):
-        _try(address, name, lambda channel: channel.basic_consume(queue, _ignore, arguments={"x-priority": "none"}))
+        _try(address, name, lambda channel: _consume(channel, queue))
 
 
 def check_may_configure(address: BrokerAddress, name: str, queue: str) -> None:
@@ -35,13 +37,19 @@ def check_may_configure(address: BrokerAddress, name: str, queue: str) -> None:
         _try(address, name, lambda channel: channel.queue_declare(queue, arguments={"x-message-ttl": -1}))
 
 
-def check_may_write(address: BrokerAddress, name: str) -> None:
+def check_may_write(
+    address: BrokerAddress,
+    name: str,
+    alive: Callable[[], None] = lambda: None,
+    answer_timeout: float = ANSWER_SECONDS,
+) -> None:
     """Raise AccessRefused when the user may not publish a copy of a task.
 
-    Returns also when an alarm of the broker blocks publishers, as it then answers nothing.
+    Returns also when an alarm of the broker blocks publishers, as it then answers nothing. `alive` is called every few
+    seconds while a step waits, for at most `answer_timeout` seconds.
     """
     with write_permission():
-        _try(address, name, _publish_to_no_queue)
+        _try(address, name, _publish_to_no_queue, alive, answer_timeout)
 
 
 def read_permission(queue: str) -> contextlib.AbstractContextManager[None]:
@@ -59,30 +67,39 @@ def write_permission() -> contextlib.AbstractContextManager[None]:
     return _permission("write", "exchange 'amq.default', over which it publishes the copies of failed tasks")
 
 
-def _publish_to_no_queue(channel: Any) -> None:
-    channel.confirm_delivery()
-    channel.basic_publish("", f"workqueue-check-{uuid.uuid4()}", b"", mandatory=True)
+def _consume(channel: CalledChannel, queue: str) -> None:
+    channel.call(channel.raw.basic_consume, queue, _ignore, arguments={"x-priority": "none"})
 
 
-def _try(address: BrokerAddress, name: str, attempt: Callable[[Any], object]) -> None:
-    connection = connect(address, ConnectionSettings(name=name, blocked_timeout=BLOCKED_SECONDS))
+def _publish_to_no_queue(channel: CalledChannel) -> None:
+    channel.publish(f"workqueue-check-{uuid.uuid4()}")
+
+
+def _try(
+    address: BrokerAddress,
+    name: str,
+    attempt: Callable[[CalledChannel], object],
+    alive: Callable[[], None] = lambda: None,
+    answer_timeout: float = ANSWER_SECONDS,
+) -> None:
+    settings = ConnectionSettings(name=name, blocked_timeout=BLOCKED_SECONDS, answer_timeout=answer_timeout)
+    session = Session(address, settings, alive)
     try:
-        channel = connection.channel()
         with broker_errors(address):
-            attempt(channel)
+            attempt(session.channel())
     except BrokerError as error:
         if not _is_allowed(error.__cause__):
             raise
     finally:
         with contextlib.suppress(amqp.AMQPError, OSError):
-            connection.close()
+            session.close()
 
 
 def _is_allowed(answer: object) -> bool:
     """True for what the broker answers once it has found the permission, and when an alarm keeps it from answering."""
     if isinstance(answer, amqp.ChannelClosedByBroker):
         return answer.reply_code in (404, 406)
-    return isinstance(answer, amqp.UnroutableError | amqp.NackError | amqp.ConnectionBlockedTimeout)
+    return isinstance(answer, amqp.ConnectionBlockedTimeout)
 
 
 @contextmanager

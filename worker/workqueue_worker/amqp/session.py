@@ -96,6 +96,14 @@ class CalledChannel:
         self._run_until(lambda: answers)
         return answers[0]
 
+    def publish(self, queue: str) -> None:
+        """Publish an empty, transient message, and return when the broker has taken or refused it."""
+        answers: list[object] = []
+        self.call(self.raw.confirm_delivery, answers.append)
+        self.raw.basic_publish("", queue, b"", mandatory=True)
+        self._session.connection.waiting_for = "basic.publish"
+        self._run_until(lambda: answers)
+
     def close(self) -> None:
         """Close it in order."""
         self.raw.close()
