@@ -108,6 +108,21 @@ def test_a_collector_that_hangs_is_not_waited_for_and_asked_once() -> None:
     wait_until(lambda: b"late 1.0" in metrics.page([]), 30, "it is asked again")
 
 
+def test_a_collector_that_hangs_is_waited_for_once_and_not_for_each_page() -> None:
+    """The pages and /healthz share a thread, so each wait would keep the kubelet's probe from its answer."""
+    hanging = Hanging()
+    hanging.describe = list  # type: ignore[attr-defined]
+    registry = CollectorRegistry()
+    registry.register(hanging)  # type: ignore[arg-type]
+    metrics = HandlerMetrics(registry)
+    pages = threading.Thread(target=lambda: [metrics.page([]) for _ in range(200)], daemon=True)
+    pages.start()
+    try:
+        wait_until(lambda: not pages.is_alive(), 60, "200 pages are there, far sooner than with a wait for each")
+    finally:
+        hanging.set()
+
+
 def test_a_workers_page_has_no_series_of_python_itself_and_changes_no_switch_of_the_library(tmp_path: Path) -> None:
     script = """
 from prometheus_client import Counter, REGISTRY, generate_latest

@@ -5,6 +5,7 @@ They come from foreign code: a collector that raises, hangs or takes a name of t
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterable
 
 from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, REGISTRY, CollectorRegistry, Metric, generate_latest
@@ -33,7 +34,7 @@ class HandlerMetrics:
                 self._reading = _Reading(self._registry)
                 self._reading.start()
             reading = self._reading
-        reading.join(COLLECT_SECONDS)
+        reading.join(max(0.0, reading.until - time.monotonic()))
         problem = f"a collector takes longer than {COLLECT_SECONDS:g} s" if reading.is_alive() else reading.problem
         if problem and not self._complained:
             self._complained = True
@@ -48,6 +49,8 @@ class _Reading(threading.Thread):
         super().__init__(name="handler-metrics", daemon=True)
         self.metrics: list[Metric] = []
         self.problem = ""
+        #: On the monotonic clock: one that hangs is waited for once, and not for each page.
+        self.until = time.monotonic() + COLLECT_SECONDS
         self._registry = registry
 
     def run(self) -> None:
