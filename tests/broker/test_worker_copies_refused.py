@@ -9,7 +9,7 @@ from task_queue import TaskQueue
 from waiting import wait_until
 from worker_process import WorkerProcess
 from workqueue_broker.declaration import QueueType
-from workqueue_worker.settlement import LAST_COUNT
+from workqueue_worker.settlement import FRESH_COPY_AT, LAST_COUNT
 
 FAST = ("--retry-max-delay", "0.05")
 #: With these a message just fits into a frame of 131072 bytes, and none of our own headers beside them.
@@ -87,6 +87,25 @@ def test_a_task_that_kills_its_workers_is_dead_lettered_before_the_broker_delete
     worker.wait_for_metric('tasks_dead_lettered_total{reason="crashed"}', 1)
     quorum_queue.dead.wait_for_counts(1, 0)
     assert len(ledger()) == 1
+
+
+def test_the_brokers_delivery_limit_deletes_no_task_whose_dead_letter_cannot_be_published(
+    quorum_queue, start_worker, ledger
+) -> None:
+    """Its dead-letter queue is missing: each worker that leaves or dies with it returns it, and RabbitMQ 4 counts."""
+    quorum_queue.send("reject no", ids=["held"])
+    with quorum_queue.channel() as channel:
+        for _ in range(FRESH_COPY_AT):
+            channel.basic_nack(channel.basic_get("task_queue")[0].delivery_tag, requeue=True)
+    worker = start_worker(quorum_queue, "by_body", "--declare", "Never")
+    wait_until(lambda: is_held(worker, "task held", "no queue 'task_queue.dead'"), 30, "it is held in sight")
+    worker.tell_to_leave()
+    assert worker.exit_code() == 0
+    quorum_queue.wait_for_counts(1, 0)
+    ((properties, _body),) = quorum_queue.take_all()
+    assert properties.headers["x-workqueue-attempts"] == FRESH_COPY_AT
+    assert properties.headers.get("x-delivery-count", 0) <= 1
+    assert ledger() == []
 
 
 def test_a_worker_that_may_not_write_takes_no_task_and_says_which_permission_it_needs(

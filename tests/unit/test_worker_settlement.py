@@ -93,6 +93,17 @@ def test_a_task_that_no_fresh_copy_can_be_made_of_is_parked_before_the_broker_de
     assert FRESH_COPY_AT < LAST_COUNT < 20
 
 
+def test_a_task_whose_dead_letter_cannot_be_published_gets_a_fresh_copy_too_before_the_broker_deletes_it() -> None:
+    """Its dead-letter queue is missing or full: each worker that leaves or dies with it returns it once more."""
+    used_up = {"x-delivery-count": FRESH_COPY_AT, "x-workqueue-attempts": POLICY.max_attempts}
+    arrival = on_arrival(used_up, redelivered=True, done_before=False, policy=POLICY)
+    assert isinstance(arrival, CountAgain)
+    assert arrival.used_up is not None
+    assert arrival.used_up.reason is DeadLetterReason.CRASHED
+    copy = {"x-workqueue-attempts": POLICY.max_attempts + FRESH_COPY_AT}
+    assert isinstance(on_arrival(copy, redelivered=False, done_before=False, policy=POLICY), Park)
+
+
 def test_a_task_whose_headers_cannot_be_read_is_parked_and_not_run() -> None:
     arrival = on_arrival({}, redelivered=False, done_before=False, policy=POLICY, readable=False)
     assert isinstance(arrival, Park)
@@ -138,7 +149,7 @@ def test_no_headers_make_an_arrival_without_an_answer_or_with_attempts_past_the_
     before = attempts_before(found, redelivered=redelivered)
     handed_back_only = "x-acquired-count" in found and "x-delivery-count" not in found
     assert before >= int(redelivered and not handed_back_only)
-    if isinstance(arrival, Run | CountAgain):
+    if isinstance(arrival, Run) or (isinstance(arrival, CountAgain) and arrival.used_up is None):
         assert before < policy.max_attempts
 
 
@@ -168,7 +179,7 @@ def test_every_task_ends_after_the_limit_of_attempts_however_they_end(
         if isinstance(arrival, Park):
             break
         if isinstance(arrival, CountAgain):
-            assert not counting
+            assert not counting or found["x-delivery-count"] == FRESH_COPY_AT
             found, redelivered = {"x-workqueue-attempts": before}, False
             continue
         runs += 1

@@ -1,9 +1,9 @@
 """Keeps a failed task unacknowledged until the broker has confirmed its copy. See docs/decisions/0106.
 
-A broker that says no for now (an alarm, a full or missing queue, a lost connection) is waited for. A broker that says
-no for what the copy is gets a barer form of it, where there is one. What is left, a permission or a body that is too
-large, needs a person: the task is still held and tried, but the worker reports that it is not ready, takes no new
-tasks, and hands the task back as soon as it must leave.
+A broker that says no for now (an alarm, a full queue, a lost connection) is waited for. A broker that says no for what
+the copy is gets a barer form of it, where there is one. What is left, a permission, a queue that the worker may not
+make or a body that is too large, needs a person: the task is still held and tried, but the worker reports that it is
+not ready, takes no new tasks, and hands the task back as soon as it must leave.
 """
 
 import itertools
@@ -11,7 +11,7 @@ import logging
 from typing import Protocol
 
 from workqueue_broker.backoff import full_jitter
-from workqueue_broker.errors import AccessRefused, BrokerError, MessageRefused
+from workqueue_broker.errors import AccessRefused, BrokerError, MessageRefused, QueueMissing
 
 from workqueue_worker import logs
 from workqueue_worker.amqp import CopyRefused
@@ -75,7 +75,7 @@ class Holding:
                 except raised:
                     raise
                 except BrokerError as error:
-                    lasting = lasting or isinstance(error, AccessRefused | MessageRefused)
+                    lasting = lasting or _lasts(error, failures)
                     self._wait(running, f"{what} cannot be published: {error}", failures, lasting)
         finally:
             self._health.release(running.key)
@@ -99,6 +99,11 @@ class Holding:
         self._deliveries.hold(running.delivery, delay, also_when_stopping=not lasting)
         if lasting and self._deliveries.stopping:
             raise MustHandBack(text)
+
+
+def _lasts(error: BrokerError, failures: int) -> bool:
+    """True when only a person can end it; a queue that a worker may make is made by its next connection."""
+    return isinstance(error, AccessRefused | MessageRefused) or (isinstance(error, QueueMissing) and failures > 1)
 
 
 def _description(running: Running, copy: Copy) -> str:

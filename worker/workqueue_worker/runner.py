@@ -97,10 +97,13 @@ class Runner:
         if isinstance(arrival, CountAgain):
             return self._count_again(running, arrival)
         if isinstance(arrival, Park):
-            crashed = arrival.reason is DeadLetterReason.CRASHED
-            self._metrics.failed[FailureReason.CRASHED if crashed else FailureReason.REJECTED].inc()
-            return self._park(running, arrival, running.attempts_before)
+            return self._park_on_arrival(running, arrival)
         return self._attempt(running)
+
+    def _park_on_arrival(self, running: Running, park: Park) -> Result:
+        crashed = park.reason is DeadLetterReason.CRASHED
+        self._metrics.failed[FailureReason.CRASHED if crashed else FailureReason.REJECTED].inc()
+        return self._park(running, park, running.attempts_before)
 
     def settle(self, running: Running, outcome: Outcome) -> Result:
         """Carry out what follows from an outcome. The caller has claimed the delivery."""
@@ -166,15 +169,18 @@ class Runner:
         """Make the attempt that ended without a word count, in a queue that does not count, or not for long."""
         try:
             self._holding.publish(running, self._retry_copy(running, running.attempts_before))
-        except CopyRefused:
-            return self._attempt(running)  # a full queue takes no copy: better uncounted than never
+        except CopyRefused:  # a full queue takes no copy: better uncounted than never
+            return self._without_a_copy(running, arrival)
         except MessageRefused as refused:
             if arrival.counted_by_broker:
-                return self._attempt(running)
+                return self._without_a_copy(running, arrival)
             park = Park(DeadLetterReason.CRASHED, f"it may have killed its worker, and cannot be counted: {refused}")
             return self._park(running, park, running.attempts_before)
         counter = self._metrics.requeued[RequeueCause.CRASH]
         return Result(running, Action.ACK, "counted", counter, "a worker had it and did not say how it ended")
+
+    def _without_a_copy(self, running: Running, arrival: CountAgain) -> Result | None:
+        return self._park_on_arrival(running, arrival.used_up) if arrival.used_up else self._attempt(running)
 
     def _retry(self, running: Running, retry: RetryLater, outcome: Failed) -> Result:
         self._deliveries.hold(running.delivery, retry.delay_seconds)

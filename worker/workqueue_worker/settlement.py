@@ -101,6 +101,8 @@ class CountAgain:
 
     #: The broker counts this delivery, so that it may run also when no copy can be made.
     counted_by_broker: bool
+    #: Its attempts are used up: when no copy can be made, it does not run but this happens. None: it may run.
+    used_up: Park | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +159,15 @@ def on_arrival(
         return Ack()
     if not readable:
         return Park(DeadLetterReason.REJECTED, "its headers cannot be read: they hold a field of an unknown type")
-    if before >= policy.max_attempts or returned >= LAST_COUNT:
-        return Park(
-            DeadLetterReason.CRASHED, f"{before} attempts ended without a result: the worker died or was cut off"
-        )
+    detail = f"{before} attempts ended without a result: the worker died or was cut off"
+    crashed = Park(DeadLetterReason.CRASHED, detail)
+    used_up = before >= policy.max_attempts
+    if returned >= LAST_COUNT or (used_up and returned < FRESH_COPY_AT):
+        return crashed
     counted_by_broker = _counted_by_broker(headers)
-    if returned >= FRESH_COPY_AT or (redelivered and not counted_by_broker):
-        return CountAgain(counted_by_broker)
-    return Run()
+    if used_up or returned >= FRESH_COPY_AT:  # used up and back so often: its dead letter cannot be published
+        return CountAgain(counted_by_broker, crashed if used_up else None)
+    return CountAgain(counted_by_broker) if redelivered and not counted_by_broker else Run()
 
 
 def after(
