@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import attack_world
 import pytest
 from fake_api import FakeApi
 from held_port import HeldPort
+from hostile_broker import Talk, until_gone, with_heartbeats
+from hostile_server import HostileServer
 from http_server import HttpServer
 from waiting import wait_until
 
@@ -79,6 +82,23 @@ def test_an_operator_whose_watch_fails_goes_on_and_watches_again(tmp_path: Path)
         assert running.wait(END_SECONDS) == 0
     assert "KeyError: 'versions'" in log.read_text() or "KeyError: 'groups'" in log.read_text()
     assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize("talk", [until_gone, with_heartbeats], ids=["says nothing", "answers no declaration"])
+def test_an_operator_whose_broker_hangs_leaves_in_order(tmp_path: Path, talk: Talk) -> None:
+    """Within its pod's grace period: no thread waits for a broker, and none is joined at the end."""
+    program = Path(attack_world.__file__).with_name("attacked_process.py")
+    with HostileServer(talk) as broker, (tmp_path / "log").open("wb") as log:
+        command = [sys.executable, str(program), str(broker.port)]
+        variables = {**os.environ, "PYTHONPATH": str(program.parent)}
+        with subprocess.Popen(command, env=variables, stdout=log, stderr=log) as running:
+            try:
+                wait_until(lambda: broker.open or None, START_SECONDS, f"it is connected; see {tmp_path}/log")
+                running.send_signal(signal.SIGTERM)
+                assert running.wait(END_SECONDS) == 0
+            finally:
+                running.kill()
+    assert "Traceback" not in (tmp_path / "log").read_text()
 
 
 IMPORTING = """

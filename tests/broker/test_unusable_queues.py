@@ -1,0 +1,66 @@
+"""A queue that cannot be used is told to RabbitMQ's log now and then, and not at each reading."""
+
+from collections.abc import Sequence
+
+import pytest
+from operating import operating, secret_of
+from rabbitmq_server import RabbitMQServer
+from workqueue_broker.address import BrokerAddress
+from workqueue_broker.connection import ConnectionSettings, connect
+from workqueue_operator.queue_reader import AmqpQueueReader, Answer
+from workqueue_operator.resource import QueueSpec
+
+ROUNDS = 40
+#: With waits that double from 0.2 s to 10 s so many questions take most of a minute; 40 rounds need eight seconds.
+MOST_QUESTIONS = 10
+
+
+class CountingReader(AmqpQueueReader):
+    """A reader that counts its rounds."""
+
+    rounds = 0
+
+    async def read(self, queues: Sequence[QueueSpec]) -> Sequence[Answer]:
+        self.rounds += 1
+        return await super().read(queues)
+
+
+def errors_in_log(server: RabbitMQServer, vhost: str) -> int:
+    logs = (server.directory / "logs").glob("*.log")
+    lines = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
+    return sum(f"in vhost '{vhost}'" in line for line in lines)
+
+
+def declare_quorum(address: BrokerAddress) -> None:
+    connection = connect(address, ConnectionSettings("test"))
+    connection.channel().queue_declare("jobs", durable=True, arguments={"x-queue-type": "quorum"})
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("queue", "reason"),
+    [
+        ({"name": "jobs", "declare": "Never"}, "QueueMissing"),
+        ({"name": "jobs", "type": "Classic"}, "QueueMismatch"),
+    ],
+    ids=["missing", "of another type"],
+)
+async def test_the_log_gets_few_lines_about_a_queue_that_cannot_be_used(
+    rabbitmq: RabbitMQServer, queue: dict[str, str], reason: str
+) -> None:
+    vhost = rabbitmq.new_vhost()
+    address = rabbitmq.address(vhost)
+    if reason == "QueueMismatch":
+        declare_quorum(address)
+    reader: list[CountingReader] = []
+
+    def open_queues(address: BrokerAddress) -> CountingReader:
+        reader.append(CountingReader(address, "test"))
+        return reader[-1]
+
+    async with operating(open_queues) as operator:
+        operator.add(secret_of(address), queue=queue)
+        await operator.until(lambda: reader and reader[0].rounds >= ROUNDS, "rounds go on", seconds=120)
+        assert operator.condition("QueueObserved")["reason"] == reason
+        assert len(reader) == 1
+    assert 1 <= errors_in_log(rabbitmq, vhost) <= MOST_QUESTIONS
