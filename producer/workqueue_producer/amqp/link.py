@@ -64,11 +64,6 @@ class Link:
         return self._left
 
     @property
-    def alive(self) -> bool:
-        """False after a failure of the thread, and in a forked child."""
-        return self._thread.is_alive()
-
-    @property
     def trouble(self) -> str | None:
         """Why nothing is confirmed now, in words; None: no reason is known."""
         return self._sender.trouble or (self._session.waiting_for if self._session else None)
