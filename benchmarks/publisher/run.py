@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests/support"))
-sys.path.insert(0, str(Path(__file__).parents[1]))
+CHECKOUT = Path(__file__).parents[2]
+sys.path[:0] = [str(CHECKOUT / folder) for folder in ("benchmarks", "tests/support", "dev", "dev/cluster")]
 
 import go_client
 from rabbitmq_server import RabbitMQServer

@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests/support"))
-sys.path.insert(0, str(Path(__file__).parents[1]))
+CHECKOUT = Path(__file__).parents[2]
+sys.path[:0] = [str(CHECKOUT / folder) for folder in ("benchmarks", "tests/support", "dev", "dev/cluster")]
 
 import peers
 from contenders import QUEUE, Contender, contenders
