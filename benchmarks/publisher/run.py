@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-CHECKOUT = Path(__file__).parents[2]
-sys.path[:0] = [str(CHECKOUT / folder) for folder in ("benchmarks", "tests/support", "dev", "dev/cluster")]
+sys.path.extend(
+    str(Path(__file__).parents[2] / folder) for folder in ("benchmarks", "tests/support", "dev", "dev/cluster")
+)
 
 import go_client
 from rabbitmq_server import RabbitMQServer

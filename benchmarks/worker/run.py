@@ -17,8 +17,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-CHECKOUT = Path(__file__).parents[2]
-sys.path[:0] = [str(CHECKOUT / folder) for folder in ("benchmarks", "tests/support", "dev", "dev/cluster")]
+sys.path.extend(
+    str(Path(__file__).parents[2] / folder) for folder in ("benchmarks", "tests/support", "dev", "dev/cluster")
+)
 
 import peers
 from contenders import QUEUE, Contender, contenders
