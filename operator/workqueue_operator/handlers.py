@@ -15,6 +15,8 @@ from workqueue_operator.store import Store
 
 #: Objects in a page of kopf's own lists: each may have 256 KiB of annotations, and by default all come at once.
 LIST_OBJECTS = 20
+#: Seconds after which the API server ends a stream, to be opened again: only then does it look at rights again.
+STREAM_SECONDS = 60
 #: Seconds before each further try of a request that the API server refused. Then the watch ends, and the border of
 #: loops.py runs it again with a backoff of its own.
 RETRIES_SECONDS = (1, 2, 4)
@@ -55,8 +57,8 @@ def settings() -> kopf.OperatorSettings:
     made.networking.error_backoffs = RETRIES_SECONDS
     made.watching.connect_timeout = 10
     made.watching.chunk_size = LIST_OBJECTS
-    made.watching.server_timeout = 300  # the server ends a stream after this; inactivity_timeout watches the rest
-    made.watching.client_timeout = 310
+    made.watching.server_timeout = STREAM_SECONDS  # inactivity_timeout watches the rest
+    made.watching.client_timeout = STREAM_SECONDS + 10
     made.posting.enabled = False  # our Events are made from decisions
     made.process.ultimate_exiting_timeout = None  # it would kill the process, and this is one thread of it
     return made

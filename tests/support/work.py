@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ BROKER = "workqueue-test-broker"
 #: The one namespace that the tests' operator serves, and one that nobody serves.
 SERVED = "workqueue-test"
 UNSERVED = "workqueue-test-unserved"
+#: One that a test deletes while the operator serves it too.
+DELETED = "workqueue-test-deleted"
 METRICS_PORT = 8000
 #: What a test may leave behind in its namespace, in the order in which it goes: first what makes other objects.
 LEFT_BEHIND = "workqueues.workqueue.dev,horizontalpodautoscalers,jobs,deployments,replicasets,pods,secrets"
@@ -39,10 +41,10 @@ def empty_namespace(kube: Kube, name: str) -> None:
     kube.kubectl("delete", kinds, "--all", "-n", name, "--grace-period=1", "--wait", "--timeout=120s")
 
 
-def install_operator(kube: Kube, *settings: str) -> None:
-    """For the one namespace of the tests; an upgrade when it is there."""
+def install_operator(kube: Kube, *settings: str, namespaces: Sequence[str] = (SERVED,)) -> None:
+    """For the one namespace of the tests, if no others are named; an upgrade when it is there."""
     chosen = (*image_settings("operator"), *definition_settings(kube), *settings)
-    only_here = ("--set", f"watchNamespaces={{{SERVED}}}", "--wait", "--timeout", "180s")
+    only_here = ("--set", f"watchNamespaces={{{','.join(namespaces)}}}", "--wait", "--timeout", "180s")
     kube.install("operator", "workqueue-operator", SYSTEM, *chosen, *only_here)
 
 
