@@ -16,7 +16,7 @@ from workqueue_operator.gather import Gatherer
 from workqueue_operator.kubernetes_api import KubernetesApi, load_client
 from workqueue_operator.kubernetes_cluster import KubernetesCluster
 from workqueue_operator.management import ManagementApi
-from workqueue_operator.metrics import HeartbeatCollector, Metrics, WorkQueueCollector
+from workqueue_operator.metrics import HeartbeatCollector, Metrics, WatchCollector, WorkQueueCollector
 from workqueue_operator.queue_reader import AmqpQueueReader
 from workqueue_operator.reconcile import Reconciler
 from workqueue_operator.report import Reporter
@@ -24,7 +24,7 @@ from workqueue_operator.resource import Key
 from workqueue_operator.scheduler import Readers, Scheduler
 from workqueue_operator.settings import Settings
 from workqueue_operator.store import Store
-from workqueue_operator.watching import Watch, with_remedy
+from workqueue_operator.watching import Watch, loop_name, with_remedy
 
 log = logging.getLogger("workqueue_operator")
 
@@ -71,18 +71,19 @@ async def _run(settings: Settings) -> None:
             open_management=ManagementApi,
         )
         scheduler = Scheduler(store, cluster, reconciler, readers, counters, clock)
-        for collector in (WorkQueueCollector(store, clock.monotonic), HeartbeatCollector(scheduler.loops.ages)):
-            registry.register(collector)
-        server = serving.Server(registry, scheduler.loops.health)
+        places, loops = settings.namespaces or ("",), scheduler.loops
+        registry.register(WorkQueueCollector(store, clock.monotonic))
+        registry.register(HeartbeatCollector(loops.ages))
+        registry.register(WatchCollector(places, lambda place: loops.failures(loop_name(place))))
+        server = serving.Server(registry, loops.health)
         await server.listen(settings.metrics_port)
         try:
             await fill(store, cluster)
             async with asyncio.TaskGroup() as group:
                 group.create_task(scheduler.run(), name="scheduler")
-                for place in settings.namespaces or ("",):
+                for place in places:
                     watch = Watch(place, KubernetesCluster(api, session, (place,) if place else ()), store)
-                    name = f"watch of {place or 'the cluster'}"
-                    group.create_task(scheduler.loops.keep("watch", name, watch.run), name=name)
+                    group.create_task(loops.keep("watch", loop_name(place), watch.run), name=loop_name(place))
         finally:
             await server.close()
 

@@ -94,6 +94,10 @@ class Loops:
         now = self._clock.monotonic()
         return {loop.name: now - loop.beat for loop in sorted(self._loops, key=lambda loop: -loop.beat)}
 
+    def failures(self, name: str) -> int | None:
+        """How often the loop of this name failed in a row; 0 once it ran for a minute. None: there is no such loop."""
+        return max((loop.failures for loop in self._loops if loop.name == name), default=None)
+
     def health(self) -> Health:
         """Not fine while one of the operator's own loops does not go on; loops of tenants are only counted."""
         now = self._clock.monotonic()

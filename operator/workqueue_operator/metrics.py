@@ -146,6 +146,24 @@ class HeartbeatCollector(Collector):
         )
 
 
+class WatchCollector(Collector):
+    """Whether each namespace is watched, made at the scrape."""
+
+    def __init__(self, namespaces: Iterable[str], failures: Callable[[str], int | None]) -> None:
+        self._namespaces = tuple(namespaces)
+        self._failures = failures
+
+    def collect(self) -> Iterable[Metric]:
+        """One sample a namespace whose watch was started ("" for the whole cluster)."""
+        text = "1 while the namespace is watched, 0 from a failure of its watch until that ran for a minute again"
+        family = GaugeMetricFamily("workqueue_operator_namespace_watched", text, labels=("namespace",))
+        for namespace in self._namespaces:
+            failures = self._failures(namespace)
+            if failures is not None:
+                family.add_metric((namespace,), float(failures == 0))
+        yield family
+
+
 def _counter(name: str, text: str, label: str, registry: CollectorRegistry) -> Counter:
     return Counter(f"workqueue_operator_{name}", text, [label], registry=registry)
 

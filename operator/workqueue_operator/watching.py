@@ -50,6 +50,11 @@ class Watch:
         await _Kopf(self._namespace, self._store, beat).run()
 
 
+def loop_name(namespace: str) -> str:
+    """The name of a watch's loop in the log."""
+    return f"watch of {namespace or 'the cluster'}"
+
+
 class _Kopf:
     """One run of kopf. It ends with the first of its watches that fails, or soon after it is told to stop."""
 

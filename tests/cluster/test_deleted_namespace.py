@@ -54,7 +54,10 @@ def test_a_deleted_namespace_takes_the_operator_away_from_no_other(
     kube.remove_namespace(DELETED, "tests")
     wait_until(lambda: metrics(proxy)[FAILURES] >= 2, 180, "the watch of the namespace was refused, and tried again")
     gone = f'workqueue_operator_queue_observed{{namespace="{DELETED}",workqueue="{other.name}"}}'
-    assert gone not in metrics(proxy)
+    page = metrics(proxy)
+    assert gone not in page
+    watched = {name: page[f'workqueue_operator_namespace_watched{{namespace="{name}"}}'] for name in (SERVED, DELETED)}
+    assert watched == {SERVED: 1, DELETED: 0}
     pod = operator_pod(proxy)["metadata"]["name"]
     assert proxy.text(f"/api/v1/namespaces/{SYSTEM}/pods/{pod}:8080/proxy/healthz") == (
         "ok\n1 failed and run again: watch\n"

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from workqueue_operator.apply import Applier
 from workqueue_operator.demand import Counts
 from workqueue_operator.gather import Gatherer
-from workqueue_operator.metrics import HeartbeatCollector, Metrics, WorkQueueCollector
+from workqueue_operator.metrics import HeartbeatCollector, Metrics, WatchCollector, WorkQueueCollector
 from workqueue_operator.rates import Sample
 from workqueue_operator.reconcile import Reconciler
 from workqueue_operator.report import Reporter
@@ -54,6 +54,7 @@ class Operator:
         metrics = Metrics(self.registry)
         self.registry.register(WorkQueueCollector(self.store, self.clock.monotonic))
         self.registry.register(HeartbeatCollector(lambda: {"assign": 0.5}))
+        self.registry.register(WatchCollector(("team",), lambda _: 0))
         self.applier = Applier(self.store, self.cluster, metrics, self.clock)
         self.reconciler = Reconciler(
             Gatherer(self.store, self.cluster, self.clock),

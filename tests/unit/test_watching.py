@@ -17,10 +17,10 @@ from workqueue_operator.clock import SystemClock
 from workqueue_operator.kubernetes_api import KubernetesApi
 from workqueue_operator.kubernetes_cluster import KubernetesCluster
 from workqueue_operator.loops import Loops
-from workqueue_operator.metrics import Metrics
+from workqueue_operator.metrics import Metrics, WatchCollector
 from workqueue_operator.resource import Key
 from workqueue_operator.store import Store
-from workqueue_operator.watching import Watch
+from workqueue_operator.watching import Watch, loop_name
 
 HERE, THERE = "here", "there"
 
@@ -44,6 +44,9 @@ class Watching:
     async def until_known(self, *keys: Key) -> None:
         await self.until(lambda: self.store.keys() == frozenset(keys), f"the store has {keys}")
 
+    def watched(self, namespace: str) -> float | None:
+        return self.registry.get_sample_value("workqueue_operator_namespace_watched", {"namespace": namespace})
+
     def failures(self) -> float:
         return self.registry.get_sample_value("workqueue_operator_loop_failures_total", {"loop": "watch"}) or 0
 
@@ -60,12 +63,15 @@ async def watching(api: FakeApi, directory: Path, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv("KUBECONFIG", str(directory / "kubeconfig"))
         registry, store = CollectorRegistry(), Store()
         loops = Loops(SystemClock(), Metrics(registry))
+        registry.register(WatchCollector((HERE, THERE), lambda place: loops.failures(loop_name(place))))
         async with client.ApiClient(client.Configuration(host=server.uri)) as requests, web.open_session() as session:
             watches = {
                 place: Watch(place, KubernetesCluster(KubernetesApi(requests), session, (place,)), store)
                 for place in (HERE, THERE)
             }
-            tasks = [asyncio.create_task(loops.keep("watch", name, watch.run)) for name, watch in watches.items()]
+            tasks = [
+                asyncio.create_task(loops.keep("watch", loop_name(name), watch.run)) for name, watch in watches.items()
+            ]
             try:
                 yield Watching(api, server.asked, store, loops, registry)
             finally:
@@ -92,14 +98,16 @@ async def test_a_namespace_that_is_refused_later_costs_no_other_its_watch_and_is
     api.events = {HERE: [added(HERE, "first")], THERE: [added(THERE, "first")]}
     async with watching(api, tmp_path, monkeypatch) as seen:
         await seen.until_known(Key(HERE, "first"), Key(THERE, "first"))
+        assert (seen.watched(HERE), seen.watched(THERE)) == (1, 1)
         api.refused.add(THERE)
         await seen.until(lambda: seen.failures() >= 2, "its watch was refused, and refused again")
         api.events[HERE].append(added(HERE, "second"))
         known = (Key(HERE, "first"), Key(HERE, "second"))
         await seen.until_known(*known, Key(THERE, "first"))  # what is refused stays as it was
+        assert (seen.watched(HERE), seen.watched(THERE)) == (1, 0)
         assert seen.loops.health().fine
         assert seen.loops.health().text.splitlines() == ["ok", "1 failed and run again: watch"]
-        refused = [line for line in caplog.messages if line.startswith(f"{THERE}: the loop failed")]
+        refused = [line for line in caplog.messages if line.startswith(f"watch of {THERE}: the loop failed")]
         assert any("no rights in there" in line and "watchNamespaces" in line for line in refused)
         api.events[THERE] = []  # deleted while there was no watch
         api.workqueues[THERE] = [workqueue(THERE, "second")]
