@@ -13,7 +13,7 @@ import kopf
 
 from workqueue_operator import handlers
 from workqueue_operator.cluster import Cluster, ClusterError, Forbidden, NotFound
-from workqueue_operator.loops import BEAT_SECONDS, Beat, described, while_beating
+from workqueue_operator.loops import BEAT_SECONDS, LEAVE_SECONDS, Beat, described, while_beating
 from workqueue_operator.store import Store
 
 #: What a person can do about a namespace that cannot be listed.
@@ -56,7 +56,7 @@ def loop_name(namespace: str) -> str:
 
 
 class _Kopf:
-    """One run of kopf. It ends with the first of its watches that fails, or soon after it is told to stop."""
+    """One run of kopf. It ends with the first of its tasks that ends, or soon after it is told to stop."""
 
     def __init__(self, namespace: str, store: Store, beat: Beat) -> None:
         self._namespace = namespace
@@ -82,39 +82,41 @@ class _Kopf:
         raise WatchEnded(described(self._error) if self._error else "kopf ended without an error")
 
     def _work(self) -> None:
-        """In kopf's thread."""
+        """In kopf's thread. The end is reported first: kopf's tasks may take long to leave, or not leave at all."""
+        loop = asyncio.new_event_loop()
+        # What ended kopf is reported by the border; asyncio would log the errors of kopf's other tasks with tracebacks.
+        loop.set_exception_handler(lambda *_: None)
         error: BaseException | None = None
         try:
-            asyncio.run(self._operate())
+            loop.run_until_complete(self._operate())
         except BaseException as problem:  # noqa: BLE001 - the border: kopf ends on whatever it did not foresee
             error = problem
         with suppress(RuntimeError):  # our loop is closed: the process ends
             self._loop.call_soon_threadsafe(self._end, error)
+        with suppress(Exception):
+            loop.run_until_complete(_leave())
+        loop.close()
 
     async def _operate(self) -> None:
-        # What ended kopf is reported by the border; asyncio would log the errors of kopf's other tasks with tracebacks.
-        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
-        registry, stop = kopf.OperatorRegistry(), asyncio.Event()
+        registry = kopf.OperatorRegistry()
         handlers.register(registry, self._store, self._hand_over)
-        beating = asyncio.create_task(self._keep_beating(stop))  # older than kopf's own tasks, so kopf leaves it alone
-        try:
-            await kopf.operator(
-                registry=registry,
-                settings=handlers.settings(),
-                standalone=True,
-                clusterwide=not self._namespace,
-                namespaces=(self._namespace,) if self._namespace else (),
-                stop_flag=stop,
-            )
-        finally:
-            beating.cancel()
+        tasks = await kopf.spawn_tasks(
+            registry=registry,
+            settings=handlers.settings(),
+            standalone=True,
+            clusterwide=not self._namespace,
+            namespaces=(self._namespace,) if self._namespace else (),
+        )
+        beating = asyncio.create_task(self._keep_beating())
+        done, _ = await asyncio.wait({*tasks, beating}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
 
-    async def _keep_beating(self, stop: asyncio.Event) -> None:
-        """A beat for as long as kopf's event loop turns."""
+    async def _keep_beating(self) -> None:
+        """A beat for as long as kopf's event loop turns; ends when the watch is told to stop."""
         while not self._stopping:
             self._loop.call_soon_threadsafe(self._beat)
             await asyncio.sleep(BEAT_SECONDS)
-        stop.set()
 
     def _hand_over(self, put: Callable[[], None]) -> None:
         """In kopf's thread: change the store in our loop, in the order of the events."""
@@ -132,3 +134,12 @@ class _Kopf:
 def with_remedy(error: ClusterError) -> str:
     """Why a namespace cannot be listed, and what to do about it."""
     return f"{error}{REMEDIES.get(type(error), '')}"
+
+
+async def _leave() -> None:
+    """Cancel what is left of kopf, and give it the time to close its connections."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=LEAVE_SECONDS)
