@@ -166,7 +166,8 @@ class AsyncioConnection:
     @classmethod
     async def _open_at(cls, address: BrokerAddress, parameters: pika.ConnectionParameters) -> "AsyncioConnection":
         failure: OSError = OSError("the host name has no address")
-        infos = await _in_time(resolve(parameters.host, parameters.port), CONNECT_TIMEOUT_SECONDS, address, "its name")
+        looked_up = resolve(parameters.host, parameters.port, address)
+        infos = await _in_time(looked_up, CONNECT_TIMEOUT_SECONDS, address, "its name")
         for info in infos:
             connection = cls(address)
             try:

@@ -45,7 +45,7 @@ class _Resolver(aiohttp.abc.AbstractResolver):
             aiohttp.abc.ResolveResult(
                 hostname=host, host=str(address[0]), port=port, family=kind, proto=protocol, flags=socket.AI_NUMERICHOST
             )
-            for kind, _, protocol, _, address in await resolve(host, port)
+            for kind, _, protocol, _, address in await resolve(host, port, self)
             if family in (socket.AF_UNSPEC, kind)
         ]
 

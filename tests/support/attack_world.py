@@ -7,6 +7,7 @@ own, and prints what came of each, so that a test can look at the process's memo
 import asyncio
 import json
 import resource
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,11 +27,16 @@ SECONDS = 40
 
 
 class NeighboursReader(FakeQueueReader):
-    """A broker that works; counts how often it was asked."""
+    """A broker that works; counts how often it was asked, and for how long it was not (seconds)."""
 
     readings = 0
+    longest_pause = 0.0
+    last = 0.0
 
     async def read(self, queues: Sequence[QueueSpec]) -> Sequence[Answer]:
+        now = time.monotonic()
+        self.longest_pause = max(self.longest_pause, now - (self.last or now))
+        self.last = now
         self.readings += 1
         return await super().read(queues)
 
@@ -134,14 +140,21 @@ async def _attack() -> None:
                 world.operator.change_secret(broker_secret(server))
                 told = await world.told_of_broker(server, words)
                 await world.readings_go_on()
-            print(json.dumps({"attack": name, "told": told, "peak_mib": _peak_mib()}), flush=True)
+            _print(name, told, world.neighbour)
     async with attack_world({"host": "127.0.0.1"}) as world:
         for name, talk in MANAGEMENT_ATTACKS.items():
-            with HostileServer(talk()) as server:
+            with HostileServer(await asyncio.to_thread(talk)) as server:
                 world.operator.change_secret(management_secret(server))
                 told = await world.told_of(server)
                 await world.readings_go_on()
-            print(json.dumps({"attack": name, "told": told, "peak_mib": _peak_mib()}), flush=True)
+            _print(name, told, world.neighbour)
+
+
+def _print(attack: str, told: str, neighbour: NeighboursReader) -> None:
+    """What came of the attack. The peak is the process's since it began; the pause is the longest under this attack."""
+    came = {"attack": attack, "told": told, "peak_mib": _peak_mib(), "longest_pause": neighbour.longest_pause}
+    print(json.dumps(came), flush=True)
+    neighbour.longest_pause = 0.0
 
 
 def _peak_mib() -> float:
