@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from workqueue_operator import conditions
+
 
 def unserved(namespace: str, served: Sequence[str]) -> str | None:
     """Why there is nothing to explain in a namespace that this operator does not serve; none named: it serves all."""
@@ -25,9 +27,9 @@ def explain(body: Mapping[str, Any]) -> str:
     lines = [
         f"{name}: {last['replicas']} workers desired since {last['time']}: {last['reason']}.",
         f"  {last['message']}",
-        f"  The queue asks for {_count(status, 'wantedReplicas')}; the Deployment has {_count(status, 'replicas')} "
-        f"replicas, {_count(status, 'readyReplicas')} of them Ready.",
-        f"  {_count(status, 'messagesReady')} messages wait, {_count(status, 'consumers')} consumers take them.",
+        f"  The queue asks for {status.get('wantedReplicas', '?')}; the Deployment has {status.get('replicas', '?')} "
+        f"replicas, {status.get('readyReplicas', '?')} of them Ready.",
+        _queue(status),
     ]
     broken = _broken(status)
     if broken:
@@ -41,14 +43,17 @@ def _recent(status: Mapping[str, Any]) -> list[str]:
     return ["Last changes, newest first:", *lines] if lines else []
 
 
-def _count(status: Mapping[str, Any], name: str) -> str:
-    return "an unknown number of" if status.get(name) is None else str(status[name])
+def _queue(status: Mapping[str, Any]) -> str:
+    if status.get("messagesReady") is None:
+        return "  How many messages wait is unknown."
+    return f"  {status['messagesReady']} messages wait; the queue has {status.get('consumers', '?')} consumers."
 
 
 def _broken(status: Mapping[str, Any]) -> str:
     broken = [
         f"  {one['type']} is {one['status']} ({one['reason']}): {one['message']}"
         for one in status.get("conditions") or ()
-        if one["status"] != "True" and one["type"] not in ("Ready", "ScalingLimited")
+        if one["type"] not in (conditions.READY, conditions.SCALING_LIMITED)
+        and (one["status"] == "True") == (one["type"] == conditions.WRITES_LIMITED)
     ]
-    return "\n".join(["What is not as it should be:", *broken]) if broken else ""
+    return "\n".join(["What is wrong:", *broken]) if broken else ""

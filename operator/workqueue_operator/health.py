@@ -16,6 +16,7 @@ from workqueue_operator.scaling import Unknown, Workers, silence
 CALM_SECONDS = 60.0
 #: The kubelet starts a container again at once for so many times; one crash is no loop.
 FORGIVEN_RESTARTS = 1
+RESTARTED = "a container ended and was restarted (kubectl logs --previous shows its last words)"
 #: Seconds for which a pod may be without a node before it counts: a cluster autoscaler may be adding one.
 UNSCHEDULABLE_SECONDS = 30.0
 #: Seconds for which Ready workers may leave messages alone, and for which workers may give no answer.
@@ -62,7 +63,7 @@ class Health:
     def _trouble(self, pod: Pod) -> str:
         """What is wrong with the pod now; "" for nothing."""
         known = self.restarts.get(pod.name, pod.restarts)
-        return pod.trouble or ("restarted again" if pod.restarts > max(known, FORGIVEN_RESTARTS) else "")
+        return pod.trouble or (RESTARTED if pod.restarts > max(known, FORGIVEN_RESTARTS) else "")
 
 
 def _counts(failure: Failure, now: float, acked_at: float | None) -> bool:
@@ -82,7 +83,7 @@ def _told(living: Sequence[Pod], words: Sequence[str]) -> str | None:
     if not words or 2 * len(words) < len(living):
         return None
     (word, _), *_ = Counter(words).most_common(1)
-    return f"{len(words)} of {len(living)} pods: {one_line(word)}"
+    return f"{len(words)} of {len(living)} pods fail: {one_line(word)}"
 
 
 @dataclass(frozen=True)

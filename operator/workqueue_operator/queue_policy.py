@@ -248,7 +248,7 @@ def _what_was_wrong(found: Policy | None, seen: QueueInForce | None, there: Virt
     before = there.policies.get(seen.policy) if seen and seen.policy else None
     if before is not None and before.priority < PRIORITY:
         return f"it takes the place of policy {before.name}, which has priority {before.priority}"
-    return "it was not there"
+    return "it was missing"
 
 
 def _lacking(wanted: Definition, there: Definition) -> dict[str, Any]:

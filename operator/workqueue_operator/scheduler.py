@@ -283,4 +283,4 @@ def _pause_after(failures: int) -> float:
 
 def _created(tracked: Tracked) -> Notice:
     name = tracked.spec.queue.declaration.name if isinstance(tracked.spec, WorkQueue) else ""
-    return Notice("QueueCreated", f"queue {name} was not there and was declared")
+    return Notice("QueueCreated", f"queue {name} was missing, the operator declared it")

@@ -46,7 +46,7 @@ def workers(draw: st.DrawFn) -> Workers:
         removable=draw(st.none() | st.integers(0, size)),
         busy=draw(st.integers(0, size)),
         silent=draw(st.integers(0, size)),
-        failing=draw(st.none() | st.just("3 of 4 pods: CrashLoopBackOff")),
+        failing=draw(st.none() | st.just("3 of 4 pods fail: CrashLoopBackOff")),
     )
 
 

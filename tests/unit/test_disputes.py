@@ -127,8 +127,8 @@ def test_the_policy_in_force_has_the_consumer_timeout_in_milliseconds() -> None:
     assert consumer_timeout(QueueInForce("quorum")) is None
 
 
-def managed(manager: str, time: str, fields: dict[str, Any], subresource: str = "") -> dict[str, Any]:
-    return {"manager": manager, "time": time, "fieldsV1": {"f:spec": fields}, "subresource": subresource}
+def managed(manager: str, time: str, fields: dict[str, Any]) -> dict[str, Any]:
+    return {"manager": manager, "time": time, "fieldsV1": {"f:spec": fields}}
 
 
 def test_the_field_manager_that_set_the_size_last_is_read() -> None:
@@ -142,9 +142,11 @@ def test_the_field_manager_that_set_the_size_last_is_read() -> None:
     }
     assert (target_of(body).sized_by, target_of(body).grace_seconds) == ("", 5)
     body["metadata"]["managedFields"] = [
-        managed("workqueue-operator", "2026-01-01T00:00:00Z", {"f:replicas": {}}, "scale"),
+        {"manager": "workqueue-operator", "fieldsV1": {"f:spec": {"f:replicas": {}}}, "subresource": "scale"},
         managed("helm", "2026-01-03T00:00:00Z", {"f:template": {}}),
         managed("argocd-controller", "2026-01-02T00:00:00Z", {"f:replicas": {}}),
         {"manager": "kube-controller-manager", "subresource": "status"},
     ]
     assert target_of(body).sized_by == "argocd-controller"
+    del body["metadata"]["managedFields"][2]
+    assert target_of(body).sized_by == "workqueue-operator"  # the API server gives no time with a scale

@@ -30,7 +30,7 @@ async def test_growth() -> None:
     assert sizes == "  The queue asks for 6; the Deployment has 6 replicas, 6 of them Ready."
     assert first.endswith(": Backlog.")
     assert second == "  0 -> 6: 30 ready / 5 per replica = 6"
-    assert third == "  30 messages wait, 0 consumers take them."
+    assert third == "  30 messages wait; the queue has 0 consumers."
 
 
 async def test_growth_to_a_time_to_drain() -> None:
@@ -82,8 +82,24 @@ async def test_an_unknown_queue_has_no_number_and_says_what_is_broken() -> None:
     await operator.after(1, tracked, Counts(10, 2))
     await operator.after(2, tracked, AWAY)
     text = told(operator)
-    assert "  an unknown number of messages wait, an unknown number of consumers take them." in text
+    assert "  How many messages wait is unknown." in text
     assert "  QueueObserved is False (Unavailable): cannot reach 10.0.0.7:5672: connection refused" in text
+
+
+async def test_a_condition_that_is_normally_false_is_not_called_wrong() -> None:
+    operator = Operator()
+    await operator.after(1, operator.add(), Counts(30, 0))
+    (made,) = operator.cluster.workqueues.values()
+    limited = {"type": "WritesLimited", "status": "False", "reason": "WithinLimits", "message": ""}
+    made["status"]["conditions"].append(limited)
+    assert "What is wrong" not in told(operator)
+    limited |= {"status": "True", "reason": "TooManyChanges", "message": "status and Events are late"}
+    assert "  WritesLimited is True (TooManyChanges): status and Events are late" in told(operator)
+
+
+async def test_a_status_by_an_earlier_version_is_explained() -> None:
+    decision = {"time": "2026-01-02T03:04:05Z", "replicas": 6, "reason": "Backlog", "message": "0 -> 6"}
+    assert "The queue asks for ?; the Deployment has 6 replicas" in told_of({"lastDecision": decision, "replicas": 6})
 
 
 @pytest.mark.parametrize(
@@ -97,7 +113,7 @@ async def test_where_nothing_is_decided_it_says_why(spec: dict[str, object], sen
     operator = Operator()
     await operator.after(1, operator.add(**spec), Counts(30, 0))
     text = told(operator)
-    assert text.startswith("team/thumbnails: nothing is decided. What is not as it should be:\n")
+    assert text.startswith("team/thumbnails: nothing is decided. What is wrong:\n")
     assert sentence in text
 
 

@@ -7,7 +7,7 @@ from fakes import FakeCluster
 from hypothesis import given
 from hypothesis import strategies as st
 from workqueue_operator.cluster import Pod
-from workqueue_operator.health import CALM_SECONDS, Health
+from workqueue_operator.health import CALM_SECONDS, RESTARTED, Health
 from workqueue_operator.resource import Key
 
 LOOK_SECONDS = 5.0
@@ -34,7 +34,7 @@ def test_pods_that_run_are_well() -> None:
 
 def test_half_of_the_pods_are_enough_and_fewer_are_not() -> None:
     one, two, three, four = pods(4)
-    assert Health().looked([waiting(one), waiting(two), three, four], 0).failing == "2 of 4 pods: CrashLoopBackOff"
+    assert Health().looked([waiting(one), waiting(two), three, four], 0).failing == "2 of 4 pods fail: CrashLoopBackOff"
     assert Health().looked([waiting(one), two, three, four], 0).failing is None
 
 
@@ -48,14 +48,14 @@ def test_a_looping_pod_fails_also_while_it_runs() -> None:
     health = Health().looked([waiting(pod)], 0)
     for look in (5, 20, 40, 59):
         health = health.looked([running(pod)], look)
-        assert health.failing == "1 of 1 pods: CrashLoopBackOff"
+        assert health.failing == "1 of 1 pods fail: CrashLoopBackOff"
 
 
 def test_a_restart_that_no_look_saw_is_a_failure() -> None:
     """It was running at both looks, and crashed in between."""
     (pod,) = pods(1)
     health = Health().looked([running(pod, restarts=3)], 0).looked([running(pod, restarts=4)], LOOK_SECONDS)
-    assert health.failing == "1 of 1 pods: restarted again"
+    assert health.failing == f"1 of 1 pods fail: {RESTARTED}"
 
 
 def test_one_crash_is_no_loop() -> None:
@@ -91,7 +91,7 @@ def test_pods_that_crash_by_turns_fail_together() -> None:
     for look in range(1, 13):
         seen = [running(pod, restarts=2 + (look + number) // 3) for number, pod in enumerate(three)]
         health = health.looked(seen, look * LOOK_SECONDS)
-    assert health.failing == "3 of 3 pods: restarted again"
+    assert health.failing == f"3 of 3 pods fail: {RESTARTED}"
 
 
 def test_new_pods_of_a_mended_template_are_well_at_once() -> None:

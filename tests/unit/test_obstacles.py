@@ -37,7 +37,7 @@ async def test_pods_without_a_node_stop_growth_in_the_schedulers_words() -> None
     await operator.after(40, tracked, Counts(20, 0))
     healthy = operator.condition("WorkersHealthy")
     assert (healthy["status"], healthy["reason"]) == ("False", "WorkersFailing")
-    assert healthy["message"] == f"4 of 4 pods: Unschedulable: {NO_NODE}"
+    assert healthy["message"] == f"4 of 4 pods fail: Unschedulable: {NO_NODE}"
     await operator.after(5, tracked, Counts(100, 0))
     assert (operator.replicas, operator.status()["lastDecision"]["reason"]) == (4, "WorkersFailing")
 

@@ -88,8 +88,8 @@ def test_the_pattern_matches_its_queue_and_no_other(name: str) -> None:
 
 
 def test_a_missing_policy_is_set_also_before_its_queue_is_there() -> None:
-    assert plan(spec(), there(DEAD), None) == SetPolicy(WANTED, "it was not there")
-    assert plan(spec(), there(None), None) == SetPolicy(WANTED, "it was not there")
+    assert plan(spec(), there(DEAD), None) == SetPolicy(WANTED, "it was missing")
+    assert plan(spec(), there(None), None) == SetPolicy(WANTED, "it was missing")
 
 
 @pytest.mark.parametrize(

@@ -354,7 +354,7 @@ async def test_after_a_crash_loop_growth_goes_on() -> None:
         cluster.pods[name] = replace(pod, trouble="CrashLoopBackOff", running=False, restarts=5)
     operator.ready(0)
     await operator.after(10, tracked, Counts(100, 0))
-    assert operator.condition("WorkersHealthy")["message"] == "2 of 2 pods: CrashLoopBackOff"
+    assert operator.condition("WorkersHealthy")["message"] == "2 of 2 pods fail: CrashLoopBackOff"
     for name, pod in list(cluster.pods.items()):
         cluster.pods[name] = replace(pod, trouble="", running=True)
     operator.ready(2)

@@ -203,7 +203,7 @@ def test_silence_is_named_only_where_it_keeps_a_worker() -> None:
 
 
 def test_failing_workers_stop_growth() -> None:
-    decision = decided(ready(100), Workers(4, 0, failing="4 of 4 pods: CrashLoopBackOff"))
+    decision = decided(ready(100), Workers(4, 0, failing="4 of 4 pods fail: CrashLoopBackOff"))
     assert (decision.replicas, decision.reason) == (4, Reason.WORKERS_FAILING)
     assert "CrashLoopBackOff" in decision.message
 
@@ -218,11 +218,13 @@ def test_one_worker_is_started_although_they_fail() -> None:
 
 def test_failing_workers_still_get_min_replicas() -> None:
     policy = replace(POLICY, min_replicas=3)
-    assert decided(ready(100, 0), Workers(0, 0, failing="1 of 1 pods: CrashLoopBackOff"), policy=policy).replicas == 3
+    assert (
+        decided(ready(100, 0), Workers(0, 0, failing="1 of 1 pods fail: CrashLoopBackOff"), policy=policy).replicas == 3
+    )
 
 
 def test_failing_workers_do_not_stop_a_shrink() -> None:
-    assert decided(ready(0), Workers(4, 0, failing="4 of 4 pods: CrashLoopBackOff", removable=4)).replicas == 0
+    assert decided(ready(0), Workers(4, 0, failing="4 of 4 pods fail: CrashLoopBackOff", removable=4)).replicas == 0
 
 
 def test_paused_leaves_the_deployment_alone_and_tells_what_it_would_do() -> None:

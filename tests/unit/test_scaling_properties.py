@@ -88,7 +88,7 @@ def test_while_workers_fail_it_never_grows_above_min_replicas_or_one_probe(
     policy: ScalingPolicy, reading: Counts, seen: Workers, history: History
 ) -> None:
     """A fallback is another matter: it is for a queue that cannot be read."""
-    failing = replace(seen, failing="3 of 4 pods: CrashLoopBackOff")
+    failing = replace(seen, failing="3 of 4 pods fail: CrashLoopBackOff")
     most = max(seen.replicas, policy.min_replicas, 1)
     decision = decide(replace(policy, fallback=None), Situation(reading, failing), history, NOW)
     assert decision.replicas <= most
