@@ -196,8 +196,9 @@ class Store:
     def __init__(self) -> None:
         self._workqueues: dict[Key, Tracked] = {}
         self._targets: dict[Key, Target] = {}
-        #: Deployments whose last list was older than what is known, as after a restore of the cluster.
+        #: Deployments and WorkQueues whose last list was older than what is known, as after a restore of the cluster.
         self._behind: set[Key] = set()
+        self._workqueues_behind: set[Key] = set()
         self._by_address: ByAge[BrokerAddress] = ByAge()
         self._by_target: ByAge[Key] = ByAge()
         self._by_queue: ByAge[_Queue] = ByAge()
@@ -240,13 +241,22 @@ class Store:
             tracked.address, tracked.trouble, tracked.login_works = address, None, None
             self._place(tracked)
 
-    def see_workqueue(self, body: Mapping[str, Any]) -> None:
-        """Take in a WorkQueue as the API server has it; a spec that cannot be used is kept as its error."""
+    def see_workqueue(self, body: Mapping[str, Any], *, listed: bool = False) -> None:
+        """Take in a WorkQueue as the API server has it; a spec that cannot be used is kept as its error.
+
+        An older generation is not taken in: a list may have been made just before an edit. See see_target.
+        """
         key = _key(body)
         metadata = body["metadata"]
         known = self._workqueues.get(key)
         if known and (known.uid, known.generation) == (metadata["uid"], metadata["generation"]):
+            self._workqueues_behind.discard(key)
             return  # our own status writes come back as events too
+        older = known and known.uid == metadata["uid"] and metadata["generation"] < known.generation
+        if older and not (listed and key in self._workqueues_behind):
+            self._workqueues_behind |= {key} if listed else set()
+            return
+        self._workqueues_behind.discard(key)
         spec = _parsed(body)
         if known and known.uid == metadata["uid"]:
             if _secret_of(known.spec) != _secret_of(spec):
@@ -263,6 +273,7 @@ class Store:
 
     def forget_workqueue(self, key: Key) -> None:
         """The WorkQueue is gone; its Deployment is left as it is."""
+        self._workqueues_behind.discard(key)
         if self._workqueues.pop(key, None):
             for index in (self._by_address, self._by_target, self._by_queue, self._by_secret):
                 index.place(key, "", None)
@@ -318,7 +329,7 @@ class Store:
         """One that is being deleted is gone, too."""
         staying = [body for body in bodies if "deletionTimestamp" not in body["metadata"]]
         for body in staying:
-            self.see_workqueue(body)
+            self.see_workqueue(body, listed=True)
         for key in known_before - {_key(body) for body in staying}:
             self.forget_workqueue(key)
 

@@ -90,3 +90,31 @@ async def test_at_the_start_one_namespace_that_is_gone_keeps_no_other_waiting() 
     store = Store()
     await fill(store, HalfGone())
     assert store.keys() == {WORKQUEUE}
+
+
+def of_generation(generation: int) -> dict[str, Any]:
+    made = body()
+    made["metadata"]["generation"] = generation
+    return made
+
+
+def generation(store: Store) -> int:
+    (tracked,) = store
+    return tracked.generation
+
+
+def test_a_list_from_just_before_an_edit_takes_back_no_edit() -> None:
+    store = Store()
+    store.see_workqueue(of_generation(1))
+    before = store.keys()
+    store.see_workqueue(of_generation(2))
+    store.replace_workqueues({"": [of_generation(1)]}, before)
+    assert generation(store) == 2
+
+
+def test_a_restored_cluster_has_older_workqueues_which_the_second_list_takes_in() -> None:
+    store = Store()
+    store.see_workqueue(of_generation(3))
+    for _ in range(2):
+        store.replace_workqueues({"": [of_generation(1)]}, store.keys())
+    assert generation(store) == 1
