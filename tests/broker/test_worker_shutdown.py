@@ -211,8 +211,9 @@ def test_a_forced_end_without_stdout_has_its_exit_code(quorum_queue, start_worke
     worker = start_worker(quorum_queue, "until_released", place=without_stdout).ready()
     quorum_queue.send("a")
     started(ledger)
-    for _ in range(2):
-        worker.tell_to_leave()
+    worker.tell_to_leave()
+    wait_until(lambda: worker.metric("worker_draining") == 1, 30, "draining")  # two pending signals would be one
+    worker.tell_to_leave()
     assert worker.exit_code() == 75
     quorum_queue.wait_for_counts(1, 0)
 
