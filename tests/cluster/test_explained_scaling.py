@@ -155,10 +155,10 @@ def test_a_size_given_by_hand_or_by_a_manifest_is_kept_and_its_field_manager_nam
     work.send(["Task" + "." * 60] * 30)
     wait_until(lambda: work.replicas() == 6, 30, "a backlog that asks for more is stronger")
     with pytest.raises(CommandFailed, match='conflict with "workqueue-operator"'):
-        apply_size(work, 1)
-    apply_size(work, 1, "--force-conflicts")
-    wait_until(lambda: "kept at 1, which gitops set" in work.status()["lastDecision"]["message"], 30, "it is seen")
-    assert work.replicas() == 1
+        apply_size(work, 8)
+    apply_size(work, 8, "--force-conflicts")  # more: a worker that has to go would finish its task first
+    wait_until(lambda: "kept at 8, which gitops set" in work.status()["lastDecision"]["message"], 30, "it is seen")
+    assert work.replicas() == 8
 
 
 def apply_size(work: Work, replicas: int, *options: str) -> None:
