@@ -64,6 +64,8 @@ class _Kopf:
         self._beat = beat
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
+        #: What kopf left behind has ended too, or was given up.
+        self._left = asyncio.Event()
         self._error: BaseException | None = None
         #: Written in our loop, and read in kopf's too.
         self._stopping = False
@@ -74,9 +76,11 @@ class _Kopf:
         threading.Thread(target=self._work, name=f"kopf {self._namespace}", daemon=True).start()
         try:
             await self._ended.wait()
-        finally:
+        except asyncio.CancelledError:
             self._stopping = True
-            await self._ended.wait()
+            await self._left.wait()  # else the process may end in the middle of kopf's leaving, with its tracebacks
+            raise
+        self._stopping = True
         if isinstance(self._error, Exception):
             raise self._error
         raise WatchEnded(described(self._error) if self._error else "kopf ended without an error")
@@ -96,6 +100,8 @@ class _Kopf:
         with suppress(Exception):
             loop.run_until_complete(_leave())
         loop.close()
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._left.set)
 
     async def _operate(self) -> None:
         registry = kopf.OperatorRegistry()
@@ -142,4 +148,4 @@ async def _leave() -> None:
     for task in tasks:
         task.cancel()
     if tasks:
-        await asyncio.wait(tasks, timeout=LEAVE_SECONDS)
+        await asyncio.wait(tasks, timeout=LEAVE_SECONDS - 2 * BEAT_SECONDS)  # within the border's bound of it all
