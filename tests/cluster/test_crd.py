@@ -188,8 +188,10 @@ def test_columns_tell_how_many_wait_how_many_work_and_why(kubectl, unserved_name
     decision = {"time": time, "replicas": 8, "reason": "Backlog", "message": "40 ready / 5 = 8 workers"}
     ready = {"type": "Ready", "status": "False", "reason": "X", "message": "", "lastTransitionTime": time}
     status = {
-        "replicas": 3,
+        "wantedReplicas": 9,
         "desiredReplicas": 8,
+        "replicas": 3,
+        "readyReplicas": 2,
         "messagesReady": 40,
         "lastDecision": decision,
         "recentDecisions": [decision] * 10,
@@ -201,7 +203,7 @@ def test_columns_tell_how_many_wait_how_many_work_and_why(kubectl, unserved_name
     assert names.split() == [
         *("NAME", "READY", "QUEUE", "WAITING", "WANTED", "DESIRED", "REPLICAS", "READY-WORKERS", "REASON", "AGE")
     ]
-    assert values.split()[:-1] == ["tasks", "False", "task_queue", "40", "3", "8", "Backlog"]
+    assert values.split()[:-1] == ["tasks", "False", "task_queue", "40", "9", "8", "3", "2", "Backlog"]
     names, values = kubectl("get", "workqueues", "-n", unserved_namespace, "-o", "wide").stdout.splitlines()
     assert names.split()[-3:] == ["MESSAGE", "MIN", "MAX"]
     assert "40 ready / 5 = 8 workers" in values
