@@ -16,7 +16,8 @@ from workqueue_operator.scaling import Unknown, Workers, silence
 CALM_SECONDS = 60.0
 #: The kubelet starts a container again at once for so many times; one crash is no loop.
 FORGIVEN_RESTARTS = 1
-RESTARTED = "a container ended and was restarted (kubectl logs --previous shows its last words)"
+#: For a container that the kubelet started again.
+RESTARTED = "a container ended and was restarted, see kubectl logs --previous"
 #: Seconds for which a pod may be without a node before it counts: a cluster autoscaler may be adding one.
 UNSCHEDULABLE_SECONDS = 30.0
 #: Seconds for which Ready workers may leave messages alone, and for which workers may give no answer.

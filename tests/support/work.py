@@ -22,8 +22,9 @@ UNSERVED = "workqueue-test-unserved"
 #: One that a test deletes while the operator serves it too.
 DELETED = "workqueue-test-deleted"
 METRICS_PORT = 8000
-#: What a test may leave behind in its namespace, in the order in which it goes: first what makes other objects.
-LEFT_BEHIND = "workqueues.workqueue.dev,horizontalpodautoscalers,jobs,deployments,replicasets,pods,secrets"
+#: What a test may leave behind in its namespace, in the order in which it goes: first what makes pods.
+MAKERS = "workqueues.workqueue.dev,horizontalpodautoscalers,jobs,deployments,replicasets"
+MADE = "pods,secrets"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 
 
@@ -35,10 +36,12 @@ def empty_namespace(kube: Kube, name: str) -> None:
     """Remove what a test left, with its processes: a worker with a long task would hold its share of the node, and ack.
 
     A second of grace, not none: a pod deleted by force is gone from the API at once, and its worker takes the time that
-    its own specification grants.
+    its own specification grants. So does one that the garbage collector deletes first: owners leave their pods behind.
     """
-    kinds = LEFT_BEHIND if kube.exists("crd", "workqueues.workqueue.dev") else LEFT_BEHIND.partition(",")[2]
-    kube.kubectl("delete", kinds, "--all", "-n", name, "--grace-period=1", "--wait", "--timeout=120s")
+    makers = MAKERS if kube.exists("crd", "workqueues.workqueue.dev") else MAKERS.partition(",")[2]
+    everything = ("--all", "-n", name, "--wait", "--timeout=120s")
+    kube.kubectl("delete", makers, *everything, "--cascade=orphan")
+    kube.kubectl("delete", MADE, *everything, "--grace-period=1")
 
 
 def install_operator(kube: Kube, *settings: str, namespaces: Sequence[str] = (SERVED,)) -> None:
