@@ -96,7 +96,8 @@ def test_the_brokers_delivery_limit_deletes_no_task_whose_dead_letter_cannot_be_
     quorum_queue.send("reject no", ids=["held"])
     with quorum_queue.channel() as channel:
         for _ in range(FRESH_COPY_AT):
-            channel.basic_nack(channel.basic_get("task_queue")[0].delivery_tag, requeue=True)
+            method = wait_until(lambda: channel.basic_get("task_queue")[0], 30, "it is back in its queue")
+            channel.basic_nack(method.delivery_tag, requeue=True)
     worker = start_worker(quorum_queue, "by_body", "--declare", "Never")
     wait_until(lambda: is_held(worker, "task held", "no queue 'task_queue.dead'"), 30, "it is held in sight")
     worker.tell_to_leave()
