@@ -127,7 +127,7 @@ def test_ctrl_c_on_a_worker_loses_no_task(task_queue, start_worker, send) -> Non
 
 def test_rabbitmqctl_shows_the_messages_ready_and_unacknowledged(task_queue, start_worker, send) -> None:
     worker = start_worker(task_queue).ready()
-    send(task_queue, "busy" + 20 * ".", "waiting", "waiting too")
+    send(task_queue, "busy" + 300 * ".", "waiting", "waiting too")  # longer than any rabbitmqctl
     wait_until(lambda: received(worker), 30, "the first task is received")
 
     def listed() -> bool:
@@ -135,7 +135,7 @@ def test_rabbitmqctl_shows_the_messages_ready_and_unacknowledged(task_queue, sta
         lines = task_queue.server.ctl("list_queues", "--vhost", task_queue.vhost, "--no-table-headers", *columns)
         return "task_queue\t2\t1" in lines.splitlines()  # beside the dead-letter queue
 
-    wait_until(listed, 30, "rabbitmqctl shows two ready and one unacknowledged")
+    wait_until(listed, 120, "rabbitmqctl shows two ready and one unacknowledged")
 
 
 def test_a_durable_queue_and_its_persistent_messages_survive_a_restart_of_the_broker(
