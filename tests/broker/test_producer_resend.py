@@ -66,11 +66,14 @@ def test_resends_that_are_killed_while_others_add_and_resend_lose_no_task(quorum
 
 
 def test_a_file_that_may_not_be_taken_is_exit_code_2_before_anything_is_sent(quorum_queue, tmp_path) -> None:
-    """The kernel lets nobody write to this one, not even root."""
-    run = new_task(quorum_queue.uri, tmp_path, "--resend", "/proc/self/limits")
+    """Its name has no room for the name that a resend gives it: a refusal that holds for root, too."""
+    name = "left" + 248 * "_"
+    leave(tmp_path / name, "a")
+    run = new_task(quorum_queue.uri, tmp_path, "--resend", name)
     assert (run.code, run.out) == (2, "")
-    assert "--resend: cannot take /proc/self/limits: Permission denied; it and its folder must be writable" in run.err
+    assert f"--resend: cannot take {name}: File name too long; it and its folder must be writable" in run.err
     assert ids(quorum_queue) == []
+    assert (tmp_path / name).exists()
 
 
 def test_a_certificate_that_cannot_be_used_leaves_the_file_under_its_name(tmp_path) -> None:
