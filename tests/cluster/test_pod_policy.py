@@ -80,7 +80,7 @@ async def cluster(kube: Kube) -> AsyncIterator[KubernetesCluster]:
 
 def refusal(kube: Kube, patch: dict[str, Any], *options: str) -> str:
     """What the API server says to a patch of the account's; empty: it took it."""
-    command = ("patch", "pod", POD, "-n", UNSERVED, "--as", USER, "--type", "merge", "--patch", json.dumps(patch))
+    command = ("patch", "pod", POD, "-n", UNSERVED, "--as", USER, "--type", "strategic", "--patch", json.dumps(patch))
     try:
         kube.kubectl(*command, *options)
     except CommandFailed as error:
@@ -94,7 +94,7 @@ def annotations(kube: Kube) -> dict[str, str]:
     return {name: value for name, value in found.items() if "last-applied" not in name}
 
 
-IMAGE = {"spec": {"containers": [{**CONTAINER, "image": "nowhere.invalid/after:1"}]}}
+IMAGE = {"spec": {"containers": [{"name": "w", "image": "nowhere.invalid/after:1"}]}}
 REFUSED = [
     (IMAGE, "nothing in a pod's spec"),
     ({"spec": {"activeDeadlineSeconds": 1}}, "nothing in a pod's spec"),
