@@ -111,7 +111,7 @@ async def test_the_operator_changes_one_annotation_of_a_pod_and_nothing_else(
     kube: Kube, pod: str, cluster: KubernetesCluster
 ) -> None:
     words = REFUSED[0][1]
-    wait_until(lambda: words in refusal(kube, IMAGE, "--dry-run=server"), 60, "the policy is in force")
+    wait_until(lambda: words in refusal(kube, IMAGE, "--dry-run=server"), 180, "the policy is in force")
     for patch, words in REFUSED:
         assert words in refusal(kube, patch), f"taken: {patch}"
     await cluster.set_deletion_cost(UNSERVED, pod, -1000)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from kube import Kube, image_settings
 from waiting import wait_until
@@ -59,6 +60,7 @@ def test_a_refused_scale_is_in_the_status_beside_the_counts(work: Work, kube: Ku
     wait_until(lambda: condition(work, "ScalingActive", "Active"), 30, "and says so")
 
 
+@pytest.mark.timeout(600)  # three rollouts, and a kubelet's back-off
 def test_what_keeps_pods_from_starting_is_named_and_stops_the_growth(work: Work, kube: Kube) -> None:
     """One after the other: a quota, no node that fits, an init container that fails."""
     work.install()
