@@ -83,7 +83,7 @@ def test_hundreds_of_slow_clients_keep_nobody_from_an_answer_and_cost_no_threads
         clients = [connect(server, stack, data) for _ in range(SLOW_CLIENTS)]
         for path in ("/healthz", "/metrics"):
             assert get(server, path)[0] == 200
-        # That of a handler's collectors comes with the first page, and those of tests before may end: never one a client.
+        # The thread of a handler's collectors comes with the first page; those of earlier tests may end.
         assert threading.active_count() <= threads + 1
         for client in clients[: SLOW_CLIENTS - MOST_CONNECTIONS]:
             assert is_closed(client), "those that waited longest made room"
