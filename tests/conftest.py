@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from network_link import NetworkLink
+from prometheus import Programs
+from prometheus_server import Promtool, ensure_programs
 from rabbitmq_server import RabbitMQServer, running
-from rabbitmq_versions import NotInstallable, ensure
+from rabbitmq_versions import NotInstallable, ensure, not_installable
 from workqueue_broker.address import BrokerAddress
 
 # Properties are about values: how long an example took on a busy machine fails no test.
@@ -52,6 +54,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             ensure(version)
         if "link" in used:
             NetworkLink.install()
+        if "prometheus_programs" in used:
+            ensure_programs()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -98,6 +102,20 @@ def fresh_rabbitmq(rabbitmq_version: str, tmp_path: Path) -> Iterator[RabbitMQSe
 def broker(rabbitmq: RabbitMQServer) -> BrokerAddress:
     """An empty virtual host."""
     return rabbitmq.address(rabbitmq.new_vhost())
+
+
+@pytest.fixture(scope="session")
+def prometheus_programs() -> Programs:
+    """Prometheus and promtool; where they cannot be had the test is skipped, or fails in CI."""
+    try:
+        return ensure_programs()
+    except NotInstallable as problem:
+        not_installable(problem)
+
+
+@pytest.fixture(scope="session")
+def promtool(prometheus_programs: Programs) -> Promtool:
+    return Promtool(prometheus_programs.promtool)
 
 
 def _versions(config: pytest.Config) -> list[str]:
