@@ -23,7 +23,7 @@ PARTS = ("operator", "worker", "producer")
 EXAMPLES = tuple(sorted(path.parent.name for path in CHECKOUT.glob("examples/*/Dockerfile")))
 #: What an image holds beside its own part and the shared code.
 MORE_SOURCES = {"worker": ("producer",)}
-SHARED_SOURCES = ("pyproject.toml", "requirements.lock", "README.md", ".dockerignore", "broker")
+SHARED_SOURCES = ("pyproject.toml", "requirements.lock", "README.md", "LICENSE", "NOTICE", ".dockerignore", "broker")
 OFFICIAL_RABBITMQ = "docker.io/library/rabbitmq:4-management"
 
 

@@ -34,7 +34,7 @@ def test_the_base_is_an_argument_of_both_stages(steps):
 def test_only_its_own_code_and_the_brokers_gets_in(part, steps):
     copied = {word for step in steps if re.match(r"COPY (?!--from)", step) for word in step.split()[1:-1]}
     parts = {f"{name}/" for name in ("broker", *CODE[part])}
-    assert copied == {"pyproject.toml", "README.md", "requirements.lock", *parts}
+    assert copied == {"pyproject.toml", "README.md", "LICENSE", "NOTICE", "requirements.lock", *parts}
 
 
 def test_packages_come_from_the_lock(part, steps):
@@ -87,4 +87,4 @@ def test_a_build_sees_no_more_than_it_copies():
     ignored = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
     assert ignored[0] == "*"
     allowed = {line.removeprefix("!") for line in ignored if line.startswith("!")}
-    assert allowed == {"pyproject.toml", "README.md", "requirements.lock", "broker", *PARTS}
+    assert allowed == {"pyproject.toml", "README.md", "LICENSE", "NOTICE", "requirements.lock", "broker", *PARTS}
