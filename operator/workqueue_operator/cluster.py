@@ -143,7 +143,10 @@ class Cluster(Protocol):
         """Set the pod's deletion cost, or take it away."""
 
     async def set_replicas(self, target: Target, replicas: int) -> Target:
-        """Scale the Deployment if its replicas are still as in `target`, else Conflict; answers it as it then is."""
+        """Scale the Deployment if its replicas are still as in `target`, else Conflict; answers it as it then is.
+
+        From or to 0, and where `sized_by` is "", any other change of the Deployment since then is a Conflict too.
+        """
 
     async def write_status(self, key: Key, status: Mapping[str, Any]) -> None:
         """Merge into the WorkQueue's status."""

@@ -32,6 +32,7 @@ MOST_OBJECTS = 100_000
 #: Characters of foreign text in an error.
 MOST_TEXT = 300
 
+APPLY_PATCH = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 

@@ -23,7 +23,7 @@ from workqueue_operator.cluster import (
     Rejected,
     Target,
 )
-from workqueue_operator.kubernetes_api import JSON_PATCH, MERGE_PATCH, KubernetesApi, path
+from workqueue_operator.kubernetes_api import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, KubernetesApi, Query, path
 from workqueue_operator.kubernetes_values import (
     DELETION_COST,
     FIELD_MANAGER,
@@ -48,6 +48,7 @@ EVENT_AGGREGATION_SECONDS = 600.0
 
 #: Our name in Events, and in the managedFields of what we write.
 COMPONENT = FIELD_MANAGER
+SCALE = {"apiVersion": "autoscaling/v1", "kind": "Scale"}
 
 
 class KubernetesCluster:
@@ -105,21 +106,17 @@ class KubernetesCluster:
         await self._api.call("PATCH", _pods_path(namespace, pod), _ignored, body=body, content_type=MERGE_PATCH)
 
     async def set_replicas(self, target: Target, replicas: int) -> Target:
-        """Scale, on condition that the replicas are still those of `target`."""
+        """Scale, on condition that the replicas are still those of `target`; the size has our name then."""
+        if 0 in (target.replicas, replicas) or not target.sized_by:
+            return await self._apply_scale(target, replicas)
         body = [
             {"op": "test", "path": "/spec/replicas", "value": target.replicas},
             {"op": "replace", "path": "/spec/replicas", "value": replicas},
         ]
-        if target.replicas == 0:  # a Scale leaves a zero out, so that there is nothing to test or replace
-            version = str(target.resource_version)
-            body = [
-                {"op": "test", "path": "/metadata/resourceVersion", "value": version},
-                {"op": "add", "path": "/spec/replicas", "value": replicas},
-            ]
         try:
-            return await self._scale(target, body)
+            return await self._scale(target, body, JSON_PATCH)
         except Rejected as error:  # by a failed test of the patch, or by an admission webhook: the Deployment tells
-            if _is_as_seen(await self.read_target(target.key), target):
+            if (await self.read_target(target.key)).replicas == target.replicas:
                 raise
             raise Conflict(str(error)) from error
 
@@ -170,9 +167,19 @@ class KubernetesCluster:
         except ClusterError as error:
             return error
 
-    async def _scale(self, target: Target, body: Sequence[Mapping[str, Any]]) -> Target:
-        where = _deployment_path(target.key) + "/scale"
-        return await self._api.call("PATCH", where, partial(_scaled, target), body=body, content_type=JSON_PATCH)
+    async def _apply_scale(self, target: Target, replicas: int) -> Target:
+        """Where a patch of the number is not enough, on condition that the whole Deployment is as in `target`.
+
+        A Scale leaves a zero out: there is nothing to test, and whoever patches to 0 has no name in managedFields. Nor
+        has whoever patches spec.replicas while it has no manager there.
+        """
+        version = {"resourceVersion": str(target.resource_version)}
+        body = {**SCALE, "metadata": version, "spec": {"replicas": replicas}}
+        return await self._scale(target, body, APPLY_PATCH, [("force", "true")])
+
+    async def _scale(self, target: Target, body: Any, content_type: str, query: Query = ()) -> Target:
+        where, parse = _deployment_path(target.key) + "/scale", partial(_scaled, target)
+        return await self._api.call("PATCH", where, parse, body=body, query=query, content_type=content_type)
 
 
 class _PostedEvent:
@@ -189,7 +196,8 @@ class _PostedEvent:
 
 def _scaled(target: Target, scale: Mapping[str, Any]) -> Target:
     replicas = (scale.get("spec") or {}).get("replicas", 0)
-    return replace(target, replicas=replicas, resource_version=int(scale["metadata"]["resourceVersion"]))
+    version = int(scale["metadata"]["resourceVersion"])
+    return replace(target, replicas=replicas, resource_version=version, sized_by=FIELD_MANAGER)
 
 
 def _event(key: Key, uid: str, notice: Notice, name: str, now: float) -> dict[str, Any]:
@@ -228,11 +236,6 @@ def _decoded(value: str) -> str | None:
         return base64.b64decode(value).decode()
     except UnicodeDecodeError:  # a keystore, say; nothing that tells where a broker is
         return None
-
-
-def _is_as_seen(now: Target, seen: Target) -> bool:
-    """Whether a patch of ours would find what it tests for."""
-    return now.resource_version == seen.resource_version if seen.replicas == 0 else now.replicas == seen.replicas
 
 
 def _worker_of(pod: Mapping[str, Any]) -> Pod | None:

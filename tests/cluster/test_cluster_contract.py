@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from workqueue_operator import web
 from workqueue_operator.cluster import Cluster, ClusterError, Conflict, NotFound, Notice, Target
 from workqueue_operator.kubernetes_api import KubernetesApi
 from workqueue_operator.kubernetes_cluster import KubernetesCluster
+from workqueue_operator.kubernetes_values import FIELD_MANAGER
 from workqueue_operator.resource import Key
 
 
@@ -25,11 +27,17 @@ class Ground(Protocol):
     cluster: Cluster
     namespace: str
 
-    def deploy(self, name: str, replicas: int) -> Key:
-        """A Deployment with its pods, all of them running, and its status up to date."""
+    def deploy(self, name: str, replicas: int | None) -> Key:
+        """A Deployment with its pods, all of them running, and its status up to date.
+
+        None: one worker, by a server-side apply that leaves the size out.
+        """
 
     def scale(self, key: Key, replicas: int) -> None:
         """As a person does, with its pods and status afterwards."""
+
+    def settle(self, key: Key, replicas: int) -> None:
+        """Until the Deployment has so many pods, all of them running, and its status is up to date."""
 
     def delete_pod(self, name: str) -> None:
         """One whose worker does not end soon."""
@@ -52,13 +60,17 @@ class FakeGround:
     cluster: FakeCluster = field(default_factory=FakeCluster)
     namespace: str = "team"
 
-    def deploy(self, name: str, replicas: int) -> Key:
+    def deploy(self, name: str, replicas: int | None) -> Key:
         key = Key(self.namespace, name)
-        self.cluster.add_deployment(key, replicas)
+        made = self.cluster.add_deployment(key, 1 if replicas is None else replicas)
+        self.cluster.targets[key] = replace(made, sized_by="" if replicas is None else "kubectl-client-side-apply")
         return key
 
     def scale(self, key: Key, replicas: int) -> None:
-        self.cluster._follow(self.cluster._change(key, replicas))
+        self.cluster._follow(self.cluster.scale(key, replicas, "kubectl"))
+
+    def settle(self, key: Key, replicas: int) -> None:
+        assert self.cluster.targets[key].ready == replicas
 
     def delete_pod(self, name: str) -> None:
         self.cluster.tasks[name] = 1
@@ -89,20 +101,34 @@ class RealGround:
     namespace: str
     cluster: KubernetesCluster
 
-    def deploy(self, name: str, replicas: int) -> Key:
+    def deploy(self, name: str, replicas: int | None) -> Key:
         pod = producer_pod(self.namespace)["spec"]
         pod["containers"][0]["volumeMounts"] = pod["volumes"] = []
         pod["terminationGracePeriodSeconds"] = 60  # its process, the first of its container, ignores the signal
         selector = {"matchLabels": {"app": name}, "matchExpressions": [{"key": "tier", "operator": "Exists"}]}
         template = {"metadata": {"labels": {"app": name, "tier": "work"}}, "spec": pod}
-        self._apply("apps/v1", "Deployment", name, replicas=replicas, selector=selector, template=template)
-        key = Key(self.namespace, name)
-        self._wait(key, replicas)
+        key, spec = Key(self.namespace, name), {"selector": selector, "template": template}
+        if replicas is None:
+            metadata = {"namespace": self.namespace, "name": name}
+            made = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
+            self.kube.kubectl("apply", "--server-side", "--filename", "-", given=json.dumps(made))
+        else:
+            self._apply("apps/v1", "Deployment", name, replicas=replicas, **spec)
+        self.settle(key, 1 if replicas is None else replicas)
         return key
 
     def scale(self, key: Key, replicas: int) -> None:
         self.kube.kubectl("scale", f"deployment/{key.name}", "-n", self.namespace, f"--replicas={replicas}")
-        self._wait(key, replicas)
+        self.settle(key, replicas)
+
+    def settle(self, key: Key, replicas: int) -> None:
+        def is_settled() -> bool:
+            found = self.kube.get("deployment", key.name, "-n", self.namespace)
+            status = found["status"]
+            seen = status.get("observedGeneration") == found["metadata"]["generation"]
+            return seen and status.get("replicas", 0) == status.get("readyReplicas", 0) == replicas
+
+        wait_until(is_settled, 120, f"{replicas} pods of {key} are ready")
 
     def delete_pod(self, name: str) -> None:
         self.kube.kubectl("delete", "pod", name, "-n", self.namespace, "--wait=false")
@@ -135,15 +161,6 @@ class RealGround:
     def _apply(self, version: str, kind: str, name: str, **spec: Any) -> None:
         metadata = {"namespace": self.namespace, "name": name}
         self.kube.apply({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec})
-
-    def _wait(self, key: Key, replicas: int) -> None:
-        def is_settled() -> bool:
-            found = self.kube.get("deployment", key.name, "-n", self.namespace)
-            status = found["status"]
-            seen = status.get("observedGeneration") == found["metadata"]["generation"]
-            return seen and status.get("replicas", 0) == status.get("readyReplicas", 0) == replicas
-
-        wait_until(is_settled, 120, f"{replicas} pods of {key} are ready")
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +213,37 @@ async def test_from_none_too(ground: Ground) -> None:
     ground.scale(key, 0)
     scaled = await ground.cluster.set_replicas(await ground.cluster.read_target(key), 1)
     assert scaled.replicas == 1
+
+
+async def test_a_size_has_the_name_of_whoever_set_it_from_the_operators_first_scale_on(ground: Ground) -> None:
+    """`kubectl scale` has none at 0, and none while the field has no manager at all."""
+    key = ground.deploy("named", None)
+    assert (await ground.cluster.read_target(key)).sized_by == ""
+    ground.scale(key, 2)
+    seen = await ground.cluster.read_target(key)
+    assert seen.sized_by == ""
+    for replicas in (1, 2, 0, 2):
+        seen = await ground.cluster.set_replicas(seen, replicas)
+        assert seen.sized_by == FIELD_MANAGER
+        ground.settle(key, replicas)
+        seen = await ground.cluster.read_target(key)
+        assert (seen.replicas, seen.sized_by) == (replicas, FIELD_MANAGER)
+    ground.scale(key, 1)
+    assert (await ground.cluster.read_target(key)).sized_by == "kubectl"
+    await ground.cluster.set_replicas(await ground.cluster.read_target(key), 2)
+    ground.settle(key, 2)
+    assert (await ground.cluster.read_target(key)).sized_by == FIELD_MANAGER
+    ground.scale(key, 0)
+    assert (await ground.cluster.read_target(key)).sized_by == ""
+
+
+async def test_a_size_that_nobody_owns_is_set_where_it_is_as_seen_and_nowhere_else(ground: Ground) -> None:
+    key = ground.deploy("unowned", None)
+    seen = await ground.cluster.read_target(key)
+    ground.scale(key, 2)
+    with pytest.raises(Conflict):
+        await ground.cluster.set_replicas(seen, 3)
+    assert (await ground.cluster.read_target(key)).replicas == 2
 
 
 async def test_a_deletion_cost_is_there_when_it_is_read_back_and_can_be_taken_away(ground: Ground) -> None:

@@ -21,6 +21,7 @@ from workqueue_operator.cluster import (
     Pod,
     Target,
 )
+from workqueue_operator.kubernetes_values import FIELD_MANAGER
 from workqueue_operator.queue_reader import Answer, QueueReading
 from workqueue_operator.resource import Declare, Key, QueueSpec
 
@@ -160,11 +161,12 @@ class FakeCluster:
         if target.key not in self.targets:
             raise NotFound(f"deployments {target.key.name} not found")
         there = self.targets[target.key]
-        changed = there.resource_version != target.resource_version  # all there is to compare where a zero is left out
-        if changed if target.replicas == 0 else there.replicas != target.replicas:
+        changed = there.resource_version != target.resource_version  # what a server-side apply compares
+        applied = 0 in (target.replicas, replicas) or not target.sized_by
+        if changed if applied else there.replicas != target.replicas:
             raise Conflict("the replicas are not as they were seen")
         self.writes.append(("scale", replicas))
-        self._follow(self._change(target.key, replicas))
+        self._follow(self._change(target.key, replicas, FIELD_MANAGER))
         if self.lost_answers:
             self.lost_answers -= 1
             raise ClusterUnavailable("PATCH scale: no answer in time")
@@ -222,9 +224,13 @@ class FakeCluster:
         name, _, value = target.selector.partition("=")
         return [pod for pod in self.pods.values() if self.labels.get(pod.name, {}).get(name) == value]
 
-    def _change(self, key: Key, replicas: int) -> Target:
-        old = self.targets[key]
-        self.targets[key] = replace(old, replicas=replicas, ready=replicas, resource_version=old.resource_version + 1)
+    def scale(self, key: Key, replicas: int, manager: str) -> Target:
+        """As an update of the scale: its manager is noted where the size had one, and has not at 0."""
+        return self._change(key, replicas, manager if replicas and self.targets[key].sized_by else "")
+
+    def _change(self, key: Key, replicas: int, manager: str = "") -> Target:
+        old, version = self.targets[key], self.targets[key].resource_version + 1
+        self.targets[key] = replace(old, replicas=replicas, ready=replicas, resource_version=version, sized_by=manager)
         return self.targets[key]
 
     def _follow(self, target: Target) -> None:

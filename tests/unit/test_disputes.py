@@ -43,6 +43,19 @@ async def test_a_size_that_a_manifest_set_is_named_by_the_tool_that_set_it() -> 
     assert "spec.replicas" in event.message
 
 
+async def test_whoever_scales_after_the_operator_is_named_though_no_manifest_had_a_size() -> None:
+    operator, tracked = await started()
+    await operator.after(5, tracked, Counts(60, 3))
+    operator.store.see_target(operator.cluster.scale(DEPLOYMENT, 14, "kubectl"))
+    await operator.after(2, tracked, Counts(60, 12))
+    assert "which kubectl set" in operator.status()["lastDecision"]["message"]
+    operator.store.see_target(operator.cluster.scale(DEPLOYMENT, 20, FIELD_MANAGER))
+    await operator.after(2, tracked, Counts(60, 12))
+    exclusive = told(operator, "Exclusive")
+    assert exclusive
+    assert exclusive["reason"] == "SecondOperator"
+
+
 async def test_a_second_operator_is_named_and_its_sizes_are_not_kept() -> None:
     operator, tracked = await started()
     change(operator, replicas=9, sized_by=FIELD_MANAGER)

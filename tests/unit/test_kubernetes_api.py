@@ -233,9 +233,26 @@ async def test_a_scale_that_is_refused_is_a_conflict_only_when_the_deployment_is
         return http.json_response({**DEPLOYMENT, "spec": {**DEPLOYMENT["spec"], "replicas": replicas}})  # type: ignore[dict-item]
 
     server.answer = answer
-    error = await the_error(cluster.set_replicas(TARGET, 2))
+    error = await the_error(cluster.set_replicas(replace(TARGET, sized_by="kubectl"), 2))
     assert type(error) is kind
     assert "2 at most" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("sized_by", "before", "after", "applied"),
+    [("", 1, 2, True), ("helm", 1, 2, False), ("helm", 1, 0, True), ("helm", 0, 1, True)],
+)
+async def test_a_size_is_scaled_in_one_request_that_leaves_our_name_in_managed_fields(
+    server: ApiServer, cluster: KubernetesCluster, sized_by: str, before: int, after: int, applied: bool
+) -> None:
+    """A JSON patch leaves it only where spec.replicas has a manager, and neither patches from nor to a zero."""
+    server.says(json.dumps({"metadata": {"resourceVersion": "9"}, "spec": {"replicas": after}}))
+    scaled = await cluster.set_replicas(replace(TARGET, sized_by=sized_by, replicas=before), after)
+    (request,) = server.asked
+    assert request.content_type == ("application/apply-patch+yaml" if applied else "application/json-patch+json")
+    assert request.query.get("force") == ("true" if applied else None)
+    assert request.query["fieldManager"] == "workqueue-operator"
+    assert (scaled.replicas, scaled.sized_by, scaled.resource_version) == (after, "workqueue-operator", 9)
 
 
 #: Names as a hostile WorkQueue, or a definition without patterns, may have them.
@@ -278,7 +295,7 @@ async def test_no_name_leads_out_of_its_namespace(
         named = segments[place + 3 :]
         assert len(named) <= 2
         assert named[1:] in ([], ["status"], ["scale"])
-        assert set(request.query) <= {"limit", "labelSelector", "fieldManager"}
+        assert set(request.query) <= {"limit", "labelSelector", "fieldManager", "force"}
 
 
 @given(st.lists(NAMES, min_size=1, max_size=4))
