@@ -1,6 +1,7 @@
 """What a worker does with tasks while nothing fails, and with bodies and handlers that nobody would wish for."""
 
 import time
+from importlib.metadata import version
 
 import pika
 import pytest
@@ -33,8 +34,10 @@ def test_the_tutorials_worker_prints_its_lines_and_works_a_second_for_each_dot(t
 
 
 def test_every_series_is_there_from_the_start_at_zero(task_queue, start_worker) -> None:
-    metrics = start_worker(task_queue).ready().metrics()
-    assert {name for name, value in metrics.items() if value} == {"broker_connected"}
+    metrics = start_worker(task_queue, None, "--concurrency", "3").ready().metrics()
+    info = f'worker_info{{handler="tutorial",version="{version("workqueue")}"}}'
+    found = {name: value for name, value in metrics.items() if value}
+    assert found == {"broker_connected": 1, "worker_slots": 3, info: 1}
     for name in (
         "tasks_received_total",
         "tasks_redelivered_total",
@@ -49,6 +52,7 @@ def test_every_series_is_there_from_the_start_at_zero(task_queue, start_worker) 
         "broker_connected",
         "broker_reconnects_total",
         "worker_draining",
+        "worker_busy_seconds_total",
     ):
         assert name in metrics
 
@@ -71,8 +75,10 @@ def test_concurrency_is_the_number_of_tasks_in_progress_and_of_messages_taken(ta
     wait_until(lambda: len(ledger()) == 3, 30, "three tasks have started")
     task_queue.wait_for_counts(ready=2, unacknowledged=3)
     assert worker.metric("tasks_in_progress") == 3
+    worker.wait_for_metric("worker_busy_seconds_total", worker.metric("worker_busy_seconds_total") + 0.1)
     (worker.output_file.parent / "release").touch()
     worker.wait_for_metric("tasks_acked_total", 5)
+    assert worker.metric("worker_busy_seconds_total") == worker.metric("worker_busy_seconds_total")
     assert sorted(line.body for line in ledger() if line.word == "done") == list("abcde")
 
 

@@ -4,17 +4,24 @@ Each series is there from the start, at zero. For a test: received = acked + req
 progress, as a delivery is counted in exactly one of them.
 """
 
+import time
+from collections.abc import Callable, Iterable
 from enum import StrEnum
+from importlib.metadata import version
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
+    Metric,
     ProcessCollector,
 )
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
+from workqueue_worker.busy_time import BusyTime
 from workqueue_worker.handler_metrics import HandlerMetrics, rendered
 from workqueue_worker.settlement import DeadLetterReason, FailureReason
 
@@ -38,13 +45,19 @@ class RequeueCause(StrEnum):
 class WorkerMetrics:
     """All series of one worker; the methods say what happened."""
 
-    def __init__(self, queue: str) -> None:
+    def __init__(
+        self, queue: str, slots: int = 1, handler: str = "", monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`slots`: tasks that it works on at a time. `handler`: the name of what does them, never a command's words."""
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._queue = queue
         self._handlers = HandlerMetrics()
         self._counters()
         self._gauges()
+        self._constants(slots, handler)
+        self.busy_time = BusyTime(monotonic)
+        self.registry.register(_BusySeconds(queue, self.busy_time))
         self.task_duration = self._histogram("task_duration_seconds", "Seconds that a handler had a task.")
         self.task_wait = self._histogram("task_wait_seconds", "Seconds from publish to the start of the first attempt.")
 
@@ -66,6 +79,12 @@ class WorkerMetrics:
         self.connected = self._gauge("broker_connected", "1 while the worker consumes from the broker.")
         self.draining = self._gauge("worker_draining", "1 once the worker was told to leave.")
 
+    def _constants(self, slots: int, handler: str) -> None:
+        self._gauge("worker_slots", "Tasks that the worker works on at a time, its concurrency.").set(slots)
+        labels = ["queue", "version", "handler"]
+        info = Gauge("worker_info", "1; what this worker is.", labels, namespace="workqueue", registry=self.registry)
+        info.labels(self._queue, version("workqueue"), handler).set(1)
+
     def page(self) -> bytes:
         """What /metrics answers: the worker's series, then those of the handler's module."""
         ours = list(self.registry.collect())
@@ -84,3 +103,18 @@ class WorkerMetrics:
     def _histogram(self, name: str, text: str) -> Histogram:
         histogram = Histogram(name, text, ["queue"], namespace="workqueue", buckets=_BUCKETS, registry=self.registry)
         return histogram.labels(self._queue)
+
+
+class _BusySeconds(Collector):
+    """A counter that grows while a task runs, and not only at its end."""
+
+    def __init__(self, queue: str, busy_time: BusyTime) -> None:
+        self._queue = queue
+        self._busy_time = busy_time
+
+    def collect(self) -> Iterable[Metric]:
+        """Called for each page."""
+        text = "Seconds that handlers have had tasks, summed over the slots; grows while a task runs."
+        family = CounterMetricFamily("workqueue_worker_busy_seconds", text, labels=["queue"])
+        family.add_metric([self._queue], self._busy_time.seconds)
+        yield family

@@ -106,7 +106,8 @@ class Runner:
         return self._park(running, park, running.attempts_before)
 
     def settle(self, running: Running, outcome: Outcome) -> Result:
-        """Carry out what follows from an outcome. The caller has claimed the delivery."""
+        """Carry out what follows from an outcome. The caller has claimed the delivery, whose attempt was begun."""
+        self._metrics.busy_time.end()
         running.traceback = "" if isinstance(outcome, Finished) else outcome.traceback
         if running.stop_cause is StopCause.SHUTDOWN and not isinstance(outcome, Finished):
             return self._handed_back(running, "the worker must leave")
@@ -127,6 +128,7 @@ class Runner:
     def _attempt(self, running: Running) -> Result | None:
         task = self._task(running)
         running.start()
+        self._metrics.busy_time.begin()
         if task.attempt == 1 and task.enqueued_time is not None:
             self._metrics.task_wait.observe(max(0.0, time.time() - task.enqueued_time))
         outcome = self._handler.run(running.delivery.body, task)

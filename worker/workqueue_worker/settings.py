@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import PurePath
 from typing import Any
 
 from workqueue_broker.declaration import QueueDeclaration, QueueType
@@ -69,6 +70,13 @@ class Settings:
     def dead_letter_declaration(self) -> QueueDeclaration:
         """The queue that tasks are parked in."""
         return QueueDeclaration(self.dead_letter_queue, self.queue_type)
+
+    @property
+    def handler_name(self) -> str:
+        """What does the tasks: `module:function`, a command's program without its path and arguments, or `tutorial`."""
+        if self.command:
+            return PurePath(self.command[0]).name
+        return self.handler or "tutorial"
 
 
 def _whole(minimum: int) -> Callable[[str], int]:
