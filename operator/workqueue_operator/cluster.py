@@ -104,6 +104,7 @@ class Pod:
     trouble: str = ""
     #: No node fits: the scheduler's words; else "".
     unschedulable: str = ""
+    namespace: str = ""
 
     @property
     def active(self) -> bool:

@@ -6,7 +6,6 @@ bound, and is read and parsed inside `call`: whatever the API server or a proxy 
 ClusterError.
 """
 
-import asyncio
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from kubernetes.aio import client, config
 
 from workqueue_operator.cluster import ClusterError, ClusterUnavailable, Conflict, Forbidden, NotFound, Rejected
 from workqueue_operator.kubernetes_values import FIELD_MANAGER
+from workqueue_operator.slots import Slots
 
 REQUEST_TIMEOUT_SECONDS = 10.0
 #: Requests under way at once; a cluster's API server is shared with others.
@@ -45,11 +45,11 @@ class AnswerTooLarge(ClusterUnavailable):
 
 
 class KubernetesApi:
-    """An API server, a few requests at a time."""
+    """An API server, a few requests at a time, of which each namespace has its share."""
 
     def __init__(self, api_client: client.ApiClient) -> None:
         self._client = api_client
-        self._slots = asyncio.Semaphore(CONCURRENT_REQUESTS)
+        self._slots = Slots(CONCURRENT_REQUESTS)
 
     async def call(
         self,
@@ -63,7 +63,7 @@ class KubernetesApi:
     ) -> T:
         """What `parse` makes of the answer's object; raises a ClusterError for whatever else comes."""
         try:
-            async with self._slots:
+            async with self._slots.of(_namespace_of(where)):
                 status, text = await self._exchange(method, where, body, query, content_type)
             if not 200 <= status < 300:
                 raise _refusal(status, text)
@@ -118,6 +118,11 @@ def path(*segments: str) -> str:
         if segment in ("", ".", ".."):
             raise Rejected(f"{segment!r} cannot be the name of an object; the path would be another's")
     return "".join(f"/{quote(segment, safe='', errors='replace')}" for segment in segments)
+
+
+def _namespace_of(where: str) -> str:
+    """The namespace that a path is in; "" for one of the whole cluster."""
+    return where.partition("/namespaces/")[2].partition("/")[0]
 
 
 async def load_client() -> client.ApiClient:

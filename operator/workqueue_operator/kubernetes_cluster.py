@@ -1,6 +1,5 @@
 """Kubernetes as the Cluster port: which request each of its methods makes. The requests go through kubernetes_api."""
 
-import asyncio
 import base64
 import os
 import secrets
@@ -34,12 +33,13 @@ from workqueue_operator.kubernetes_values import (
     workqueue_of,
 )
 from workqueue_operator.resource import GROUP, KIND, PLURAL, VERSION, Key
+from workqueue_operator.slots import Slots
 
 #: A worker that does not tell in this time is taken as busy.
 ASK_TIMEOUT_SECONDS = 1.0
 #: Tasks that a worker can have in progress; it takes one at a time. The status sums up all workers as an int32.
 MOST_TASKS = 10_000
-#: Workers asked at once. The wait for a turn is outside of a worker's second, which is the worker's alone.
+#: Workers asked at once, of all namespaces. The wait for a slot is outside of a worker's second.
 WORKERS_ASKED_AT_ONCE = 200
 #: Seconds for which one list of a namespace's HorizontalPodAutoscalers serves all WorkQueues in it.
 AUTOSCALERS_SECONDS = 5.0
@@ -59,7 +59,7 @@ class KubernetesCluster:
         #: Those watched; none: the whole cluster.
         self._namespaces = tuple(namespaces)
         self._session = session
-        self._turns = asyncio.Semaphore(WORKERS_ASKED_AT_ONCE)
+        self._asking = Slots(WORKERS_ASKED_AT_ONCE)
         self._posted: dict[tuple[str, str], _PostedEvent] = {}
         #: By namespace: when they were listed, and each one's name by its Deployment's.
         self._autoscalers: dict[str, tuple[float, dict[str, str]]] = {}
@@ -141,7 +141,7 @@ class KubernetesCluster:
         if pod.ip is None:
             return None
         host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
-        async with self._turns:
+        async with self._asking.of(pod.namespace):
             page = await web.fetch_page(self._session, f"http://{host}:{port}/metrics", ASK_TIMEOUT_SECONDS)
         tasks = None if page is None else worker_page.tasks_in_progress(page)
         return tasks if tasks is not None and tasks <= MOST_TASKS else None

@@ -104,6 +104,7 @@ def pod_of(body: Mapping[str, Any]) -> Pod:
         restarts=max(map(_restarts, all_containers), default=0),
         trouble=next(filter(None, map(_trouble, all_containers)), ""),
         unschedulable=_words_of(conditions, "PodScheduled", "False"),
+        namespace=metadata["namespace"],
     )
 
 

@@ -65,10 +65,11 @@ class Answer:
 
 
 class ManagementApi:
-    """One address's management API."""
+    """One address's management API; `namespace` is the one that its answers count for."""
 
-    def __init__(self, address: BrokerAddress) -> None:
+    def __init__(self, address: BrokerAddress, namespace: str = "") -> None:
         self._address = address
+        self._namespace = namespace
         self._opened: web.Site | None = None
         self._user = (address.management_login or (address.username, ""))[0]
         self._vhost = quote(address.virtual_host, safe="")
@@ -86,7 +87,8 @@ class ManagementApi:
                 login = self._address.login_of_management()
             except InvalidAddress as error:
                 raise ManagementUnavailable(str(error)) from error
-            self._opened = web.Site(self._address.management_uri or "", login, self._address.management_tls)
+            uri, tls = self._address.management_uri or "", self._address.management_tls
+            self._opened = web.Site(uri, login, tls, self._namespace)
         return self._opened
 
     async def read(self, now: float) -> Answer:

@@ -28,7 +28,7 @@ class Measuring:
     def __init__(
         self,
         store: Store,
-        open_management: Callable[[BrokerAddress], ManagementApi],
+        open_management: Callable[[BrokerAddress, str], ManagementApi],
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -46,7 +46,8 @@ class Measuring:
                 _note_sharers(self._store.members(address))
                 policies.tell_all(address, missing_management_api())
                 await asyncio.sleep(MEASURE_SECONDS)
-        api = self._open_management(address)
+        oldest = next(iter(self._store.members(address)), None)
+        api = self._open_management(address, oldest.key.namespace if oldest else "")
         try:
             while True:
                 beat()

@@ -46,10 +46,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Readers:
-    """How to read a broker: its queues over AMQP, and its management API."""
+    """How to read a broker: its queues over AMQP, and its management API for a namespace."""
 
     open_queues: Callable[[BrokerAddress], QueueReader]
-    open_management: Callable[[BrokerAddress], ManagementApi]
+    open_management: Callable[[BrokerAddress, str], ManagementApi]
 
 
 class Scheduler:

@@ -9,6 +9,7 @@ import functools
 import json
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -30,7 +31,8 @@ MAX_ANSWER_BYTES = 8 * 2**20
 #: Commas and opening brackets of an answer; the same queues have no more. Each may cost 200 bytes of memory.
 MOST_VALUES = 600_000
 #: An answer up to this size is parsed in the event loop, and its memory is not counted. Bigger ones, of all sites
-#: together, have the second, and are parsed one by one in a thread.
+#: together, have the second, of which a namespace gets half of what the others leave; they are parsed one by one in a
+#: thread.
 SMALL_BYTES = 64 * 1024
 BIG_ANSWERS_BYTES = 32 * 2**20
 
@@ -99,25 +101,34 @@ class Refused(Unreachable):
         self.status = status
 
 
-class _BigAnswers:
-    """The memory that the big answers under way have together, and the thread that parses them."""
+class BigAnswers:
+    """The memory that the big answers under way have together, and the thread that parses them.
+
+    A namespace alone gets 16 MiB, and leaves the next one room for an answer of any size that is taken at all.
+    """
 
     def __init__(self) -> None:
-        self._taken = 0
+        #: Bytes, by namespace.
+        self._taken: Counter[str] = Counter()
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="parser")
 
-    def take(self, size: int) -> bool:
+    def take(self, namespace: str, size: int) -> bool:
         """Whether there is room for so many more bytes."""
-        if self._taken + size > BIG_ANSWERS_BYTES:
+        taken = self._taken[namespace]
+        left = BIG_ANSWERS_BYTES - (self._taken.total() - taken)
+        if taken + size > left // 2:
             return False
-        self._taken += size
+        self._taken[namespace] += size
         return True
 
-    def give_back(self, size: int) -> None:
-        self._taken -= size
+    def give_back(self, namespace: str, size: int) -> None:
+        """The answer of so many bytes is parsed."""
+        self._taken[namespace] -= size
+        if not self._taken[namespace]:
+            del self._taken[namespace]
 
 
-_BIG = _BigAnswers()
+_BIG = BigAnswers()
 
 
 @dataclass(frozen=True)
@@ -127,6 +138,8 @@ class Site:
     base: str
     login: tuple[str, str] = field(repr=False)
     tls: Tls
+    #: The namespace of the tenant, whose share of the room for big answers is used.
+    namespace: str = ""
 
     @functools.cached_property
     def _session(self) -> Session:
@@ -173,7 +186,7 @@ class Site:
             allow_redirects=False,
         )
         async with asked as response:
-            answer = await _read_json(response.content, place)
+            answer = await _read_json(response.content, place, self.namespace)
         if not 200 <= response.status < 300:
             raise _refusal(place, response.status, response.reason or "", answer)
         if method == "GET" and answer is None:
@@ -189,7 +202,7 @@ def _refusal(place: str, status: int, phrase: str, answer: Any) -> Unreachable:
     return Refused(text, status) if 400 <= status < 500 else Unreachable(text)
 
 
-async def _read_json(content: aiohttp.StreamReader, place: str) -> Any:
+async def _read_json(content: aiohttp.StreamReader, place: str, namespace: str) -> Any:
     """What the JSON says, None for no JSON; raises Unreachable when it is too much."""
     answer, taken = bytearray(), 0
     try:
@@ -198,14 +211,14 @@ async def _read_json(content: aiohttp.StreamReader, place: str) -> Any:
             if len(answer) > MAX_ANSWER_BYTES:
                 raise Unreachable(f"{place} answers more than {MAX_ANSWER_BYTES} bytes")
             more = max(0, len(answer) - SMALL_BYTES) - taken
-            if not _BIG.take(more):
+            if more and not _BIG.take(namespace, more):
                 raise Unreachable(f"{place} answers much while other big answers are read; it is asked again")
             taken += more
         if not taken:
             return parsed(answer)
         return await asyncio.get_running_loop().run_in_executor(_BIG.thread, parsed, answer)
     finally:
-        _BIG.give_back(taken)
+        _BIG.give_back(namespace, taken)
 
 
 def parsed(answer: bytes | bytearray) -> Any:

@@ -30,7 +30,13 @@ def test_a_new_deployment_has_no_status_yet() -> None:
 
 def pod(state: dict[str, Any], phase: str = "Running", **metadata: Any) -> dict[str, Any]:
     return {
-        "metadata": {"name": "w-1", "uid": "1", "creationTimestamp": "2026-01-01T00:00:00Z", **metadata},
+        "metadata": {
+            "namespace": "team",
+            "name": "w-1",
+            "uid": "1",
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+            **metadata,
+        },
         "status": {
             "phase": phase,
             "podIP": "10.0.0.7",
