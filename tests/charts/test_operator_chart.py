@@ -48,7 +48,7 @@ async def taken_by_calls():
 def taken_by_watches():
     """kopf lists what it watches, and then watches."""
     registry = kopf.OperatorRegistry()
-    handlers.register(registry, Store())
+    handlers.register(registry, Store(), lambda act: act())
     selectors = [handler.selector for handler in registry._watching.get_all_handlers()]
     return {(one.group, one.any_name, verb) for one in selectors for verb in ("list", "watch")}
 
