@@ -1,7 +1,11 @@
 """Values that cannot be meant are refused before anything is installed, and the error names the field."""
 
+import json
+from pathlib import Path
+
 import pytest
 
+CHARTS = Path(__file__).parents[2] / "charts"
 BROKER = {"broker": {"secretName": "rabbitmq"}}
 
 
@@ -37,16 +41,27 @@ def test_the_broker_must_not_give_up_before_the_worker_can_say_why(helm):
         ({"queue": {"vhost": "/"}}, "vhost"),
         ({"taskTimeoutSeconds": 0}, "taskTimeoutSeconds"),
         ({"taskTimeoutSeconds": 86_401}, "taskTimeoutSeconds"),
-        ({"handler": "my_tasks.shrink"}, "handler"),
+        ({"handler": "my_tasks.shrink"}, 'handler is "my_tasks.shrink": set it to MODULE:FUNCTION'),
         ({"command": "convert -resize"}, "command"),
         ({"concurrency": 0}, "concurrency"),
         ({"metricsPort": 80}, "metricsPort"),
         ({"logFormat": "xml"}, "logFormat"),
         ({"replicas": 3}, "replicas"),
         ({"broker": {"uri": "amqp://guest:guest@host"}}, "uri"),
-        ({"broker": {"secretName": "a..b"}}, "secretName"),
+        ({"broker": {"secretName": "a..b"}}, 'broker.secretName is "a..b", which is no name of a Secret'),
         ({"broker": {"secretName": 1234}}, "secretName"),
-        ({"fullnameOverride": "a.b"}, "fullnameOverride"),
+        ({"fullnameOverride": "a.b"}, 'fullnameOverride is "a.b": use lower-case letters'),
+        ({"queue": {"name": "amq.gen"}}, 'queue.name is "amq.gen", and RabbitMQ keeps names'),
+        ({"queue": {"deadLetterQueue": "amq.gen"}}, 'queue.deadLetterQueue is "amq.gen", and RabbitMQ keeps names'),
+        ({"queue": {"name": "two\nlines"}}, r'queue.name is "two\nlines": set a name without control characters'),
+        ({"queue": {"name": "a\x9f"}}, "set a name without control characters"),
+        ({"image": {"digest": "4f5e"}}, 'image.digest is "4f5e": set it to sha256: and 64 hexadecimal digits'),
+        (
+            {"commonLabels": {"app.kubernetes.io/name": "x"}},
+            "commonLabels has app.kubernetes.io/name, which this chart",
+        ),
+        ({"podMonitor": {"interval": "15"}}, 'podMonitor.interval is "15": set a duration such as 15s'),
+        ({"podMonitor": {"scrapeTimeout": "5x"}}, 'podMonitor.scrapeTimeout is "5x": set a duration such as 15s'),
     ],
 )
 def test_queue_chart_refuses(helm, values, named):
@@ -58,13 +73,34 @@ def test_queue_chart_refuses(helm, values, named):
     [
         ({"replicas": 2}, "replicas"),
         ({"watchNamespaces": "blue"}, "watchNamespaces"),
-        ({"watchNamespaces": ["Blue"]}, "watchNamespaces"),
+        ({"watchNamespaces": ["Blue"]}, 'watchNamespaces has "Blue", which is no name of a namespace'),
         ({"watchNamespaces": ["blue", "blue"]}, "watchNamespaces"),
         ({"crds": {"install": True}}, "install"),
         ({"image": {"pullPolicy": "Sometimes"}}, "pullPolicy"),
         ({"serviceMonitor": {"enabled": "yes"}}, "enabled"),
         ({"podLabels": {"n": 1}}, "podLabels"),
+        ({"fullnameOverride": "a.b"}, 'fullnameOverride is "a.b", which is no name of a Service'),
+        ({"image": {"digest": "sha256:4f5e"}}, "set it to sha256: and 64 hexadecimal digits"),
+        ({"commonLabels": {"helm.sh/chart": "x"}}, "commonLabels has helm.sh/chart, which this chart sets itself"),
+        ({"serviceMonitor": {"interval": "fast"}}, 'serviceMonitor.interval is "fast": set a duration such as 15s'),
     ],
 )
 def test_operator_chart_refuses(helm, values, named):
     assert named in helm.refusal("workqueue-operator", values)
+
+
+@pytest.mark.parametrize("chart", ["workqueue-operator", "workqueue"])
+def test_no_message_of_a_schema_is_a_regular_expression_or_a_choice_of_schemas(chart):
+    """The validator prints the pattern itself, and for `not`, `anyOf` and the like nothing that a person can act on."""
+
+    def keywords(schema):
+        if isinstance(schema, dict):
+            yield from schema
+            for inner in schema.values():
+                yield from keywords(inner)
+        elif isinstance(schema, list):
+            for inner in schema:
+                yield from keywords(inner)
+
+    schema = json.loads((CHARTS / chart / "values.schema.json").read_text())
+    assert not {"pattern", "not", "anyOf", "oneOf", "allOf", "if", "const"} & set(keywords(schema))

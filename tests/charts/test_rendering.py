@@ -1,5 +1,6 @@
 """Every set of values that we promise to support gives objects that a Kubernetes API server accepts."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,20 +8,38 @@ import kubernetes_validate
 import pytest
 
 CHARTS = Path(__file__).parents[2] / "charts"
-KUBERNETES = ("1.30", "1.36")  # the oldest one supported, and the one of the cluster tests
+#: All that docs/support.md names; of values other than the defaults and everything, the oldest and the newest will do.
+KUBERNETES = tuple(f"1.{minor}" for minor in range(30, 38))
 #: Kinds of others, which the schemas of Kubernetes do not know.
 FOREIGN = {"WorkQueue", "ServiceMonitor", "PodMonitor"}
 #: Kinds that have no namespace.
-CLUSTER_WIDE = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}
+CLUSTER_WIDE = {
+    *("CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"),
+    *("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"),
+}
 
+RULES = {
+    "enabled": True,
+    "additionalLabels": {"release": "prometheus"},
+    "scrapeTimeout": "5s",
+    "relabelings": [{"targetLabel": "cluster", "replacement": "blue"}],
+    "metricRelabelings": [{"sourceLabels": ["__name__"], "regex": "python_.*", "action": "drop"}],
+}
 POD_EXTRAS = {
+    "commonLabels": {"example.com/team": "pictures"},
+    "podSecurityContext": {"fsGroup": 2000},
+    "securityContext": {"runAsUser": 1000},
+    "priorityClassName": "low",
+    "topologySpreadConstraints": [
+        {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
+    ],
     "podAnnotations": {"example.com/a": "b"},
     "podLabels": {"team": "pictures"},
     "imagePullSecrets": [{"name": "registry"}],
     "nodeSelector": {"kubernetes.io/os": "linux"},
     "tolerations": [{"key": "spot", "operator": "Exists"}],
     "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": []}},
-    "image": {"repository": "registry.example.com/x", "tag": "7", "pullPolicy": "Never"},
+    "image": {"repository": "registry.example.com/x", "digest": "sha256:" + "4f" * 32, "pullPolicy": "Never"},
 }
 OPERATOR = {
     "defaults": {},
@@ -30,7 +49,15 @@ OPERATOR = {
     "monitored": {"serviceMonitor": {"enabled": True, "additionalLabels": {"release": "prometheus"}}},
     "pod extras": {**POD_EXTRAS, "logFormat": "text", "fullnameOverride": "scaler"},
 }
+#: Whatever can be turned on.
+OPERATOR["everything"] = {
+    **OPERATOR["pod extras"],
+    "podPolicy": {"enabled": True},
+    "serviceMonitor": RULES,
+    "watchNamespaces": ["a", "b"],
+}
 BROKER = {"broker": {"secretName": "rabbitmq"}}
+BROKER_OF: dict[str, Any] = {"workqueue-operator": {}, "workqueue": BROKER}
 QUEUE = {
     "defaults": {},
     "classic": {"queue": {"name": "hello world/ü", "type": "Classic", "declare": "Never", "deadLetterQueue": "lost"}},
@@ -56,14 +83,17 @@ QUEUE = {
         "volumes": [{"name": "cache", "emptyDir": {}}],
         "volumeMounts": [{"name": "cache", "mountPath": "/cache"}],
         "envFrom": [{"configMapRef": {"name": "settings"}}],
-        "topologySpreadConstraints": [
-            {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
-        ],
-        "priorityClassName": "low",
         "serviceAccountName": "pictures",
         "metricsPort": 9000,
         "fullnameOverride": "pictures",
     },
+}
+QUEUE["everything"] = {
+    **QUEUE["pod extras"],
+    **QUEUE["all of scaling"],
+    **QUEUE["bounded"],
+    **QUEUE["handler"],
+    "podMonitor": RULES,
 }
 MATRIX = [
     *(pytest.param("workqueue-operator", values, id=f"operator: {name}") for name, values in OPERATOR.items()),
@@ -72,11 +102,32 @@ MATRIX = [
 
 
 @pytest.mark.parametrize(("chart", "values"), MATRIX)
-def test_objects_are_valid(helm, chart: str, values: dict[str, Any]):
+def test_objects_are_valid(helm, chart: str, values: dict[str, Any], request: pytest.FixtureRequest):
+    whole = request.node.callspec.id.endswith((": defaults", ": everything"))
     for item in helm.template(chart, values):
         if item["kind"] not in FOREIGN:
-            for version in KUBERNETES:
+            for version in KUBERNETES if whole else (KUBERNETES[0], KUBERNETES[-1]):
                 kubernetes_validate.validate(item, version, strict=True)
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+def test_a_field_that_a_version_does_not_know_is_found(helm, one, version: str):
+    deployment = one(helm.template("workqueue-operator"), "Deployment")
+    deployment["spec"]["template"]["spec"]["containers"][0]["immage"] = "x"
+    with pytest.raises(kubernetes_validate.ValidationError, match="immage"):
+        kubernetes_validate.validate(deployment, version, strict=True)
+
+
+def test_with_everything_turned_on_no_template_is_left_out(helm):
+    """A new switch belongs into "everything"."""
+    for chart, values in (("workqueue-operator", OPERATOR["everything"]), ("workqueue", QUEUE["everything"])):
+        answer = helm.run("template", "thumbnails", str(CHARTS / chart), values={**BROKER_OF[chart], **values})
+        assert answer.returncode == 0, answer.stderr
+        rendered = set(re.findall(r"^# Source: [a-z-]+/templates/(.*)$", answer.stdout, re.MULTILINE))
+        there = {
+            path.relative_to(CHARTS / chart / "templates") for path in (CHARTS / chart / "templates").rglob("*.yaml")
+        }
+        assert rendered == {str(path) for path in there}
 
 
 @pytest.mark.parametrize(("chart", "values"), MATRIX)
@@ -85,6 +136,7 @@ def test_every_object_says_its_namespace_and_whose_it_is(helm, chart: str, value
         metadata = item["metadata"]
         assert ("namespace" in metadata) == (item["kind"] not in CLUSTER_WIDE), item["kind"]
         assert metadata["labels"]["app.kubernetes.io/part-of"] == "workqueue"
+        assert values.get("commonLabels", {}).items() <= metadata["labels"].items()
         name = values.get("fullnameOverride", "thumbnails") if chart == "workqueue" else "thumbnails"
         assert metadata["labels"]["app.kubernetes.io/instance"] == name
 

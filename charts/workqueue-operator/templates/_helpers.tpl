@@ -22,9 +22,18 @@ app.kubernetes.io/part-of: workqueue
 
 {{- define "workqueue-operator.labels" -}}
 {{ include "workqueue-operator.podLabels" . }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "workqueue-operator.image" -}}
+{{- with .Values.image -}}
+{{- ternary (printf "%s@%s" .repository .digest) (printf "%s:%s" .repository (.tag | default $.Chart.AppVersion)) (ne .digest "") -}}
+{{- end -}}
 {{- end -}}
 
 {{- /* What the operator does in a namespace that it serves; each rule is a call in its code. */ -}}

@@ -1,0 +1,54 @@
+{{- /* What values.schema.json cannot refuse in words: its messages for patterns are the patterns. */ -}}
+{{- define "workqueue.checks" -}}
+{{- with .Values.broker.secretName }}
+{{- if not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$" .) }}
+{{- fail (printf "broker.secretName is %q, which is no name of a Secret: use lower-case letters, digits, hyphens and dots" .) }}
+{{- end }}
+{{- end }}
+{{- with .Values.fullnameOverride }}
+{{- if not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" .) }}
+{{- fail (printf "fullnameOverride is %q: use lower-case letters, digits and hyphens" .) }}
+{{- end }}
+{{- end }}
+{{- range $name := list "name" "deadLetterQueue" }}
+{{- with get $.Values.queue $name }}
+{{- if regexMatch "[\\x00-\\x1f\\x7f-\\x{9f}]" . }}
+{{- fail (printf "queue.%s is %q: set a name without control characters" $name .) }}
+{{- end }}
+{{- if hasPrefix "amq." . }}
+{{- fail (printf "queue.%s is %q, and RabbitMQ keeps names that start with amq. for itself: choose another name" $name .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and (not .Values.queue.deadLetterQueue) (gt (len (include "workqueue.queue" .)) 250) }}
+{{- fail "queue.name is longer than 250 bytes in UTF-8, too long for the default name of the dead-letter queue, which has .dead at its end. Choose a shorter name, or set queue.deadLetterQueue" }}
+{{- end }}
+{{- if and .Values.handler .Values.command }}
+{{- fail "handler and command are both set: a worker runs one of them. Leave the other one empty" }}
+{{- end }}
+{{- if and (eq .Values.queue.type "Quorum") (gt (int .Values.maxAttempts) (int .Values.queue.deliveryLimit)) }}
+{{- fail "maxAttempts is more than queue.deliveryLimit: RabbitMQ would take a failing task away before a worker can park it with the reason. Lower maxAttempts or raise queue.deliveryLimit" }}
+{{- end }}
+{{- with .Values.handler }}
+{{- if not (regexMatch "^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*$" .) }}
+{{- fail (printf "handler is %q: set it to MODULE:FUNCTION, such as my_tasks:handle" .) }}
+{{- end }}
+{{- end }}
+{{- with .Values.image.digest }}
+{{- if not (regexMatch "^sha256:[0-9a-f]{64}$" .) }}
+{{- fail (printf "image.digest is %q: set it to sha256: and 64 hexadecimal digits, as the registry shows it, or leave it empty to use image.tag" .) }}
+{{- end }}
+{{- end }}
+{{- range $name, $value := .Values.commonLabels }}
+{{- if or (hasPrefix "app.kubernetes.io/" $name) (hasPrefix "helm.sh/" $name) }}
+{{- fail (printf "commonLabels has %s, which this chart sets itself: choose another name" $name) }}
+{{- end }}
+{{- end }}
+{{- range $name := list "interval" "scrapeTimeout" }}
+{{- with get $.Values.podMonitor $name }}
+{{- if not (regexMatch "^([0-9]+(ms|s|m|h))+$" .) }}
+{{- fail (printf "podMonitor.%s is %q: set a duration such as 15s or 1m" $name .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,97 @@
+"""What a platform team sets on both charts: labels, digests, security contexts, priority, monitors, selectable fields."""
+
+from typing import Any
+
+import pytest
+
+DIGEST = "sha256:" + "4f" * 32
+CHARTS = {"workqueue-operator": {}, "workqueue": {"broker": {"secretName": "rabbitmq"}}}
+RULES = {
+    "scrapeTimeout": "5s",
+    "relabelings": [{"targetLabel": "cluster", "replacement": "blue"}],
+    "metricRelabelings": [{"sourceLabels": ["__name__"], "regex": "python_.*", "action": "drop"}],
+}
+
+
+@pytest.fixture(params=CHARTS)
+def chart(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def render(helm, chart):
+    """The objects of the chart with these values."""
+    return lambda values: helm.template(chart, {**CHARTS[chart], **values})
+
+
+@pytest.fixture
+def pod(render, one):
+    """The pod's template with these values."""
+    return lambda values: one(render(values), "Deployment")["spec"]["template"]
+
+
+def test_common_labels_are_on_each_object_and_pod_and_in_no_selector(render, one):
+    objects = render({"commonLabels": {"team": "blue"}, "podLabels": {"team": "pods"}})
+    assert {item["metadata"]["labels"]["team"] for item in objects} == {"blue"}
+    deployment = one(objects, "Deployment")
+    assert deployment["spec"]["template"]["metadata"]["labels"]["team"] == "pods", "the nearer one wins"
+    assert "team" not in str([item["spec"].get("selector") for item in objects if "spec" in item])
+
+
+def test_common_labels_reach_the_pods(pod):
+    assert pod({"commonLabels": {"team": "blue"}})["metadata"]["labels"]["team"] == "blue"
+
+
+def test_a_digest_takes_the_place_of_the_tag(pod):
+    (container,) = pod({"image": {"repository": "example.com/x", "tag": "7", "digest": DIGEST}})["spec"]["containers"]
+    assert container["image"] == f"example.com/x@{DIGEST}"
+    (container,) = pod({"image": {"repository": "example.com/x", "tag": "7"}})["spec"]["containers"]
+    assert container["image"] == "example.com/x:7"
+
+
+def test_security_contexts_can_be_left_to_the_platform(pod):
+    spec = pod({"podSecurityContext": None, "securityContext": None})["spec"]
+    assert "securityContext" not in spec
+    assert "securityContext" not in spec["containers"][0]
+
+
+def test_one_field_of_a_security_context_can_be_set_or_taken_out(pod):
+    values: dict[str, Any] = {
+        "podSecurityContext": {"fsGroup": 2000, "seccompProfile": None},
+        "securityContext": {"runAsUser": 1000},
+    }
+    spec = pod(values)["spec"]
+    assert spec["securityContext"] == {"runAsNonRoot": True, "fsGroup": 2000}
+    assert spec["containers"][0]["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+        "runAsUser": 1000,
+    }
+
+
+def test_priority_and_spread(pod):
+    spread = [{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}]
+    spec = pod({"priorityClassName": "high", "topologySpreadConstraints": spread})["spec"]
+    assert spec["priorityClassName"] == "high"
+    assert spec["topologySpreadConstraints"] == spread
+
+
+def test_monitors_take_relabelings_and_a_timeout(helm, one):
+    monitored = helm.template("workqueue-operator", {"serviceMonitor": {"enabled": True, **RULES}})
+    (endpoint,) = one(monitored, "ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint == {"port": "metrics", "interval": "15s", "honorLabels": True, **RULES}
+    monitored = helm.template("workqueue", {**CHARTS["workqueue"], "podMonitor": {"enabled": True, **RULES}})
+    (endpoint,) = one(monitored, "PodMonitor")["spec"]["podMetricsEndpoints"]
+    assert endpoint == {"port": "metrics", "interval": "15s", **RULES}
+
+
+def test_workqueues_can_be_selected_by_what_people_look_for(helm, one):
+    (version,) = one(helm.template("workqueue-operator"), "CustomResourceDefinition")["spec"]["versions"]
+    fields = [field["jsonPath"] for field in version["selectableFields"]]
+    assert fields == [".spec.mode", ".spec.broker.secretName", ".spec.scaleTargetRef.name"]
+    for path in fields:
+        schema = version["schema"]["openAPIV3Schema"]
+        for name in path.split(".")[1:]:
+            schema = schema["properties"][name]
+        assert schema["type"] == "string", path
