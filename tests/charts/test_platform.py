@@ -1,4 +1,4 @@
-"""What a platform team sets on both charts: labels, digests, security contexts, priority, monitors, selectable fields."""
+"""What a platform team sets on both charts: labels, digests, contexts, priority, monitors, what to select by."""
 
 from typing import Any
 
