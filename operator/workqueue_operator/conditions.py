@@ -22,6 +22,8 @@ SCALING_LIMITED = "ScalingLimited"
 WORKERS_HEALTHY = "WorkersHealthy"
 #: Only where it was ever True.
 WRITES_LIMITED = "WritesLimited"
+#: Only there while it is True. Flux, Argo CD and `helm --wait` stop waiting for an object that has it (kstatus).
+STALLED = "Stalled"
 
 API_SERVER_REFUSED = "ApiServerRefused"
 API_SERVER_UNAVAILABLE = "ApiServerUnavailable"
@@ -116,13 +118,13 @@ def of_conflict(message: str) -> list[Condition]:
     """The conditions of the younger of two WorkQueues on one Deployment."""
     return [
         _target_found(),
-        Condition(SCALING_ACTIVE, False, "TargetConflict", message),
+        *_stalled("TargetConflict", message),
     ]
 
 
 def of_invalid_spec(message: str) -> list[Condition]:
     """The conditions of a spec that cannot be used."""
-    return [Condition(SCALING_ACTIVE, False, "InvalidSpec", message)]
+    return _stalled("InvalidSpec", message)
 
 
 def of_policy(verdict: Verdict | None, asked_for: bool, stored: Mapping[str, Any] | None) -> list[Condition]:
@@ -167,14 +169,14 @@ def merged(
 ) -> list[dict[str, Any]]:
     """As stored: lastTransitionTime moves only when the status flips; those not seen this time turn Unknown.
 
-    Those that are only there while they are False go.
+    Those that are only there while something is wrong go.
     """
     old = {one["type"]: one for one in previous}
     seen = {one.type for one in conditions}
     lost = [
         Condition(name, None, "NotEvaluated", "the pass ended before it")
         for name in old
-        if name not in {*seen, *PASSING}
+        if name not in {*seen, *PASSING, STALLED}
     ]
     return [_stored(one, old.get(one.type), generation, time) for one in (*conditions, *lost)]
 
@@ -199,6 +201,14 @@ def _held(stored: Mapping[str, Any]) -> bool:
 def _as_stored(stored: Mapping[str, Any], asked_for: bool) -> Condition:
     status = {"True": True, "False": False}.get(stored["status"])
     return Condition(stored["type"], status, stored["reason"], stored["message"], advisory=not asked_for)
+
+
+def _stalled(reason: str, message: str) -> list[Condition]:
+    """Nothing is scaled until a person changes an object, so nothing is worth waiting for."""
+    return [
+        Condition(SCALING_ACTIVE, False, reason, message),
+        Condition(STALLED, True, reason, message, advisory=True),
+    ]
 
 
 def _scaling_limited(decision: ScalingDecision) -> Condition:
