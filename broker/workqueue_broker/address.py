@@ -90,9 +90,14 @@ class BrokerAddress:
 
     def __str__(self) -> str:
         scheme = "amqps" if self.tls else "amqp"
+        return f"{scheme}://{quote(self.username, safe='')}@{self.place}"
+
+    @property
+    def place(self) -> str:
+        """Nodes and virtual host without the login, such as `rabbitmq:5672/%2F`; of many nodes the first three."""
         hosts = ",".join(host_and_port(host, port) for host, port in self.hosts[:3])
         hosts += ",…" if len(self.hosts) > 3 else ""
-        return f"{scheme}://{quote(self.username, safe='')}@{hosts}/{quote(self.virtual_host, safe='')}"
+        return f"{hosts}/{quote(self.virtual_host, safe='')}"
 
     def login_of_management(self) -> tuple[str, str]:
         """User and password for the management API; raises InvalidAddress.

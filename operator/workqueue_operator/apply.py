@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from workqueue_operator.asking import ask
 from workqueue_operator.clock import Clock
@@ -21,6 +22,7 @@ from workqueue_operator.resource import Key, Mode
 from workqueue_operator.scaling import ScalingDecision, decide
 from workqueue_operator.shrinking import Asked, Departure, choose, removable, removable_once_marked
 from workqueue_operator.store import Held, Memory, Store, Unanswered
+from workqueue_operator.totals import Totals
 from workqueue_operator.victim_watch import VictimWatch
 from workqueue_operator.victims import State, Victim
 
@@ -86,7 +88,7 @@ class Applier:
         if seen.workqueue.mode is not Mode.ACTIVE:
             await self._clear_marks(memory, seen.target)
             return Outcome(decision, seen.target, changed=decision.differs_from(memory.decision))
-        return Outcome(decision, await self._scale(memory, seen, decision.replicas, None), changed=True)
+        return Outcome(decision, await self._scale(memory, seen, decision, None), changed=True)
 
     async def wait(self) -> None:
         """Until the watching that goes on beside the passes is done."""
@@ -126,7 +128,7 @@ class Applier:
         if decision.replicas >= target.replicas:  # whoever works must not go first in a shrink of somebody else's
             await self._marker.unmark(memory, target, (one.pod for one in asked if not one.may_go))
             return Outcome(decision, target, changed=False, tasks_in_progress=tasks)
-        scaled = await self._scale(memory, seen, decision.replicas, Shrink(asked, meant))
+        scaled = await self._scale(memory, seen, decision, Shrink(asked, meant))
         return Outcome(decision, scaled, changed=True, tasks_in_progress=tasks)
 
     async def _look_again(self, seen: Seen, asked: Sequence[Asked], departure: Departure) -> list[Asked]:
@@ -139,7 +141,8 @@ class Applier:
         answers = {one.pod.uid: one.tasks_in_progress for one in (*asked, *again)}
         return [Asked(pod, answers.get(pod.uid)) for pod in pods]
 
-    async def _scale(self, memory: Memory, seen: Seen, replicas: int, shrink: Shrink | None) -> Target:
+    async def _scale(self, memory: Memory, seen: Seen, decision: ScalingDecision, shrink: Shrink | None) -> Target:
+        replicas = decision.replicas
         before, until = memory.unanswered, self._clock.monotonic() + UNANSWERED_SECONDS
         memory.unanswered = Unanswered(replicas, until)  # noted before the call, as its answer may be lost
         try:
@@ -157,6 +160,7 @@ class Applier:
             self._watch(memory, seen, replace(seen.target, replicas=replicas), shrink)
             raise
         memory.asked_replicas, memory.unanswered = replicas, None
+        memory.totals.scaled(seen.target.replicas, replicas, decision.reason, self._clock.wall())
         self._metrics.api_writes.labels("scale").inc()
         reading = seen.situation.reading
         if isinstance(reading, Counts) and reading.asked_at is not None:
@@ -173,11 +177,11 @@ class Applier:
             return
         if memory.victim_watch is None:
             key = seen.workqueue.key
-            memory.victim_watch = VictimWatch(self._cluster, self._clock, lambda victim: self._tell(key, victim))
+            memory.victim_watch = VictimWatch(self._cluster, self._clock, partial(self._tell, key, memory.totals))
         memory.victim_watch.shrunk(scaled, seen.workqueue.metrics_port, shrink.asked, shrink.meant)
 
-    def _tell(self, workqueue: Key, victim: Victim) -> None:
-        self._metrics.victims.labels(victim.state).inc()
+    def _tell(self, workqueue: Key, totals: Totals, victim: Victim) -> None:
+        totals.victims[victim.state] += 1
         if not victim.meant:
             log.warning("%s: %s went (%s) though another was meant to", workqueue, victim.name, victim.state)
         elif victim.state is State.BUSY:

@@ -16,7 +16,7 @@ from workqueue_operator.gather import Gatherer
 from workqueue_operator.kubernetes_api import KubernetesApi, load_client
 from workqueue_operator.kubernetes_cluster import KubernetesCluster
 from workqueue_operator.management import ManagementApi
-from workqueue_operator.metrics import HeartbeatCollector, Metrics, WatchCollector, WorkQueueCollector
+from workqueue_operator.metrics import HeartbeatCollector, Metrics, WatchCollector
 from workqueue_operator.queue_reader import AmqpQueueReader
 from workqueue_operator.reconcile import Reconciler
 from workqueue_operator.report import Reporter
@@ -25,6 +25,7 @@ from workqueue_operator.scheduler import Readers, Scheduler
 from workqueue_operator.settings import Settings
 from workqueue_operator.store import Store
 from workqueue_operator.watching import Watch, loop_name, with_remedy
+from workqueue_operator.workqueue_metrics import WorkQueueCollector
 
 log = logging.getLogger("workqueue_operator")
 

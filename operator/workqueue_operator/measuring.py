@@ -59,7 +59,7 @@ class Measuring:
 
     def failed(self, address: BrokerAddress, reader: QueueReader, error: ManagementError) -> None:
         """Report the error as the state of all queues of the address."""
-        self._metrics.broker_errors.labels(error.kind).inc()
+        self._store.count_broker_error(address, error.kind)
         for tracked in self._store.members(address):
             tracked.no_rates = str(error)
         self._policies(reader).tell_all(address, verdict_of(error))

@@ -114,7 +114,7 @@ class Policies:
         try:
             await api.set_policy(action.policy)
         except ManagementError as error:
-            self._metrics.broker_errors.labels(error.kind).inc()
+            self._store.count_broker_error(planned.tracked.address, error.kind)
             planned.remember(verdict_of(error))
             return None if isinstance(error, PolicyRefused) else verdict_of(error)
         finally:

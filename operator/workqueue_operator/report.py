@@ -92,9 +92,10 @@ class Reporter:
     async def _write(self, tracked: Tracked, seen: Pass) -> None:
         """The status first: what an Event tells can be looked up there. Nothing while a refusal of it stands."""
         memory, now = tracked.memory, self._clock.monotonic()
+        status = next_status(memory.status, seen, timestamp(self._clock.wall()))
+        memory.conditions = status["conditions"]
         if memory.unwritten and memory.unwritten.stands(now):
             return
-        status = next_status(memory.status, seen, timestamp(self._clock.wall()))
         due = is_due(memory.status, status, now - memory.status_written_at)
         if due and tracked.writes.take(now):  # what is due and not written is due at the next pass
             await self._cluster.write_status(tracked.key, status)

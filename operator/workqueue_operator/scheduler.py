@@ -193,7 +193,7 @@ class Scheduler:
             if answer.created:
                 tracked.notices.append(_created(tracked))
             return counted(tracked, answer, self._clock.monotonic())
-        self._metrics.broker_errors.labels(answer.kind).inc()
+        self._store.count_broker_error(tracked.address, answer.kind)
         tracked.heard(answer)
         return unknown(answer)
 

@@ -12,6 +12,7 @@ from typing import Any
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import AccessRefused, BrokerError
 
+from workqueue_operator.broker_errors import BrokerErrors
 from workqueue_operator.by_age import ByAge
 from workqueue_operator.cluster import ClusterError, Listing, Notice, Target
 from workqueue_operator.demand import Counts
@@ -24,6 +25,7 @@ from workqueue_operator.refusals import Refusal
 from workqueue_operator.resource import InvalidSpec, Key, Mode, QueueSpec, ScalingPolicy, WorkQueue, parse
 from workqueue_operator.scaling import ManualSize, ScalingDecision, Unknown
 from workqueue_operator.status import Change
+from workqueue_operator.totals import Totals
 from workqueue_operator.victim_watch import VictimWatch
 from workqueue_operator.write_budget import WriteBudget
 
@@ -106,6 +108,9 @@ class Memory:
     #: The status as last written, and when.
     status: dict[str, Any] = field(default_factory=dict)
     status_written_at: float = float("-inf")
+    #: The conditions after the last pass, which the stored status may not have yet.
+    conditions: Sequence[Mapping[str, Any]] = ()
+    totals: Totals = field(default_factory=Totals)
 
     def meet(self, target_uid: str) -> None:
         """A Deployment that was deleted and made again was scaled by nobody, and its pods are others."""
@@ -203,6 +208,7 @@ class Store:
         self._by_target: ByAge[Key] = ByAge()
         self._by_queue: ByAge[_Queue] = ByAge()
         self._by_secret: ByAge[Key] = ByAge()
+        self._broker_errors = BrokerErrors()
         #: Set whenever a WorkQueue came, changed or went.
         self.changed = asyncio.Event()
 
@@ -240,6 +246,18 @@ class Store:
         if tracked.address != address:
             tracked.address, tracked.trouble, tracked.login_works = address, None, None
             self._place(tracked)
+
+    def count_broker_error(self, address: Address | None, kind: str) -> None:
+        """Count an answer of a broker, or of its management API, that could not be used."""
+        if isinstance(address, BrokerAddress):
+            self._broker_errors.count(address.place, kind, self._places)
+
+    def broker_errors(self) -> Mapping[str, Mapping[str, int]]:
+        """By kind of error, of each broker that a WorkQueue uses."""
+        return {place: self._broker_errors.of(place) for place in self._places()}
+
+    def _places(self) -> list[str]:
+        return [address.place for address in self._by_address.groups()]
 
     def see_workqueue(self, body: Mapping[str, Any], *, listed: bool = False) -> None:
         """Take in a WorkQueue as the API server has it; a spec that cannot be used is kept as its error.

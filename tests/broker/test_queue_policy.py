@@ -206,10 +206,7 @@ async def test_a_user_who_may_set_no_policy(quorum_jobs: TaskQueue, user: str) -
         assert "s3cret-word" not in str(operator.status)
         assert operator.observed()
         assert operator.condition("Ready")["reason"] == "AccessRefused"
-        refused = operator.registry.get_sample_value(
-            "workqueue_operator_broker_errors_total", {"kind": "management_refused"}
-        )
-        assert refused
+        assert operator.broker_errors("management_refused")
         tags = {"password": "s3cret-word", "tags": "policymaker"}
         quorum_jobs.server.management("PUT", f"/api/users/{user}", tags)
         await applied(operator)

@@ -20,7 +20,10 @@ def operator_metrics(proxy: Proxy) -> dict[str, float]:
 
 def victims(proxy: Proxy) -> dict[str, int]:
     name, page = "workqueue_operator_scale_down_victims_total", operator_metrics(proxy)
-    return {state: int(page[f'{name}{{state="{state}"}}']) for state in ("idle", "busy", "unknown")}
+    return {
+        state: int(sum(value for key, value in page.items() if key.startswith(name) and f'state="{state}"' in key))
+        for state in ("idle", "busy", "unknown")
+    }
 
 
 def several_looks(proxy: Proxy) -> None:

@@ -20,6 +20,7 @@ from workqueue_operator.report import Reporter
 from workqueue_operator.resource import Key
 from workqueue_operator.scheduler import Readers, Scheduler
 from workqueue_operator.store import Store
+from workqueue_operator.workqueue_metrics import WorkQueueCollector
 
 T = TypeVar("T")
 
@@ -107,6 +108,12 @@ class Operating:
     def observed(self, workqueue: str = NAME.name) -> bool:
         return self.condition("QueueObserved", workqueue).get("status") == "True"
 
+    def broker_errors(self, kind: str) -> float:
+        """How many of the kind were counted, over all brokers."""
+        name = "workqueue_operator_broker_errors_total"
+        samples = (sample for family in self.registry.collect() for sample in family.samples if sample.name == name)
+        return sum(sample.value for sample in samples if sample.labels["kind"] == kind)
+
     def decision(self) -> str:
         """The last decision's message."""
         return str(self.status.get("lastDecision", {}).get("message", ""))
@@ -140,6 +147,7 @@ async def operating(
     made = Operating()
     clock = made.clock
     metrics = Metrics(made.registry)
+    made.registry.register(WorkQueueCollector(made.store, clock.monotonic))
     applier = Applier(made.store, made.cluster, metrics, clock)
     reconciler = Reconciler(
         Gatherer(made.store, made.cluster, clock), applier, Reporter(made.cluster, metrics, clock), metrics, clock

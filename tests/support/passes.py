@@ -8,13 +8,14 @@ from prometheus_client import CollectorRegistry
 from workqueue_operator.apply import Applier
 from workqueue_operator.demand import Counts
 from workqueue_operator.gather import Gatherer
-from workqueue_operator.metrics import HeartbeatCollector, Metrics, WatchCollector, WorkQueueCollector
+from workqueue_operator.metrics import HeartbeatCollector, Metrics, WatchCollector
 from workqueue_operator.rates import Sample
 from workqueue_operator.reconcile import Reconciler
 from workqueue_operator.report import Reporter
 from workqueue_operator.resource import Key
 from workqueue_operator.scaling import Unknown
 from workqueue_operator.store import Store, Tracked
+from workqueue_operator.workqueue_metrics import WorkQueueCollector
 
 WORKQUEUE = Key("team", "thumbnails")
 DEPLOYMENT = Key("team", "thumbnails-worker")

@@ -52,7 +52,10 @@ class World(Operator):
 
     def victims(self) -> dict[str, float]:
         states = ("idle", "busy", "unknown")
-        return {state: self.count("scale_down_victims_total", state=state) for state in states}
+        return {state: self.of_workqueue("scale_down_victims_total", state=state) for state in states}
+
+    def of_workqueue(self, name: str, **labels: str) -> float:
+        return self.count(name, namespace=WORKQUEUE.namespace, workqueue=WORKQUEUE.name, **labels)
 
     def count(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(f"workqueue_operator_{name}", labels) or 0.0
@@ -161,8 +164,8 @@ async def test_a_busy_worker_is_never_taken(world: World) -> None:
     assert world.condition("ScalingLimited")["status"] == "True"
     await world.applier.wait()
     assert (
-        world.count("scale_down_victims_total", state="idle"),
-        world.count("scale_down_victims_total", state="busy"),
+        world.of_workqueue("scale_down_victims_total", state="idle"),
+        world.of_workqueue("scale_down_victims_total", state="busy"),
     ) == (4, 0)
 
 

@@ -111,7 +111,7 @@ async def test_a_user_who_may_not_is_asked_once_a_look_and_every_queue_says_so(b
     await broker.look()
     assert [verdict(tracked).reason for tracked in both] == ["AccessRefused", "AccessRefused"]
     assert len(broker.api.asked) == 1
-    assert broker.count("broker_errors_total", kind="management_refused") == 1
+    assert broker.store.broker_errors() == {"localhost:5672/%2F": {"management_refused": 1}}
 
 
 async def test_an_api_that_goes_away_meanwhile_is_not_asked_for_the_others(broker: Broker) -> None:
