@@ -28,13 +28,26 @@ def test_operator_says_what_an_uninstall_does_to_workqueues(helm):
     assert "deletes the definition of WorkQueue" in helm.notes("workqueue-operator", {"crds": {"keep": False}})
 
 
-def test_a_monitor_without_labels_is_warned_about(helm):
-    for chart, field, values in (("workqueue-operator", "serviceMonitor", {}), ("workqueue", "podMonitor", BROKER)):
+def test_an_object_for_the_prometheus_operator_without_labels_is_warned_about(helm):
+    for chart, field, values in (
+        ("workqueue-operator", "serviceMonitor", {}),
+        ("workqueue-operator", "prometheusRule", {}),
+        ("workqueue", "podMonitor", BROKER),
+    ):
         bare = helm.notes(chart, {**values, field: {"enabled": True}})
         labelled = helm.notes(chart, {**values, field: {"enabled": True, "additionalLabels": {"release": "p"}}})
         assert f"Set {field}.additionalLabels" in bare
+        assert bare.count("WARNING") == 1
         assert "WARNING" not in labelled
         assert "WARNING" not in helm.notes(chart, values)
+
+
+def test_alerts_without_the_address_of_their_runbooks_are_pointed_out(helm):
+    words = "set prometheusRule.runbookUrlPattern"
+    assert words in helm.notes("workqueue-operator", {"prometheusRule": {"enabled": True}})
+    pattern = {"enabled": True, "runbookUrlPattern": "https://docs.example.com/runbooks.md#%s"}
+    assert words not in helm.notes("workqueue-operator", {"prometheusRule": pattern})
+    assert words not in helm.notes("workqueue-operator")
 
 
 def test_queue_says_how_to_watch_it(helm):

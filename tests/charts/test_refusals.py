@@ -83,6 +83,18 @@ def test_queue_chart_refuses(helm, values, named):
         ({"image": {"digest": "sha256:4f5e"}}, "set it to sha256: and 64 hexadecimal digits"),
         ({"commonLabels": {"helm.sh/chart": "x"}}, "commonLabels has helm.sh/chart, which this chart sets itself"),
         ({"serviceMonitor": {"interval": "fast"}}, 'serviceMonitor.interval is "fast": set a duration such as 15s'),
+        ({"prometheusRule": {"disabled": ["TooOld"]}}, "'WorkQueueTasksWaitTooLong'"),
+        (
+            {"prometheusRule": {"keepLabels": ["a-b"]}},
+            'prometheusRule.keepLabels has "a-b", which is no name of a label',
+        ),
+        ({"prometheusRule": {"oldestMessageSeconds": "10m"}}, "oldestMessageSeconds"),
+        (
+            {"prometheusRule": {"slo": {"objective": 0.9}}},
+            "prometheusRule.slo.objective is 0.9: set it to 0.95 to 0.9999",
+        ),
+        ({"prometheusRule": {"slo": {"waitSeconds": 45}}}, "one of 0.5, 1, 2.5, 5, 10, 30, 60"),
+        ({"prometheusRule": {"runbookUrlPattern": "https://docs"}}, "it needs %s, which becomes the alert's name"),
     ],
 )
 def test_operator_chart_refuses(helm, values, named):

@@ -11,7 +11,7 @@ CHARTS = Path(__file__).parents[2] / "charts"
 #: All that docs/support.md names; of values other than the defaults and everything, the oldest and the newest will do.
 KUBERNETES = tuple(f"1.{minor}" for minor in range(30, 38))
 #: Kinds of others, which the schemas of Kubernetes do not know.
-FOREIGN = {"WorkQueue", "ServiceMonitor", "PodMonitor"}
+FOREIGN = {"WorkQueue", "ServiceMonitor", "PodMonitor", "PrometheusRule"}
 #: Kinds that have no namespace.
 CLUSTER_WIDE = {
     *("CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"),
@@ -47,6 +47,7 @@ OPERATOR = {
     "no definition": {"crds": {"enabled": False}},
     "definition that goes": {"crds": {"keep": False}},
     "monitored": {"serviceMonitor": {"enabled": True, "additionalLabels": {"release": "prometheus"}}},
+    "alerts": {"prometheusRule": {"enabled": True, "additionalLabels": {"release": "prometheus"}}},
     "pod extras": {**POD_EXTRAS, "logFormat": "text", "fullnameOverride": "scaler"},
 }
 #: Whatever can be turned on.

@@ -28,7 +28,7 @@ def test_no_metric_has_a_name_of_client_go() -> None:
 def test_a_query_is_taken_apart() -> None:
     found = used(
         'sum by (namespace, queue) (rate(workqueue_tasks_failed_total{reason!="rejected", queue=~"a|b"}[5m])) '
-        "/ on (namespace) group_left (mode) workqueue_operator_replicas"
+        "/ on (namespace) group_left (mode) workqueue_operator_replicas > queue:workqueue_tasks_late:ratio"
     )
     assert found.matched == {
         "workqueue_tasks_failed_total": {"reason", "queue"},

@@ -27,4 +27,18 @@
 {{- end }}
 {{- end }}
 {{- end }}
+{{- with .Values.prometheusRule }}
+{{- if and .runbookUrlPattern (not (contains "%s" .runbookUrlPattern)) }}
+{{- fail (printf "prometheusRule.runbookUrlPattern is %q: it needs %%s, which becomes the alert's name in lower case, such as https://docs.example.com/runbooks.md#%%s" .runbookUrlPattern) }}
+{{- end }}
+{{- range .keepLabels }}
+{{- if not (regexMatch "^[a-zA-Z_][a-zA-Z0-9_]*$" .) }}
+{{- fail (printf "prometheusRule.keepLabels has %q, which is no name of a label: use letters, digits and underscores" .) }}
+{{- end }}
+{{- end }}
+{{- /* Below 0.95 the fastest burn, 14.4 times the allowed share, would be more than all tasks, and never come. */ -}}
+{{- if or (lt (float64 .slo.objective) 0.95) (gt (float64 .slo.objective) 0.9999) }}
+{{- fail (printf "prometheusRule.slo.objective is %v: set it to 0.95 to 0.9999, the share of tasks that start in time" .slo.objective) }}
+{{- end }}
+{{- end }}
 {{- end -}}
