@@ -47,7 +47,6 @@ OPERATOR = {
     "no definition": {"crds": {"enabled": False}},
     "definition that goes": {"crds": {"keep": False}},
     "monitored": {"serviceMonitor": {"enabled": True, "additionalLabels": {"release": "prometheus"}}},
-    "alerts": {"prometheusRule": {"enabled": True, "additionalLabels": {"release": "prometheus"}}},
     "pod extras": {**POD_EXTRAS, "logFormat": "text", "fullnameOverride": "scaler"},
 }
 #: Whatever can be turned on.
@@ -55,6 +54,7 @@ OPERATOR["everything"] = {
     **OPERATOR["pod extras"],
     "podPolicy": {"enabled": True},
     "serviceMonitor": RULES,
+    "prometheusRule": {"enabled": True, "runbookUrlPattern": "https://docs.example.com/runbooks.md#%s"},
     "watchNamespaces": ["a", "b"],
 }
 BROKER = {"broker": {"secretName": "rabbitmq"}}
