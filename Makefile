@@ -42,10 +42,15 @@ test-shrinks: setup ## Run fifty shrinks beside busy workers on a real cluster, 
 	@$(WITH_CLUSTER) $(PYTEST) -q -rP tests/cluster -m shrinks
 
 .PHONY: check
-check: setup ## Lint, types and import contracts
+check: setup ## Lint, types, import contracts, and whether the dashboards are what their code writes
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo --no-cache
+	@$(BIN)/python dev/write_dashboards.py --check
+
+.PHONY: dashboards
+dashboards: setup ## Write the Grafana dashboards into the operator's chart
+	@$(BIN)/python dev/write_dashboards.py
 
 # Made anew when the lock or the project's metadata change; quiet when it is already there.
 $(VENV)/.installed: requirements.lock pyproject.toml

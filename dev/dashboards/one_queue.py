@@ -1,0 +1,263 @@
+"""One WorkQueue, read from top to bottom: what is, what was decided, how long tasks take, what becomes of them."""
+
+from dashboards.model import Annotation, Dashboard, Kind, Panel, Query, Row, Shows, Style, Variable
+from dashboards.shapes import (
+    ANY_IS_ORANGE,
+    BLUE,
+    PURPLE,
+    WAIT_STEPS,
+    bars,
+    lines,
+    quantiles,
+    stacked,
+    stat,
+)
+
+S = '{namespace="$namespace", workqueue="$workqueue"}'
+#: Of the workers' metrics; their namespace is that of the scrape.
+W = '{namespace="$namespace", queue="$queue"}'
+POD = 'namespace="$namespace", pod=~"$deployment-.*"'
+
+READY = f"workqueue_operator_messages_ready{S}"
+AGE = f"workqueue_operator_oldest_message_age_seconds{S}"
+REASON = f"workqueue_operator_decision_reason{S} == 1"
+PUBLISHED = f"workqueue_operator_messages_published_total{S}"
+ACKED = f"workqueue_operator_messages_acked_total{S}"
+
+UNDECIDED = "Nothing is decided"
+NO_WORKER = "no worker may run"
+NEEDS_MANAGEMENT = "the broker's Secret has no management_uri"
+NOT_SCRAPED = "kube-state-metrics and cAdvisor are the cluster's"
+
+
+def or_zero(counted: str, label: str) -> str:
+    """0 while the operator knows the queue and no worker runs; nothing when no operator is scraped."""
+    known = f"0 * sum(workqueue_operator_replicas{S})"
+    return f'{counted} or label_replace({known}, "{label}", "none", "", "")'
+
+
+NOW = Row(
+    "Now",
+    (
+        stat(
+            "Waiting messages", "How many tasks wait?", READY, empty="Unknown: the queue cannot be read", unit="short"
+        ),
+        stat(
+            "Oldest message",
+            "For how long has the message that is served next waited?",
+            AGE,
+            empty="Unknown, or no message waits",
+            unit="s",
+            steps=WAIT_STEPS,
+            may_be_empty="the queue may be empty, or no management API is read",
+        ),
+        stat(
+            "Workers",
+            "How many workers run, how many does the queue ask for, and how many may run?",
+            Query(f"workqueue_operator_replicas{S}", "running"),
+            Query(f"workqueue_operator_wanted_replicas{S}", "wanted"),
+            Query(f"workqueue_operator_max_replicas{S}", "maximum"),
+            empty="Unknown: no operator is scraped",
+        ),
+        stat("Reason", "Why are there so many workers?", REASON, empty=UNDECIDED, shows=Shows.REASON),
+        stat(
+            "Time to drain",
+            "When is the queue empty if messages come and go as in the last five minutes?",
+            f"{READY} / (rate({ACKED}[5m]) - rate({PUBLISHED}[5m]) > 0.001)",
+            empty="The queue does not shrink",
+            unit="s",
+            may_be_empty="a queue that grows or stands still is never empty",
+        ),
+        stat(
+            "Dead letters",
+            "How many tasks were given up and lie in the dead-letter queue?",
+            f"workqueue_operator_dead_letters{S}",
+            empty="Unknown: the dead-letter queue cannot be read",
+            unit="short",
+            steps=ANY_IS_ORANGE,
+        ),
+    ),
+)
+
+DECISIONS = Row(
+    "Decisions",
+    (
+        lines(
+            "Workers",
+            "Does the size follow the queue, and what keeps it from doing so?",
+            Query(f"workqueue_operator_replicas{S}", "running"),
+            Query(f"workqueue_operator_ready_replicas{S}", "ready"),
+            Query(f"workqueue_operator_wanted_replicas{S}", "wanted"),
+            Query(f"workqueue_operator_desired_replicas{S}", "desired now"),
+            Query(f"workqueue_operator_min_replicas{S}", "minimum"),
+            Query(f"workqueue_operator_max_replicas{S}", "maximum"),
+            empty="Nothing was decided in this time",
+            style=Style.STEPS,
+        ),
+        lines(
+            "Waiting and unacknowledged messages",
+            "What did the operator read from the queue?",
+            Query(READY, "waiting"),
+            Query(f"workqueue_operator_messages_unacknowledged{S}", "unacknowledged"),
+            empty="The queue could not be read in this time",
+            unit="short",
+        ),
+        Panel(
+            Kind.STATES,
+            "Reasons",
+            "Which rule decided the size, and for how long?",
+            (Query(REASON, "{{reason}}"),),
+            "Nothing was decided in this time",
+            width=24,
+            height=6,
+        ),
+    ),
+)
+
+DURATIONS = Row(
+    "Waiting time and duration",
+    (
+        lines(
+            "Oldest message",
+            "Does a task wait too long now?",
+            Query(AGE, "oldest"),
+            empty="Unknown, or no message waited",
+            unit="s",
+            steps=WAIT_STEPS,
+            width=8,
+            may_be_empty="the queue may be empty, or no management API is read",
+        ),
+        lines(
+            "Time until start",
+            "How long did the tasks that started wait? The histogram ends at one hour.",
+            *quantiles("workqueue_task_wait_seconds", W),
+            empty="No task started in this time",
+            unit="s",
+            width=8,
+        ),
+        lines(
+            "Task duration",
+            "How long do the handlers take? The histogram ends at one hour.",
+            *quantiles("workqueue_task_duration_seconds", W),
+            empty="No task ended in this time",
+            unit="s",
+            width=8,
+        ),
+    ),
+)
+
+OUTCOMES = Row(
+    "Throughput and failures",
+    (
+        lines(
+            "Published and acked messages",
+            "Do the workers keep up? The broker counts, so workers that live for seconds are included.",
+            Query(f"rate({PUBLISHED}[$__rate_interval])", "published"),
+            Query(f"rate({ACKED}[$__rate_interval])", "acked"),
+            Query(f"rate(workqueue_operator_messages_redelivered_total{S}[$__rate_interval])", "redelivered"),
+            empty="Needs management_uri in the broker's Secret",
+            unit="reqps",
+            width=8,
+            may_be_empty=NEEDS_MANAGEMENT,
+        ),
+        stacked(
+            "Failed attempts",
+            "How many attempts fail, and why?",
+            Query(
+                or_zero(f"sum by (reason) (rate(workqueue_tasks_failed_total{W}[$__rate_interval]))", "reason"),
+                "{{reason}}",
+            ),
+            empty="No operator was scraped in this time",
+            unit="reqps",
+            width=8,
+        ),
+        bars(
+            "Dead-lettered tasks",
+            "How many tasks were given up within five minutes, and why?",
+            Query(
+                or_zero(f"sum by (reason) (increase(workqueue_tasks_dead_lettered_total{W}[5m]))", "reason"),
+                "{{reason}}",
+            ),
+            empty="No operator was scraped in this time",
+            width=8,
+        ),
+    ),
+)
+
+WORKERS = Row(
+    "Worker pods",
+    (
+        lines(
+            "Worker use",
+            "Which share of the workers' time is spent on tasks?",
+            Query(
+                f"sum(rate(workqueue_worker_busy_seconds_total{W}[$__rate_interval])) / sum(workqueue_worker_slots{W})",
+                "busy",
+            ),
+            empty="No worker was scraped in this time",
+            unit="percentunit",
+        ),
+        bars(
+            "Scale-down",
+            "What did the workers do that a scale-down removed? A busy one finishes its task first.",
+            Query(
+                f"sum by (state) (increase(workqueue_operator_scale_down_victims_total{S}[$__rate_interval]))",
+                "{{state}}",
+            ),
+            empty="No scale-down since the operator started",
+            may_be_empty="there may have been no scale-down",
+        ),
+        stacked(
+            "Pods by phase",
+            "Do the pods start?",
+            Query(f"sum by (phase) (kube_pod_status_phase{{{POD}}})", "{{phase}}"),
+            empty="Needs kube-state-metrics",
+            may_be_empty=NOT_SCRAPED,
+        ),
+        lines(
+            "Memory of the largest pod",
+            "Is a worker near its memory limit?",
+            Query(f'max(container_memory_working_set_bytes{{{POD}, container="worker"}})', "largest"),
+            Query(f'max(kube_pod_container_resource_limits{{{POD}, container="worker", resource="memory"}})', "limit"),
+            empty="Needs cAdvisor and kube-state-metrics",
+            unit="bytes",
+            may_be_empty=NOT_SCRAPED,
+        ),
+    ),
+    collapsed=True,
+)
+
+
+def hidden(name: str) -> Variable:
+    """The queue or Deployment of the chosen WorkQueue, by which other programs' metrics name it."""
+    return Variable(name, name.title(), f"workqueue_operator_workqueue_info{S}", name, hidden=True)
+
+
+DASHBOARD = Dashboard(
+    "workqueue-queue",
+    "WorkQueue / One queue",
+    "One WorkQueue: what waits, what the operator decided and why, how long tasks take and what becomes of them.",
+    (NOW, DECISIONS, DURATIONS, OUTCOMES, WORKERS),
+    (
+        Variable("namespace", "Namespace", "workqueue_operator_condition", "namespace"),
+        Variable("workqueue", "WorkQueue", 'workqueue_operator_condition{namespace="$namespace"}', "workqueue"),
+        hidden("queue"),
+        hidden("deployment"),
+    ),
+    (
+        Annotation(
+            "Scales",
+            f"workqueue_operator_last_scale_timestamp_seconds{S} * 1000",
+            "Scaled: {{reason}}",
+            "{{namespace}}/{{workqueue}}",
+            BLUE,
+        ),
+        Annotation(
+            "Operator started",
+            "process_start_time_seconds * 1000 and on (job, instance) workqueue_operator_build_info",
+            "Operator started",
+            "{{instance}}",
+            PURPLE,
+        ),
+    ),
+)

@@ -1,0 +1,232 @@
+"""The operator itself: whether it reads, how quick it is, and what it is refused."""
+
+from workqueue_operator.cluster import Forbidden
+from workqueue_operator.victims import State
+
+from dashboards.model import Dashboard, Query, Row, Shows
+from dashboards.one_queue import DASHBOARD as ONE_QUEUE
+from dashboards.shapes import ANY_IS_ORANGE, ANY_IS_RED, LATE_STEPS, bars, lines, quantiles, stacked, stat
+
+NOT_SCRAPED = "No operator is scraped"
+NO_SCALE = "No Deployment was scaled in this time"
+
+
+def own(process_metric: str) -> str:
+    """A number of the operator's process, which every scraped program has under this name."""
+    return f"{process_metric} and on (job, instance) workqueue_operator_build_info"
+
+
+def increase(metric: str, window: str, matchers: str = "") -> str:
+    """How much a counter grew within the window."""
+    return f"sum(increase({metric}{matchers}[{window}]))"
+
+
+BUSY_REMOVED = increase("workqueue_operator_scale_down_victims_total", "1d", f'{{state="{State.BUSY}"}}')
+
+NOW = Row(
+    "Now",
+    (
+        stat(
+            "Version",
+            "Which operator runs? Two versions stand here while it is upgraded.",
+            Query("workqueue_operator_build_info", "{{version}}"),
+            empty=NOT_SCRAPED,
+            shows=Shows.NAME,
+            width=3,
+        ),
+        stat(
+            "Slowest loop",
+            "How long ago did the loop beat that is furthest behind? After 60 s the operator is restarted.",
+            "max(workqueue_operator_heartbeat_age_seconds)",
+            empty=NOT_SCRAPED,
+            unit="s",
+            steps=LATE_STEPS,
+            width=3,
+        ),
+        stat(
+            "Oldest reading",
+            "How old is the reading of the queue that was read longest ago?",
+            "max(workqueue_operator_reading_age_seconds)",
+            empty="No queue was read yet",
+            unit="s",
+            steps=LATE_STEPS,
+            width=3,
+        ),
+        stat(
+            "Namespaces not watched",
+            "How many namespaces cannot be watched, for example because they or their Roles are gone?",
+            "sum(1 - workqueue_operator_namespace_watched)",
+            empty=NOT_SCRAPED,
+            steps=ANY_IS_RED,
+            width=3,
+        ),
+        stat(
+            "Busy workers removed, 24 h",
+            "How many workers did a scale-down remove although they were busy? They finish their task first.",
+            f"{BUSY_REMOVED} or 0 * sum(workqueue_operator_build_info)",
+            empty=NOT_SCRAPED,
+            steps=ANY_IS_ORANGE,
+            width=3,
+        ),
+        stat(
+            "Missing permissions, 1 h",
+            "How many requests did the API server refuse because the operator lacks a right?",
+            increase("workqueue_operator_cluster_errors_total", "1h", f'{{kind="{Forbidden.kind}"}}'),
+            empty=NOT_SCRAPED,
+            steps=ANY_IS_RED,
+            width=3,
+        ),
+        stat(
+            "Unexpected failures, 1 h",
+            "How many failures did the operator keep from its other loops? The log has each; please report it.",
+            increase("workqueue_operator_loop_failures_total", "1h"),
+            empty=NOT_SCRAPED,
+            steps=ANY_IS_ORANGE,
+            width=3,
+        ),
+        stat(
+            "Memory",
+            "How much memory does the operator use?",
+            f"max({own('process_resident_memory_bytes')})",
+            empty=NOT_SCRAPED,
+            unit="bytes",
+            width=3,
+        ),
+    ),
+)
+
+SPEED = Row(
+    "Speed",
+    (
+        lines(
+            "Reading to scale",
+            "How long does it take from the start of a reading to the scaled Deployment?",
+            *quantiles("workqueue_operator_reading_to_scale_seconds", ""),
+            empty=NO_SCALE,
+            unit="s",
+            width=8,
+        ),
+        lines(
+            "Duration of a reading",
+            "How long does one round of reading a broker's queues take?",
+            *quantiles("workqueue_operator_read_seconds", ""),
+            empty="No queue was read in this time",
+            unit="s",
+            width=8,
+        ),
+        lines(
+            "Duration of a scale request",
+            "How long does the API server take to scale a Deployment?",
+            *quantiles("workqueue_operator_scale_request_seconds", ""),
+            empty=NO_SCALE,
+            unit="s",
+            width=8,
+        ),
+    ),
+)
+
+ACTIONS = Row(
+    "Readings, decisions, writes",
+    (
+        lines(
+            "Readings",
+            "How many queues does the operator read each second?",
+            Query("sum(rate(workqueue_operator_readings_total[$__rate_interval]))", "readings"),
+            empty="No operator was scraped in this time",
+            unit="reqps",
+            width=8,
+        ),
+        stacked(
+            "Decisions per minute",
+            "Which reasons do new decisions have? Reasons without one are left out.",
+            Query(
+                "sum by (reason) (rate(workqueue_operator_decisions_total[$__rate_interval])) * 60 > 0", "{{reason}}"
+            ),
+            empty="No decision changed in this time",
+            unit="cpm",
+            width=8,
+            may_be_empty="sizes and reasons may stay as they are",
+        ),
+        stacked(
+            "Writes to the API server",
+            "What does the operator write, and how often?",
+            Query("sum by (verb) (rate(workqueue_operator_api_writes_total[$__rate_interval]))", "{{verb}}"),
+            empty="No operator was scraped in this time",
+            unit="reqps",
+            width=8,
+        ),
+    ),
+)
+
+ERRORS = Row(
+    "Errors",
+    (
+        stacked(
+            "Broker errors",
+            "Which brokers cannot be read, and why? Those without an error are left out.",
+            Query(
+                "sum by (broker, kind) (rate(workqueue_operator_broker_errors_total[$__rate_interval])) > 0",
+                "{{broker}} {{kind}}",
+            ),
+            empty="No error in this time",
+            unit="reqps",
+            width=8,
+            may_be_empty="no error is the normal case",
+        ),
+        stacked(
+            "API server errors",
+            "Which requests does the API server refuse?",
+            Query("sum by (kind) (rate(workqueue_operator_cluster_errors_total[$__rate_interval]))", "{{kind}}"),
+            empty="No operator was scraped in this time",
+            unit="reqps",
+            width=8,
+        ),
+        bars(
+            "Scale-down",
+            "What did the workers do that scale-downs removed?",
+            Query(
+                "sum by (state) (increase(workqueue_operator_scale_down_victims_total[$__rate_interval]))", "{{state}}"
+            ),
+            empty="No scale-down since the operator started",
+            width=8,
+            may_be_empty="there may have been no scale-down",
+        ),
+    ),
+)
+
+PROCESS = Row(
+    "Process",
+    (
+        lines(
+            "CPU",
+            "How many cores does the operator use?",
+            Query(own("rate(process_cpu_seconds_total[$__rate_interval])"), "{{instance}}"),
+            empty="No operator was scraped in this time",
+            width=8,
+        ),
+        lines(
+            "Memory over time",
+            "Does the operator's memory grow?",
+            Query(own("process_resident_memory_bytes"), "{{instance}}"),
+            empty="No operator was scraped in this time",
+            unit="bytes",
+            width=8,
+        ),
+        bars(
+            "Policies set per hour",
+            "How often does the operator set RabbitMQ policies? If it never stops, another program changes them.",
+            Query(increase("workqueue_operator_policies_set_total", "1h"), "policies"),
+            empty="No operator was scraped in this time",
+            width=8,
+        ),
+    ),
+    collapsed=True,
+)
+
+DASHBOARD = Dashboard(
+    "workqueue-operator",
+    "WorkQueue / Operator",
+    "The operator itself: whether it reads and decides, how quick it is, and which errors it meets.",
+    (NOW, SPEED, ACTIONS, ERRORS, PROCESS),
+    annotations=tuple(one for one in ONE_QUEUE.annotations if one.name == "Operator started"),
+)
