@@ -48,7 +48,7 @@ _MOST_BYTES = dict.fromkeys(SECRET_KEYS, 4096) | {
     **dict.fromkeys(("uri", "connection_string", "password", "management_uri"), 32 * 1024),
     "ca.crt": 512 * 1024,
     "tls.crt": 64 * 1024,
-    "tls.key": 16 * 1024,  # an RSA key of 16,384 bits, which are OpenSSL's most
+    "tls.key": 16 * 1024,
 }
 #: Nodes of one address, and bytes of a host name (RFC 1035).
 _MOST_HOSTS = 32

@@ -5,8 +5,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import InvalidAddress
+from workqueue_broker.private_keys import refusal
+from workqueue_broker.tls import Tls, context_of, management_context_of
 
 MIB = 2**20
 
@@ -75,8 +79,11 @@ def number(octets: int) -> bytes:
 
 def private_key(algorithm: bytes, content: bytes) -> str:
     """A PKCS#8 key of this algorithm and its parameters."""
-    text = base64.encodebytes(der(0x30, b"\x02\x01\x00" + der(0x30, algorithm) + der(4, content))).decode()
-    return f"-----BEGIN PRIVATE KEY-----\n{text}-----END PRIVATE KEY-----\n"
+    return pem("PRIVATE KEY", der(0x30, b"\x02\x01\x00" + der(0x30, algorithm) + der(4, content)))
+
+
+def pem(label: str, content: bytes) -> str:
+    return f"-----BEGIN {label}-----\n{base64.encodebytes(content).decode()}-----END {label}-----\n"
 
 
 #: OpenSSL makes the public part as it reads the key: seconds for these 8 KiB, and minutes for twice as much.
@@ -103,6 +110,50 @@ def test_a_key_of_a_kind_that_takes_long_to_read_is_refused_before_it_is_read(ke
     secret = {"uri": "amqps://r", "tls.key": "k", "tls.crt": "c", key: text}
     with pytest.raises(InvalidAddress, match=f"key {key} is of a kind that is not taken; give a key of RSA, EC, "):
         BrokerAddress.from_secret(secret)
+
+
+RSA = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00"
+
+
+def rsa(*octets: int) -> bytes:
+    """The numbers of an RSA key, with so many bytes each."""
+    return der(0x30, b"\x02\x01\x00" + b"".join(map(number, octets)))
+
+
+#: The sizes of a key of 15,360 bits, of one whose exponent alone is that long, with which OpenSSL computes all the same,
+#: and of one of 4,096 bits.
+LARGE = (1920, 4, 1920, 960, 960, 960, 960, 960)
+LONG_EXPONENT = (256, 4, 1920, 128, 128, 128, 128, 128)
+LARGEST = (512, 4, 512, 256, 256, 256, 256, 256)
+
+
+@pytest.mark.parametrize("key", ["tls.key", "tls.crt"])
+@pytest.mark.parametrize("sizes", [LARGE, LONG_EXPONENT], ids=["modulus", "exponent"])
+@pytest.mark.parametrize("form", ["pkcs8", "rsa"])
+def test_an_rsa_key_that_takes_long_to_sign_with_is_refused_before_it_is_used(
+    key: str, sizes: tuple[int, ...], form: str
+) -> None:
+    text = private_key(RSA, rsa(*sizes)) if form == "pkcs8" else pem("RSA PRIVATE KEY", rsa(*sizes))
+    secret = {"uri": "amqps://r", "tls.key": "k", "tls.crt": "c", key: text}
+    with pytest.raises(InvalidAddress, match=f"key {key} is an RSA key of 15360 bits, .* give one of 4096 at most"):
+        BrokerAddress.from_secret(secret)
+    assert refusal(private_key(RSA, rsa(*LARGEST))) is None
+    assert refusal(pem("RSA PRIVATE KEY", rsa(*LARGEST))) is None
+
+
+@given(st.binary(max_size=60) | st.integers(0, 60).map(lambda size: rsa(*[129] * 8)[:size]))
+def test_whatever_a_block_holds_is_refused_in_words_or_taken(content: bytes) -> None:
+    for label in ("PRIVATE KEY", "RSA PRIVATE KEY"):
+        assert refusal(pem(label, content)) is not None
+    assert refusal(pem("CERTIFICATE", content)) is None
+
+
+def test_no_key_exchange_is_offered_whose_numbers_the_broker_chooses() -> None:
+    """With 10,000 bits it takes the client's CPU for most of a second."""
+    for context in (context_of(Tls()), management_context_of(Tls())):
+        kinds = {one["kea"] for one in context.get_ciphers()}
+        assert "kx-dhe" not in kinds
+        assert "kx-ecdhe" in kinds
 
 
 @pytest.mark.parametrize(
