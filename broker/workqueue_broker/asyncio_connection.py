@@ -7,6 +7,7 @@ the border when it is more than was asked for: the library itself collects whate
 import asyncio
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pika
@@ -19,6 +20,7 @@ from workqueue_broker.connection import (
     CONNECT_TIMEOUT_SECONDS,
     HANDSHAKE_TIMEOUT_SECONDS,
     ConnectionSettings,
+    NodeFailures,
     connection_parameters,
     translate,
 )
@@ -132,8 +134,10 @@ class _Stream(asyncio.Protocol):
 class AsyncioConnection:
     """An open connection."""
 
-    def __init__(self, address: BrokerAddress) -> None:
+    def __init__(self, address: BrokerAddress, node: BrokerAddress) -> None:
+        """`node`: the address with only the node that is connected with."""
         self._address = address
+        self._node = node
         self._library: _Library | None = None
         loop = asyncio.get_running_loop()
         self._opened: asyncio.Future[None] = loop.create_future()
@@ -151,28 +155,27 @@ class AsyncioConnection:
 
     @classmethod
     async def open(cls, address: BrokerAddress, settings: ConnectionSettings) -> "AsyncioConnection":
-        """Connect to the first node that answers; raises a BrokerError."""
-        failure: BrokerError = BrokerUnavailable(f"{address} has no host")
+        """Connect to the first node that answers; raises a BrokerError that names what is wrong with each of them."""
+        failures = NodeFailures(address)
         # In a thread: reading the authorities that the system knows takes long.
         for parameters in await asyncio.to_thread(connection_parameters, address, settings):
             try:
                 return await cls._open_at(address, parameters)
-            except BrokerError as error:
-                failure = error
             except Exception as error:  # noqa: BLE001 - the library's errors of connecting have no common class
-                failure = translate(error, address)
-        raise failure
+                failures.add(parameters, error)
+        raise failures.error() from failures.cause
 
     @classmethod
     async def _open_at(cls, address: BrokerAddress, parameters: pika.ConnectionParameters) -> "AsyncioConnection":
         failure: OSError = OSError("the host name has no address")
+        node = replace(address, hosts=((parameters.host, parameters.port),))
         looked_up = resolve(parameters.host, parameters.port, address)
-        infos = await _in_time(looked_up, CONNECT_TIMEOUT_SECONDS, address, "its name")
+        infos = await _in_time(looked_up, CONNECT_TIMEOUT_SECONDS, node, "its name")
         for info in infos:
-            connection = cls(address)
+            connection = cls(address, node)
             try:
-                await _in_time(connection._connect(parameters, info), CONNECT_TIMEOUT_SECONDS, address, "a connection")
-                await _in_time(connection._opened, HANDSHAKE_TIMEOUT_SECONDS, address, "AMQP's greeting")
+                await _in_time(connection._connect(parameters, info), CONNECT_TIMEOUT_SECONDS, node, "a connection")
+                await _in_time(connection._opened, HANDSHAKE_TIMEOUT_SECONDS, node, "AMQP's greeting")
             except OSError as error:
                 connection.drop()
                 if isinstance(error, AccessRefused):  # by the node, whichever of its addresses was used
@@ -206,7 +209,7 @@ class AsyncioConnection:
 
     def _on_end(self, _library: object, error: Exception) -> None:
         if not self._opened.done():
-            self._opened.set_exception(translate(error, self._address))
+            self._opened.set_exception(translate(error, self._node))
             self._opened.exception()  # nobody may wait for it any more
         if not self._ended.done():
             self._ended.set_result(None)

@@ -4,12 +4,14 @@ A Secret that several WorkQueues name is read once for all of them. One that bec
 address that works: what is wrong is told, and the queues are read on.
 """
 
+import hashlib
+import json
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from workqueue_broker.address import BrokerAddress
+from workqueue_broker.address import SECRET_KEYS, BrokerAddress
 from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailable, InvalidAddress
 
 from workqueue_operator.clock import Clock
@@ -45,6 +47,14 @@ class _Secret:
     unusable: str | None = None
 
 
+@dataclass(frozen=True)
+class _Parsed:
+    """What a Secret's text means. The text itself, which may be a MiB, is not kept."""
+
+    digest: bytes
+    address: Address
+
+
 class Addresses:
     """Looks addresses up for the WorkQueues of a store."""
 
@@ -54,6 +64,8 @@ class Addresses:
         self._cluster = cluster
         self._clock = clock
         self._secrets: dict[Key, _Secret] = {}
+        #: A Secret that is read again is mostly unchanged, and opening its keys and certificates takes time.
+        self._parsed: dict[Key, _Parsed] = {}
 
     async def look_up(self) -> None:
         """Read the Secrets that are due, and give each WorkQueue what its Secret says."""
@@ -62,6 +74,7 @@ class Addresses:
             for tracked in refused:
                 self._store.set_address(tracked, _one_too_many(key))
         self._secrets = {key: secret for key, secret in self._secrets.items() if key in users}
+        self._parsed = {key: parsed for key, parsed in self._parsed.items() if key in users}
         for key, sharing in users.items():
             known = self._secrets.get(key)
             if known is None or self._is_due(known, sharing):
@@ -87,12 +100,10 @@ class Addresses:
 
     async def _read(self, key: Key) -> Address:
         try:
-            return BrokerAddress.from_secret(await self._cluster.read_secret(key))
+            return self._address(key, await self._cluster.read_secret(key))
         except NotFound:
             text = f"spec.broker.secretName: there is no Secret {key.name} in namespace {key.namespace}; create it"
             return InvalidAddress(text)
-        except InvalidAddress as error:
-            return InvalidAddress(f"Secret {key.name} (spec.broker.secretName): {error}")
         except ClusterError as error:
             return error
         except Exception as error:  # noqa: BLE001 - the border: one Secret, or its reading, costs no other WorkQueue
@@ -101,6 +112,29 @@ class Addresses:
             log.error("Secret %s cannot be read: %s in %s", key, type(error).__name__, place_of(error))
             text = f"Secret {key.name} (spec.broker.secretName) cannot be read: {type(error).__name__}"
             return BrokerError(f"{text}; the operator's log says where: report it if it stays")
+
+    def _address(self, key: Key, data: Mapping[str, str]) -> Address:
+        """What the Secret says; parsed once, unless what failed is this machine's, such as a full /tmp."""
+        digest, known = _digest(data), self._parsed.get(key)
+        if known is not None and known.digest == digest:
+            return known.address
+        address, lasting = _parsed(key, data)
+        if lasting:
+            self._parsed[key] = _Parsed(digest, address)
+        return address
+
+
+def _digest(data: Mapping[str, str]) -> bytes:
+    return hashlib.sha256(json.dumps([data.get(key) for key in SECRET_KEYS]).encode()).digest()
+
+
+def _parsed(key: Key, data: Mapping[str, str]) -> tuple[Address, bool]:
+    """The address, or why there is none, and whether the text alone decides about that."""
+    try:
+        return BrokerAddress.from_secret(data), True
+    except InvalidAddress as error:
+        unusable = InvalidAddress(f"Secret {key.name} (spec.broker.secretName): {error}")
+        return unusable, not isinstance(error.__cause__, OSError)
 
 
 def _one_too_many(secret: Key) -> TooManySecrets:

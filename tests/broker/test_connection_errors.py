@@ -9,6 +9,7 @@ from rabbitmq_server import RabbitMQServer
 from task_queue import TaskQueue
 from tls_front import Authority, TlsFront
 from workqueue_broker.address import BrokerAddress
+from workqueue_broker.asyncio_connection import AsyncioConnection
 from workqueue_broker.connection import ConnectionSettings, broker_errors, connect
 from workqueue_broker.declaration import QueueDeclaration
 from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailable, QueueMismatch
@@ -77,6 +78,21 @@ def test_of_several_hosts_all_are_named_and_what_a_person_must_change_comes_firs
         Session(address, SETTINGS)
     assert str(raised.value) == text
     assert isinstance(error_of(replace(address, hosts=(NOBODY,))), BrokerUnavailable)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_the_operators_connection_names_all_hosts_too(rabbitmq: RabbitMQServer, first: int) -> None:
+    here = (rabbitmq.listen, rabbitmq.amqp_port)
+    hosts = (NOBODY, here) if first else (here, NOBODY)
+    address = replace(rabbitmq.address(), hosts=hosts, password="wrong")
+    seen = set()
+    for _ in range(4):
+        with pytest.raises(AccessRefused) as raised:
+            await AsyncioConnection.open(address, SETTINGS)
+        seen.add(str(raised.value))
+    (text,) = seen
+    assert text.index(f"{here[0]}:{here[1]}/") < text.index("ACCESS_REFUSED") < text.index("127.0.0.1:1/")
+    assert "\n" not in text
 
 
 def test_a_host_that_is_up_is_used_whatever_the_others_are(rabbitmq: RabbitMQServer) -> None:

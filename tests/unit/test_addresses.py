@@ -190,3 +190,25 @@ async def test_secrets_that_nobody_names_any_more_are_forgotten(world: World) ->
     world.add("jobs")
     await world.after(1)
     assert len(world.cluster.reads) == 2
+
+
+@pytest.mark.parametrize("text", [{"host": "a b"}, {"uri": "amqps://r", "tls.crt": "c", "tls.key": "k"}])
+async def test_a_secret_that_is_read_again_unchanged_is_not_parsed_again(world: World, text: dict[str, str]) -> None:
+    world.cluster.secrets[SECRET] = text
+    tracked = world.add("one")
+    await world.after(1)
+    first = tracked.address
+    assert isinstance(first, InvalidAddress)
+    await world.after(3 * REREAD_SECONDS)
+    assert len(world.cluster.reads) > 2
+    assert tracked.address is first
+    world.cluster.secrets[SECRET] = {**text, "note": "not looked at"}
+    await world.after(2 * REREAD_SECONDS)
+    assert tracked.address is first
+    world.cluster.secrets[SECRET] = GOOD
+    await world.after(2 * REREAD_SECONDS)
+    assert isinstance(tracked.address, BrokerAddress)
+    world.cluster.secrets[SECRET] = text
+    tracked.trouble = AccessRefused("with that login")
+    await world.after(2 * REREAD_SECONDS)
+    assert isinstance(tracked.address, InvalidAddress)

@@ -120,8 +120,8 @@ def rsa(*octets: int) -> bytes:
     return der(0x30, b"\x02\x01\x00" + b"".join(map(number, octets)))
 
 
-#: The sizes of a key of 15,360 bits, of one whose exponent alone is that long, with which OpenSSL computes all the same,
-#: and of one of 4,096 bits.
+#: The sizes of a key of 15,360 bits, of one whose exponent alone is that long, with which OpenSSL computes as well, and
+#: of one of 4,096 bits.
 LARGE = (1920, 4, 1920, 960, 960, 960, 960, 960)
 LONG_EXPONENT = (256, 4, 1920, 128, 128, 128, 128, 128)
 LARGEST = (512, 4, 512, 256, 256, 256, 256, 256)
