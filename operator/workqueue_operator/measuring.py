@@ -12,7 +12,7 @@ from workqueue_operator.leader import LeaderSeen
 from workqueue_operator.management import ManagementApi, ManagementError
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.policies import Policies, verdict_of
-from workqueue_operator.queue_policy import consumer_timeout, missing_management_api
+from workqueue_operator.queue_policy import QueueInForce, consumer_timeout, missing_management_api
 from workqueue_operator.queue_reader import QueueReader
 from workqueue_operator.rates import Sample
 from workqueue_operator.resource import Key, WorkQueue
@@ -79,7 +79,8 @@ class Measuring:
         for tracked in self._store.members(address):
             _measured(tracked, answer.samples)
             seen = answer.there.queues.get(_queue_of(tracked))
-            tracked.leader = LeaderSeen(asked_at, seen.type, seen.empty) if seen else None
+            tracked.leader = _leader(seen, asked_at)
+            tracked.dead_letter_leader = _leader(answer.there.queues.get(_dead_letter_queue_of(tracked)), asked_at)
             tracked.consumer_timeout = consumer_timeout(seen) if seen else None
         await policies.keep(api, address, answer.there)
 
@@ -95,6 +96,14 @@ def _measured(tracked: Tracked, samples: Mapping[str, Sample]) -> None:
 
 def _queue_of(tracked: Tracked) -> str:
     return tracked.spec.queue.declaration.name if isinstance(tracked.spec, WorkQueue) else ""
+
+
+def _dead_letter_queue_of(tracked: Tracked) -> str:
+    return tracked.spec.queue.dead_letter_queue if isinstance(tracked.spec, WorkQueue) else ""
+
+
+def _leader(seen: QueueInForce | None, asked_at: float) -> LeaderSeen | None:
+    return LeaderSeen(asked_at, seen.type, seen.empty) if seen else None
 
 
 def _note_sharers(members: Sequence[Tracked]) -> None:

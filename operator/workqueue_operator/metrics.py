@@ -28,7 +28,10 @@ VERBS = ("scale", "status", "event", "mark")
 CLUSTER_KINDS = ("cluster", "unavailable", "forbidden", "not_found", "conflict", "rejected")
 #: Whose failure the border keeps from the others: a loop of the operator's own, of one broker, management API or
 #: namespace, one WorkQueue's pass, or the reading of one Secret.
-LOOP_KINDS = ("assign", "resync", "unread", "broker", "management", "namespace", "watch", "pass", "secret")
+LOOP_KINDS = (
+    *("assign", "resync", "unread", "broker", "management", "dead_letters"),
+    *("namespace", "watch", "pass", "secret"),
+)
 
 
 def new_registry() -> CollectorRegistry:

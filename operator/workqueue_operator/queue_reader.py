@@ -29,6 +29,9 @@ MOST_CHANNELS = 32
 HEARTBEAT_SECONDS = 10
 #: Seconds of a round for dead-letter queues: making a thousand quorum queues takes a minute, and readings do not wait.
 DECLARE_SECONDS = 0.1
+#: The number of the channel for counts of other queues, and seconds for an answer.
+COUNTING = -1
+COUNT_SECONDS = 5.0
 #: Seconds between two checks of a queue that is not as we declare it: each one is an error in the broker's log.
 MISMATCH_SECONDS = 10.0
 
@@ -59,6 +62,9 @@ class QueueReader(Protocol):
     def declare_dead_letter_queue(self, queue: QueueSpec) -> None:
         """Make the queue's dead-letter queue at the end of a later round; what goes wrong is in the readings then."""
 
+    async def count(self, name: str) -> QueueCounts:
+        """The counts of another queue, over the connection that there is; raises a BrokerError. One at a time."""
+
     async def close(self) -> None:
         """Give the connection back."""
 
@@ -75,6 +81,8 @@ class AmqpQueueReader:
         self._connection: AsyncioConnection | None = None
         #: The attempt to connect that is under way; it may take longer than a round.
         self._connecting: asyncio.Task[AsyncioConnection] | None = None
+        #: The count of another queue that is under way.
+        self._counting: asyncio.Task[QueueCounts] | None = None
         #: By number; one that the broker closed, as a queue was missing or refused, is opened again at its next use.
         self._channels: dict[int, Channel] = {}
         self._most_channels = MOST_CHANNELS
@@ -113,6 +121,27 @@ class AmqpQueueReader:
     def declare_dead_letter_queue(self, queue: QueueSpec) -> None:
         """Make the queue's dead-letter queue at the end of the next rounds."""
         self._to_declare.add(queue)
+
+    async def count(self, name: str) -> QueueCounts:
+        """Passive declare on a channel of its own; a queue that does not answer stops these questions, and no reading.
+
+        Raises a BrokerError, QueueMissing among them; BrokerUnavailable while there is no connection.
+        """
+        counting = self._counting
+        if counting is None or counting.done():
+            counting = self._counting = asyncio.create_task(self._count(name))
+            counting.add_done_callback(lambda done: done.cancelled() or done.exception())  # it may not be awaited again
+            await asyncio.wait((counting,), timeout=COUNT_SECONDS)
+            if counting.done():
+                return counting.result()
+        raise BrokerUnavailable(f"{self._address}: a dead-letter queue did not answer within {COUNT_SECONDS:g} s")
+
+    async def _count(self, name: str) -> QueueCounts:
+        if self._connection is None or not self._connection.is_open:
+            raise BrokerUnavailable(f"{self._address}: there is no connection")
+        if self._most_channels == 1:  # the broker may end a connection that opens one channel too many
+            raise BrokerUnavailable(f"{self._address}: the user or the virtual host may have no more channels")
+        return await (await self._open_channel(COUNTING)).read_counts(name)
 
     async def close(self) -> None:
         """Close the connection; waits at most a second for a broker that hangs."""

@@ -17,6 +17,7 @@ from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailabl
 from workqueue_operator.addresses import Addresses
 from workqueue_operator.clock import Clock
 from workqueue_operator.cluster import Cluster, ClusterError, Notice
+from workqueue_operator.counting import Counting
 from workqueue_operator.demand import Counts
 from workqueue_operator.leader import has_leader
 from workqueue_operator.loops import BEAT_SECONDS, Beat, Loops, described, while_beating
@@ -72,6 +73,7 @@ class Scheduler:
         self._clock = clock
         self._addresses = Addresses(store, cluster, metrics, clock)
         self._measuring = Measuring(store, readers.open_management, metrics, clock)
+        self._counting = Counting(store, clock)
         self._watched: set[BrokerAddress] = set()
         self._passes: set[asyncio.Task[None]] = set()
         self.loops = Loops(clock, metrics)
@@ -122,7 +124,7 @@ class Scheduler:
     async def _watch(self, address: BrokerAddress, beat: Beat) -> None:
         """Read a broker's queues, each as often as it may be, and start a pass after each reading."""
         reader = self._readers.open_queues(address)
-        measuring: asyncio.Task[None] | None = None
+        beside: list[asyncio.Task[None]] = []
         failures, pace = 0, Pace()
         try:
             while members := self._store.members(address):
@@ -131,15 +133,22 @@ class Scheduler:
                 due = [tracked for tracked in members if self._is_due(tracked, len(members), started, pace)]
                 failures = 0 if await self._read(reader, due, pace) else failures + 1
                 # After the first round, when the queues that were missing are there.
-                measuring = measuring or asyncio.create_task(self._keep_measuring(address, reader))
+                beside = beside or self._start_beside(address, reader)
                 self._pass_over_resting(members, due, pace)
                 pause = spacing_of(1, len(members)) + _pause_after(failures)
                 await asyncio.sleep(max(0.01, started + pause - self._clock.monotonic()))
         finally:
-            if measuring:
-                measuring.cancel()
-                await asyncio.wait((measuring,))
+            for task in beside:
+                task.cancel()
+            if beside:
+                await asyncio.wait(beside)
             await reader.close()
+
+    def _start_beside(self, address: BrokerAddress, reader: QueueReader) -> list[asyncio.Task[None]]:
+        """The loops that go on beside the readings."""
+        count = partial(self._counting.run, address, reader)
+        counting = self.loops.keep("dead_letters", f"dead letters {address}", count)
+        return [asyncio.create_task(self._keep_measuring(address, reader)), asyncio.create_task(counting)]
 
     async def _keep_measuring(self, address: BrokerAddress, reader: QueueReader) -> None:
         def failed(error: Exception) -> None:

@@ -15,6 +15,7 @@ from workqueue_broker.errors import AccessRefused, BrokerError
 from workqueue_operator.broker_errors import BrokerErrors
 from workqueue_operator.by_age import ByAge
 from workqueue_operator.cluster import ClusterError, Listing, Notice, Target
+from workqueue_operator.dead_letters import DeadLetters
 from workqueue_operator.demand import Counts
 from workqueue_operator.health import Health, Silence, Unconsumed
 from workqueue_operator.history import History
@@ -170,6 +171,9 @@ class Tracked:
     #: Since when each reading was 0 and 0 (seconds of the clock), and what is known of the queue's leader.
     empty_since: float | None = None
     leader: LeaderSeen | None = None
+    #: What its dead-letter queue holds, and what is known of that queue's leader.
+    dead_letters: DeadLetters = field(default_factory=DeadLetters)
+    dead_letter_leader: LeaderSeen | None = None
     #: Other WorkQueues on the same queue, as far as they have the same login.
     sharers: tuple[Key, ...] = ()
     #: Seconds, of the policy in force; None: none sets it, or it is not known.
@@ -245,6 +249,7 @@ class Store:
         """Where its broker is now; what is known of the login before stays when the login is the same."""
         if tracked.address != address:
             tracked.address, tracked.trouble, tracked.login_works = address, None, None
+            tracked.dead_letters, tracked.dead_letter_leader = DeadLetters(), None
             self._place(tracked)
 
     def count_broker_error(self, address: Address | None, kind: str) -> None:
@@ -279,6 +284,8 @@ class Store:
         if known and known.uid == metadata["uid"]:
             if _secret_of(known.spec) != _secret_of(spec):
                 known.address = known.trouble = known.login_works = None
+            if _dead_letter_queue_of(known.spec) != _dead_letter_queue_of(spec):
+                known.dead_letters, known.dead_letter_leader = DeadLetters(), None
             known.spec, known.generation = spec, metadata["generation"]
         else:
             status = dict(body.get("status") or {})
@@ -354,6 +361,10 @@ class Store:
 
 def _secret_of(spec: WorkQueue | InvalidSpec) -> Key | None:
     return Key(spec.key.namespace, spec.broker_secret) if isinstance(spec, WorkQueue) else None
+
+
+def _dead_letter_queue_of(spec: WorkQueue | InvalidSpec) -> str | None:
+    return spec.queue.dead_letter_queue if isinstance(spec, WorkQueue) else None
 
 
 def _queue_of(tracked: Tracked) -> _Queue | None:

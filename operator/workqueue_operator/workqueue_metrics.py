@@ -42,6 +42,8 @@ class Look:
     target: Target | None
     #: The broker's totals; None: not known, or too old.
     totals: Sample | None
+    #: Messages in its dead-letter queue; None: not known.
+    dead_letters: int | None
     #: Seconds of the operator's clock.
     now: float
 
@@ -109,6 +111,7 @@ NUMBERS = (
         lambda it: it.counts.messages_unacknowledged if it.counts else None,
     ),
     Number("consumers", "Consumers of the queue", lambda it: it.counts.consumers if it.counts else None),
+    Number("dead_letters", "Messages ready in the dead-letter queue", lambda it: it.dead_letters),
     Number("queue_observed", "1 while the queue can be read", _observed),
     Number("reading_age_seconds", "Seconds since the last reading", _age),
     Number("min_replicas", "spec.scaling.minReplicas", lambda it: it.spec.scaling.min_replicas if it.spec else None),
@@ -209,6 +212,7 @@ class WorkQueueCollector(Collector):
             counts=reading if isinstance(reading, Counts) else None,
             target=None if memory.replicas is None else target,
             totals=tracked.estimate.last if tracked.estimate.is_fresh(now) else None,
+            dead_letters=tracked.dead_letters.count(now),
             now=now,
         )
 

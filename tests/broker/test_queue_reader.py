@@ -62,6 +62,28 @@ async def test_a_dead_letter_queue_that_went_is_made_again_when_told_so(reader: 
     assert isinstance(answer, QueueReading)
 
 
+async def test_another_queue_is_counted_over_the_same_connection(reader: QueueReader) -> None:
+    await reader.read([queue("a")])
+    assert await reader.count("a.dead") == QueueCounts(0, 0)
+
+
+async def test_another_queue_that_is_missing_is_an_error_and_spoils_no_reading(reader: QueueReader) -> None:
+    await reader.read([queue("a")])
+    for _ in range(3):
+        with pytest.raises(QueueMissing, match="no-such-queue"):
+            await reader.count("no-such-queue")
+        assert await reader.read([queue("a")]) == [QueueReading(QueueCounts(0, 0))]
+    assert await reader.count("a.dead") == QueueCounts(0, 0)
+
+
+async def test_without_a_connection_another_queue_is_not_counted(broker: BrokerAddress) -> None:
+    reader = AmqpQueueReader(broker, "test")
+    with pytest.raises(BrokerUnavailable, match="no connection"):
+        await reader.count("a")
+    assert await reader.read([queue("a")]) == [QueueReading(QueueCounts(0, 0), created=True)]
+    await reader.close()
+
+
 async def test_a_missing_queue_spoils_no_other_reading(reader: QueueReader) -> None:
     answers = await reader.read([queue("a"), queue("b", Declare.NEVER), queue("c")])
     assert [type(answer) for answer in answers] == [QueueReading, QueueMissing, QueueReading]

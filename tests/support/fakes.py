@@ -266,6 +266,13 @@ class FakeQueueReader:
     def declare_dead_letter_queue(self, queue: QueueSpec) -> None:
         self.queues.setdefault(queue.dead_letter_queue, QueueCounts(0, 0))
 
+    async def count(self, name: str) -> QueueCounts:
+        if self.trouble:
+            raise self.trouble
+        if name not in self.queues:
+            raise QueueMissing(f"404 no queue '{name}'")
+        return self.queues[name]
+
     async def close(self) -> None:
         self.closed = True
 

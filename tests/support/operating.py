@@ -108,6 +108,11 @@ class Operating:
     def observed(self, workqueue: str = NAME.name) -> bool:
         return self.condition("QueueObserved", workqueue).get("status") == "True"
 
+    def number(self, name: str, **labels: str) -> float | None:
+        """A sample of the WorkQueue's own metrics; None: there is none."""
+        found = {"namespace": NAME.namespace, "workqueue": NAME.name, **labels}
+        return self.registry.get_sample_value(f"workqueue_operator_{name}", found)
+
     def broker_errors(self, kind: str) -> float:
         """How many of the kind were counted, over all brokers."""
         name = "workqueue_operator_broker_errors_total"

@@ -12,8 +12,9 @@ from prometheus_client import generate_latest
 from workqueue_broker import errors
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import BrokerError
-from workqueue_operator import cluster, conditions, management
+from workqueue_operator import cluster, conditions, dead_letters, management
 from workqueue_operator.cluster import ClusterError
+from workqueue_operator.dead_letters import DeadLetters
 from workqueue_operator.demand import Counts
 from workqueue_operator.management import ManagementError
 from workqueue_operator.metrics import CLUSTER_KINDS, LOOP_KINDS
@@ -65,6 +66,7 @@ async def scraped() -> Operator:
     await operator.after(1, tracked, Counts(30, 0))
     await operator.after(70, tracked, Counts(0, 6, messages_unacknowledged=0))
     operator.measured(tracked, published=40, acked=30, redelivered=2, in_progress=0)
+    tracked.dead_letters = DeadLetters(messages=1, counted_at=operator.clock.now)
     await operator.applier.wait()
     return operator
 
@@ -176,8 +178,8 @@ async def test_what_is_not_known_has_no_series() -> None:
     operator = await scraped()
     (tracked,) = operator.store
     tracked.memory.reading = Unknown("Unavailable", "the broker is away")
-    operator.clock.advance(STALE_SECONDS + 1)
-    for name in ("messages_ready", "messages_unacknowledged", "consumers"):
+    operator.clock.advance(max(STALE_SECONDS, dead_letters.STALE_SECONDS) + 1)
+    for name in ("messages_ready", "messages_unacknowledged", "consumers", "dead_letters"):
         assert operator.number(name) is None, name
     for name in ("published", "acked", "redelivered"):
         assert operator.number(f"messages_{name}_total") is None, name
