@@ -29,9 +29,12 @@ class Helm:
         command = [self._program, *arguments, "--values", str(self._values)]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
-    def template(self, chart: str, values: Manifest | None = None, *, release: str = "thumbnails") -> list[Manifest]:
-        """The objects that an install would create in the namespace demo."""
-        answer = self.run("template", release, str(CHARTS / chart), "--namespace", "demo", values=values)
+    def template(
+        self, chart: str, values: Manifest | None = None, *, release: str = "thumbnails", tests: bool = False
+    ) -> list[Manifest]:
+        """The objects that an install would create in the namespace demo; with `tests` also those of `helm test`."""
+        only = () if tests else ("--skip-tests",)
+        answer = self.run("template", release, str(CHARTS / chart), "--namespace", "demo", *only, values=values)
         assert answer.returncode == 0, answer.stderr
         return [item for item in yaml.safe_load_all(answer.stdout) if item]
 

@@ -21,7 +21,7 @@ def chart(request) -> str:
 @pytest.fixture
 def render(helm, chart):
     """The objects of the chart with these values."""
-    return lambda values: helm.template(chart, {**CHARTS[chart], **values})
+    return lambda values: helm.template(chart, {**CHARTS[chart], **values}, tests=True)
 
 
 @pytest.fixture

@@ -25,6 +25,8 @@ RULES = {
     "relabelings": [{"targetLabel": "cluster", "replacement": "blue"}],
     "metricRelabelings": [{"sourceLabels": ["__name__"], "regex": "python_.*", "action": "drop"}],
 }
+MONITORING = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+ANYWHERE = [{"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}], "ports": [{"port": 5432, "protocol": "TCP"}]}]
 POD_EXTRAS = {
     "commonLabels": {"example.com/team": "pictures"},
     "podSecurityContext": {"fsGroup": 2000},
@@ -55,6 +57,7 @@ OPERATOR["everything"] = {
     "podPolicy": {"enabled": True},
     "serviceMonitor": RULES,
     "prometheusRule": {"enabled": True, "runbookUrlPattern": "https://docs.example.com/runbooks.md#%s"},
+    "networkPolicy": {"enabled": True, "metricsFrom": MONITORING, "extraEgress": ANYWHERE},
     "watchNamespaces": ["a", "b"],
 }
 BROKER = {"broker": {"secretName": "rabbitmq"}}
@@ -95,6 +98,13 @@ QUEUE["everything"] = {
     **QUEUE["bounded"],
     **QUEUE["handler"],
     "podMonitor": RULES,
+    "networkPolicy": {
+        "enabled": True,
+        "metricsFrom": MONITORING,
+        "restrictEgress": True,
+        "extraEgress": ANYWHERE,
+        "operatorNamespace": "workqueue-system",
+    },
 }
 MATRIX = [
     *(pytest.param("workqueue-operator", values, id=f"operator: {name}") for name, values in OPERATOR.items()),
@@ -105,7 +115,7 @@ MATRIX = [
 @pytest.mark.parametrize(("chart", "values"), MATRIX)
 def test_objects_are_valid(helm, chart: str, values: dict[str, Any], request: pytest.FixtureRequest):
     whole = request.node.callspec.id.endswith((": defaults", ": everything"))
-    for item in helm.template(chart, values):
+    for item in helm.template(chart, values, tests=True):
         if item["kind"] not in FOREIGN:
             for version in KUBERNETES if whole else (KUBERNETES[0], KUBERNETES[-1]):
                 kubernetes_validate.validate(item, version, strict=True)
@@ -133,7 +143,7 @@ def test_with_everything_turned_on_no_template_is_left_out(helm):
 
 @pytest.mark.parametrize(("chart", "values"), MATRIX)
 def test_every_object_says_its_namespace_and_whose_it_is(helm, chart: str, values: dict[str, Any]):
-    for item in helm.template(chart, values):
+    for item in helm.template(chart, values, tests=True):
         metadata = item["metadata"]
         assert ("namespace" in metadata) == (item["kind"] not in CLUSTER_WIDE), item["kind"]
         assert metadata["labels"]["app.kubernetes.io/part-of"] == "workqueue"

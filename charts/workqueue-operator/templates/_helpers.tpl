@@ -13,6 +13,14 @@ app.kubernetes.io/name: workqueue-operator
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
+{{- /* Of the pod of `helm test`, which no selector of the operator's finds. */ -}}
+{{- define "workqueue-operator.testLabels" -}}
+app.kubernetes.io/name: workqueue-operator-test
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/component: test
+app.kubernetes.io/part-of: workqueue
+{{- end -}}
+
 {{- /* Without versions: a new chart alone must not restart a pod. */ -}}
 {{- define "workqueue-operator.podLabels" -}}
 {{ include "workqueue-operator.selectorLabels" . }}

@@ -51,4 +51,15 @@
 {{- end }}
 {{- end }}
 {{- end }}
+{{- with .Values.networkPolicy }}
+{{- if and .enabled $.Values.podMonitor.enabled (not .metricsFrom) }}
+{{- fail "podMonitor.enabled and networkPolicy.enabled are both true, and Prometheus may not read the metrics: set networkPolicy.metricsFrom to where Prometheus runs, such as [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]" }}
+{{- end }}
+{{- if and .extraEgress (not .restrictEgress) }}
+{{- fail "networkPolicy.extraEgress is set, and networkPolicy.restrictEgress is false, so that workers may connect anywhere: set restrictEgress to true" }}
+{{- end }}
+{{- if and .restrictEgress (not .enabled) }}
+{{- fail "networkPolicy.restrictEgress is true and networkPolicy.enabled is false, so that nothing is restricted: set enabled to true" }}
+{{- end }}
+{{- end }}
 {{- end -}}
