@@ -11,7 +11,7 @@ CHARTS = Path(__file__).parents[2] / "charts"
 #: All that docs/support.md names; of values other than the defaults and everything, the oldest and the newest will do.
 KUBERNETES = tuple(f"1.{minor}" for minor in range(30, 38))
 #: Kinds of others, which the schemas of Kubernetes do not know.
-FOREIGN = {"WorkQueue", "ServiceMonitor", "PodMonitor", "PrometheusRule"}
+FOREIGN = {"WorkQueue", "ServiceMonitor", "PodMonitor", "PrometheusRule", "GrafanaDashboard"}
 #: Kinds that have no namespace.
 CLUSTER_WIDE = {
     *("CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"),
@@ -55,6 +55,7 @@ OPERATOR = {
 OPERATOR["everything"] = {
     **OPERATOR["pod extras"],
     "podPolicy": {"enabled": True},
+    "dashboards": {"enabled": True, "grafanaOperator": {"enabled": True}},
     "serviceMonitor": RULES,
     "prometheusRule": {"enabled": True, "runbookUrlPattern": "https://docs.example.com/runbooks.md#%s"},
     "networkPolicy": {"enabled": True, "metricsFrom": MONITORING, "extraEgress": ANYWHERE},
