@@ -18,9 +18,9 @@ class Outbox:
         self._window = window
         self._window_bytes = window_bytes
         self._wake = wake
-        lock = threading.Lock()
-        self._room = threading.Condition(lock)
-        self._none_wanted = threading.Condition(lock)
+        self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        self._none_wanted = threading.Condition(self._lock)
         self._queue: deque[Message] = deque()
         self._messages = 0
         self._bytes = 0
@@ -43,7 +43,7 @@ class Outbox:
 
     def offer(self, message: Message, timeout: float) -> bool:
         """Take the message in; False when there was no room for it within the timeout (seconds), or we are closed."""
-        with self._room:
+        with self._lock:
             if (self._full() or self._closed) and not self._wait_for_room(timeout):
                 return False
             wake = self._append(message)
@@ -56,7 +56,7 @@ class Outbox:
 
         It is called when we are closed, too. It must neither wait nor raise.
         """
-        with self._room:
+        with self._lock:
             if self._full() or self._closed:
                 self._calls[call] = None
                 return False
@@ -67,12 +67,12 @@ class Outbox:
 
     def forget(self, call: Callable[[], None]) -> None:
         """Whoever was to be called has left."""
-        with self._room:
+        with self._lock:
             self._calls.pop(call, None)
 
     def take_all(self) -> deque[Message]:
         """The messages that wait to be sent, in order."""
-        with self._room:
+        with self._lock:
             taken, self._queue = self._queue, deque()
             self._woken = False
         return taken
@@ -83,7 +83,7 @@ class Outbox:
         Callers are woken at once when a quarter of the window is free: to wake one for each confirm costs more than the
         confirm.
         """
-        with self._room:
+        with self._lock:
             for message in messages:
                 self._bytes -= len(message.body)
                 message.unsettled = False
@@ -103,14 +103,14 @@ class Outbox:
 
     def share(self) -> None:
         """Wake the callers that wait, if there is any room."""
-        with self._room:
+        with self._lock:
             calls = () if self._full() else self._wake_callers()
         for call in calls:
             call()
 
     def abandon(self, messages: Iterable[Message]) -> None:
         """Their caller gives them up: they are not sent again, and a drain does not wait for them."""
-        with self._room:
+        with self._lock:
             for message in messages:
                 if message.unsettled and not message.abandoned:
                     self._wanted -= 1
@@ -120,12 +120,12 @@ class Outbox:
 
     def drain(self, timeout: float) -> bool:
         """Wait until every message that was not given up is settled; False when that took longer (seconds)."""
-        with self._none_wanted:
+        with self._lock:
             return self._none_wanted.wait_for(lambda: not self._wanted, timeout)
 
     def close(self) -> None:
         """Take nothing in any more."""
-        with self._room:
+        with self._lock:
             self._closed = True
             calls = self._wake_callers()
         for call in calls:

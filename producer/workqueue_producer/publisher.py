@@ -27,7 +27,7 @@ from workqueue_producer.callbacks import Callbacks
 from workqueue_producer.errors import NotConfirmed, PublisherClosed
 from workqueue_producer.metrics import PublisherMetrics, QueueMetrics
 from workqueue_producer.outbox import Outbox
-from workqueue_producer.receipts import Awaited, Single, call_in
+from workqueue_producer.receipts import Awaited, TaskFuture, call_in
 from workqueue_producer.task import Message, Receipt, Task
 
 #: Seconds; a web server's own limit is often 30 or 60.
@@ -85,17 +85,17 @@ class Publisher:
         `message_id` and `headers` are for a body alone; a Task has its own.
         """
         deadline = monotonic() + timeout
-        receipt = Single(self._callbacks, waited_for=True)
+        future = TaskFuture(self._callbacks, waited_for=True)
         if message_id is not None or headers is not None:
             task = _task_of(task, message_id, headers or {})
-        message = self._message(task, receipt)
+        message = self._message(task, future)
         self._offer(message, timeout)
         try:
-            return receipt.future.result(max(0.0, deadline - monotonic()))
+            return future.result(max(0.0, deadline - monotonic()))
         except TimeoutError:
             self._outbox.abandon([message])
-            if receipt.future.done():  # confirmed between the two lines above
-                return receipt.future.result()
+            if future.done():  # confirmed between the two lines above
+                return future.result()
             raise self._timed_out(message, timeout) from None
         except BaseException:  # Ctrl+C, for one
             self._outbox.abandon([message])
@@ -135,9 +135,9 @@ class Publisher:
         itself has no time limit: the message is sent until it is confirmed or the publisher is closed. A task that
         fails is logged too, as its future may have been dropped.
         """
-        receipt = Single(self._callbacks, waited_for=False)
-        self._offer(self._message(task, receipt), timeout)
-        return receipt.future
+        future = TaskFuture(self._callbacks, waited_for=False)
+        self._offer(self._message(task, future), timeout)
+        return future
 
     def publish_many(
         self,
@@ -217,11 +217,12 @@ class Publisher:
                 self._outbox.forget(call)
 
     def _message(self, given: bytes | Task, receipt: Receipt) -> Message:
-        task = given if isinstance(given, Task) else Task(given)
-        if not isinstance(task.body, bytes):
-            raise TypeError(f"body must be bytes, not {type(task.body).__name__}: encode it first")
-        message_id = task.message_id or f"{self._id_prefix}-{next(self._numbers)}"
-        return Message(task, message_id, message_properties(task, message_id), receipt, monotonic())
+        message_id = given.message_id if isinstance(given, Task) else None
+        body = given.body if isinstance(given, Task) else given
+        if not isinstance(body, bytes):
+            raise TypeError(f"body must be bytes, not {type(body).__name__}: encode it first")
+        message_id = message_id or f"{self._id_prefix}-{next(self._numbers)}"
+        return Message(given, message_id, message_properties(given, message_id), receipt, monotonic())
 
     def _offer(self, message: Message, timeout: float) -> None:
         self._check_alive()

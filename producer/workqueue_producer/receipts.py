@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from typing import Any
 
 from workqueue_producer.callbacks import Callbacks
 from workqueue_producer.errors import NotConfirmed
@@ -15,32 +16,61 @@ from workqueue_producer.task import Message
 
 
 class TaskFuture(Future[str]):
-    """The future of a submitted task; its callbacks run in threads of their own, never in the I/O thread."""
+    """One message of a caller in a thread: the future has the message id, or the error.
 
-    def __init__(self, callbacks: Callbacks) -> None:
-        super().__init__()
+    Its callbacks run in threads of their own, never in the I/O thread. Most futures are settled before anything waits
+    for them, and what the base class keeps for a waiter costs more than to send the message: so it is made when the
+    first part of it is asked for.
+    """
+
+    def __init__(self, callbacks: Callbacks, *, waited_for: bool) -> None:  # the base class's is called by _complete()
         self._callbacks = callbacks
-        self.set_running_or_notify_cancel()  # nobody can take a message back that may be on its way
+        self.waited_for = waited_for
+        #: What settle() left; None: not settled, or settled when the base class's parts were there.
+        self._outcome: str | Exception | None = None
+        self._is_complete = False
+        self._completing = threading.RLock()  # of its own: one that all futures share may be held in a forked child
+
+    def __getattr__(self, name: str) -> Any:
+        """What no attribute of the object is: a part of the base class, until they are made."""
+        self._complete()
+        return object.__getattribute__(self, name)
+
+    def settle(self, message: Message, error: Exception | None) -> None:
+        outcome = message.message_id if error is None else not_confirmed(message, error)
+        with self._completing:
+            if not self._is_complete:
+                self._outcome = outcome
+                return
+        with suppress(InvalidStateError):  # a caller has set it, which is none of our business
+            _finish(self, outcome)
+
+    def result(self, timeout: float | None = None) -> str:
+        outcome = self._outcome
+        return outcome if isinstance(outcome, str) else super().result(timeout)
 
     def add_done_callback(self, fn: Callable[["Future[str]"], object]) -> None:
         """Call it with the future, in any thread, once it is done."""
         self._callbacks.expect()
         super().add_done_callback(lambda future: self._callbacks.run(lambda: fn(future)))
 
+    def _complete(self) -> None:
+        """Make the base class's parts, all at once: another thread never sees a future that it could cancel."""
+        with self._completing:
+            if self._is_complete:
+                return
+            made: Future[str] = Future()
+            made.set_running_or_notify_cancel()  # a message that may be on its way cannot be taken back
+            if self._outcome is not None:
+                _finish(made, self._outcome)
+            self.__dict__.update(made.__dict__, _is_complete=True)
 
-class Single:
-    """One message; its future has the message id, or the error."""
 
-    def __init__(self, callbacks: Callbacks, *, waited_for: bool) -> None:
-        self.future = TaskFuture(callbacks)
-        self.waited_for = waited_for
-
-    def settle(self, message: Message, error: Exception | None) -> None:
-        with suppress(InvalidStateError):  # a caller has set it, which is none of our business
-            if error is None:
-                self.future.set_result(message.message_id)
-            else:
-                self.future.set_exception(not_confirmed(message, error))
+def _finish(future: "Future[str]", outcome: str | Exception) -> None:
+    if isinstance(outcome, str):
+        future.set_result(outcome)
+    else:
+        future.set_exception(outcome)
 
 
 class Awaited:

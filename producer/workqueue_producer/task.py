@@ -59,9 +59,11 @@ class Message:
         "unsettled",
     )
 
-    def __init__(self, task: Task, message_id: str, properties: object, receipt: Receipt, published_at: float) -> None:
-        self._given = task
-        self.body = task.body
+    def __init__(
+        self, given: bytes | Task, message_id: str, properties: object, receipt: Receipt, published_at: float
+    ) -> None:
+        self._given = given
+        self.body = given if isinstance(given, bytes) else given.body
         self.message_id = message_id
         #: The library's encoding of everything beside the body.
         self.properties = properties
@@ -78,4 +80,5 @@ class Message:
     @property
     def task(self) -> Task:
         """The task, with its id."""
-        return replace(self._given, message_id=self.message_id)
+        given = self._given if isinstance(self._given, Task) else Task(self._given)
+        return replace(given, message_id=self.message_id)

@@ -22,7 +22,7 @@ from workqueue_producer.amqp.session import LinkSettings
 from workqueue_producer.callbacks import Callbacks
 from workqueue_producer.metrics import QueueMetrics, ResendCause
 from workqueue_producer.outbox import Outbox
-from workqueue_producer.receipts import Single
+from workqueue_producer.receipts import TaskFuture
 from workqueue_producer.task import Message
 
 DEFAULTS = PublisherSettings()
@@ -345,14 +345,14 @@ def test_a_connection_that_is_blocked_for_too_long_is_given_up_and_its_messages_
     link.start(outbox)
     try:
         server.set_memory_alarm(True)
-        receipt = Single(Callbacks(), waited_for=True)
+        receipt = TaskFuture(Callbacks(), waited_for=True)
         outbox.offer(Message(Task(b"x"), "mine", message_properties(Task(b"x"), "mine"), receipt, 0.0), 0)
         wait_until(
             lambda: metrics.resent[ResendCause.CONNECTION]._value.get() >= 2, 60, "two connections were given up"
         )
-        assert not receipt.future.done()
+        assert not receipt.done()
         server.set_memory_alarm(False)
-        assert receipt.future.result(60) == "mine"
+        assert receipt.result(60) == "mine"
     finally:
         outbox.close()
         link.stop()

@@ -8,7 +8,7 @@ import pytest
 from workqueue_producer import callbacks as module
 from workqueue_producer.callbacks import Callbacks
 from workqueue_producer.errors import NotConfirmed
-from workqueue_producer.receipts import Single
+from workqueue_producer.receipts import TaskFuture
 from workqueue_producer.task import Message, Task
 
 
@@ -60,36 +60,36 @@ def test_a_callback_may_wait_for_the_end_of_all_others() -> None:
     assert ended.wait(10)
 
 
-def settled(receipt: Single, error: Exception | None = None) -> None:
+def settled(receipt: TaskFuture, error: Exception | None = None) -> None:
     """As the I/O thread does it."""
     receipt.settle(Message(Task(b""), "id", None, receipt, 0.0), error)
 
 
 def test_the_thread_that_settles_a_future_runs_none_of_its_callbacks() -> None:
     calls = Callbacks()
-    receipt = Single(calls, waited_for=False)
+    receipt = TaskFuture(calls, waited_for=False)
     ran_in: list[threading.Thread] = []
-    receipt.future.add_done_callback(lambda _: ran_in.append(threading.current_thread()))
-    receipt.future.add_done_callback(lambda _: sys.exit("a callback of a caller"))
+    receipt.add_done_callback(lambda _: ran_in.append(threading.current_thread()))
+    receipt.add_done_callback(lambda _: sys.exit("a callback of a caller"))
     settled(receipt)
-    receipt.future.add_done_callback(lambda _: ran_in.append(threading.current_thread()))
+    receipt.add_done_callback(lambda _: ran_in.append(threading.current_thread()))
     calls.close(10)
     assert len(ran_in) == 2
     assert threading.current_thread() not in ran_in
 
 
 def test_a_future_that_its_caller_has_set_is_left_alone() -> None:
-    receipt = Single(Callbacks(), waited_for=False)
-    receipt.future.set_result("mine")
+    receipt = TaskFuture(Callbacks(), waited_for=False)
+    receipt.set_result("mine")
     settled(receipt)
     settled(receipt, ValueError())
-    assert receipt.future.result(0) == "mine"
+    assert receipt.result(0) == "mine"
 
 
 def test_the_error_of_a_future_names_the_task_and_its_cause() -> None:
-    receipt = Single(Callbacks(), waited_for=False)
+    receipt = TaskFuture(Callbacks(), waited_for=False)
     settled(receipt, ValueError("why"))
-    future: Future[str] = receipt.future
+    future: Future[str] = receipt
     with pytest.raises(NotConfirmed, match="why; ids: id") as raised:
         future.result(0)
     assert isinstance(raised.value.__cause__, ValueError)

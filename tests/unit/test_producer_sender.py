@@ -15,7 +15,7 @@ from workqueue_producer.amqp.session import refuses_a_message
 from workqueue_producer.callbacks import Callbacks
 from workqueue_producer.metrics import PublisherMetrics, QueueMetrics
 from workqueue_producer.outbox import Outbox
-from workqueue_producer.receipts import Single
+from workqueue_producer.receipts import TaskFuture
 from workqueue_producer.task import Message, Task
 
 
@@ -51,8 +51,8 @@ class Sending:
         self.sender.ready(self.session)
         return self.session
 
-    def send(self, body: bytes, message_id: str) -> Single:
-        receipt = Single(Callbacks(), waited_for=True)
+    def send(self, body: bytes, message_id: str) -> TaskFuture:
+        receipt = TaskFuture(Callbacks(), waited_for=True)
         self.outbox.offer(Message(Task(body), message_id, None, receipt, 0.0), 0)
         self.sender.pump()
         return receipt
@@ -68,7 +68,7 @@ def test_a_caller_that_waits_for_room_gets_what_a_single_confirm_makes() -> None
     for number in range(100):
         sending.send(b"x", f"{number}")
     answers: list[bool] = []
-    message = Message(Task(b""), "waits", None, Single(Callbacks(), waited_for=True), 0.0)
+    message = Message(Task(b""), "waits", None, TaskFuture(Callbacks(), waited_for=True), 0.0)
     caller = threading.Thread(target=lambda: answers.append(sending.outbox.offer(message, 60)))
     caller.start()
     wait_until(lambda: sending.outbox._waiting == 1, 10, "the caller waits")
@@ -80,7 +80,7 @@ def test_a_caller_that_waits_for_room_gets_what_a_single_confirm_makes() -> None
 
 def test_a_submitted_task_that_fails_is_logged_with_its_id(caplog: pytest.LogCaptureFixture) -> None:
     sending = Sending()
-    sending.outbox.offer(Message(Task(b""), "dropped", None, Single(Callbacks(), waited_for=False), 0.0), 0)
+    sending.outbox.offer(Message(Task(b""), "dropped", None, TaskFuture(Callbacks(), waited_for=False), 0.0), 0)
     sending.send(b"", "waited for")
     sending.sender.fail_all(BrokerUnavailable("away"))
     assert caplog.messages == ["queue q: 1 submitted tasks not confirmed: away; ids: dropped"]
@@ -92,12 +92,12 @@ def test_of_two_messages_of_one_id_neither_is_confirmed_by_the_confirm_of_a_retu
     for _ in receipts:
         sending.sender.returned("same")
     sending.sender.confirmed(2, multiple=True)
-    assert [receipt.future.done() for receipt in receipts] == [False, False]
+    assert [receipt.done() for receipt in receipts] == [False, False]
     sending.time_passes()
     sending.sender.confirmed(3, multiple=False)
     sending.sender.confirmed(4, multiple=False)
     assert sending.session.published == [b"first", b"second"] * 2
-    assert [receipt.future.result(0) for receipt in receipts] == ["same", "same"]
+    assert [receipt.result(0) for receipt in receipts] == ["same", "same"]
 
 
 def test_of_two_of_one_id_of_which_one_was_returned_none_is_lost() -> None:
@@ -107,8 +107,8 @@ def test_of_two_of_one_id_of_which_one_was_returned_none_is_lost() -> None:
     sending.sender.returned("same")
     sending.sender.confirmed(1, multiple=False)
     sending.sender.confirmed(2, multiple=False)
-    assert not second.future.done()
-    assert not first.future.done()
+    assert not second.done()
+    assert not first.done()
     sending.time_passes()
     assert sending.session.declared == 1
     assert sending.session.published == [b"there", b"returned", b"there"]
@@ -118,7 +118,7 @@ def test_a_message_alone_on_its_way_fails_when_the_broker_refuses_a_message() ->
     sending = Sending()
     receipt = sending.send(b"bad", "id")
     sending.sender.lost(BrokerUnavailable("too large"), by_message=True)
-    assert "too large" in str(receipt.future.exception(0))
+    assert "too large" in str(receipt.exception(0))
 
 
 def test_a_message_alone_on_its_way_goes_again_when_the_channel_was_lost_for_another_reason() -> None:
@@ -127,7 +127,7 @@ def test_a_message_alone_on_its_way_goes_again_when_the_channel_was_lost_for_ano
     sending.sender.lost(BrokerUnavailable("internal error"), by_message=False)
     assert sending.connect().published == [b"good"]
     sending.sender.confirmed(1, multiple=False)
-    assert receipt.future.result(0) == "id"
+    assert receipt.result(0) == "id"
 
 
 def test_of_several_on_their_way_the_one_that_is_refused_is_looked_for_one_by_one() -> None:
@@ -141,7 +141,7 @@ def test_of_several_on_their_way_the_one_that_is_refused_is_looked_for_one_by_on
     assert sending.connect().published == [b"bad"]
     sending.sender.lost(BrokerUnavailable("too large"), by_message=True)
     assert sending.connect().published == [b"last"]
-    assert [receipt.future.done() for receipt in receipts] == [True, True, False]
+    assert [receipt.done() for receipt in receipts] == [True, True, False]
 
 
 @pytest.mark.parametrize(

@@ -24,15 +24,15 @@ class EncodedProperties(pika.BasicProperties):  # type: ignore[misc] # pika has 
         return [self._encoded]
 
 
-def message_properties(task: Task, message_id: str) -> EncodedProperties:
-    """Properties for a task published now; raises ValueError that names the field AMQP cannot carry."""
+def message_properties(given: bytes | Task, message_id: str) -> EncodedProperties:
+    """Properties for a body or task published now; raises ValueError that names the field AMQP cannot carry."""
     published_ms = int(time.time() * 1000)
     encoded_id = message_id.encode()
     if len(encoded_id) > SHORT_TEXT_BYTES:
         raise ValueError(f"message_id: AMQP cannot carry more than {SHORT_TEXT_BYTES} bytes")
-    if _is_plain(task):
+    if isinstance(given, bytes) or _is_plain(given):
         return EncodedProperties(_encode_plain(encoded_id, published_ms))
-    return EncodedProperties(_encode(task, message_id, published_ms))
+    return EncodedProperties(_encode(given, message_id, published_ms))
 
 
 def _is_plain(task: Task) -> bool:
