@@ -11,6 +11,7 @@ from dashboards.shapes import (
     ORANGE,
     WAIT_STEPS,
     bars,
+    dead_letters,
     lines,
     stacked,
     stat,
@@ -89,15 +90,7 @@ NOW = Row(
             may_be_empty="no queue may have a message, or no management API is read",
         ),
         stat("Workers", "How many workers run?", f"sum(workqueue_operator_replicas{S})", empty=NO_OPERATOR, width=3),
-        stat(
-            "Dead letters",
-            "How many tasks were given up and lie in the dead-letter queues?",
-            f"sum(workqueue_operator_dead_letters{S})",
-            empty="Unknown: no dead-letter queue can be read",
-            unit="short",
-            steps=ANY_IS_ORANGE,
-            width=3,
-        ),
+        dead_letters(S, "How many tasks were given up and lie in the dead-letter queues?", "sum", width=3),
     ),
 )
 

@@ -21,7 +21,6 @@ OF_THE_CLUSTER: Mapping[str, frozenset[str]] = {
 #: Being written; taken out when the registries have them.
 COMING: Mapping[str, frozenset[str]] = {
     "workqueue_operator_oldest_message_age_seconds": frozenset(("namespace", "workqueue")),
-    "workqueue_operator_dead_letters": frozenset(("namespace", "workqueue")),
 }
 #: The series of a type, by what follows the metric's name, with the labels that the type adds.
 SERIES: Mapping[str, Mapping[str, tuple[str, ...]]] = {

@@ -2,11 +2,11 @@
 
 from dashboards.model import Annotation, Dashboard, Kind, Panel, Query, Row, Shows, Style, Variable
 from dashboards.shapes import (
-    ANY_IS_ORANGE,
     BLUE,
     PURPLE,
     WAIT_STEPS,
     bars,
+    dead_letters,
     lines,
     quantiles,
     stacked,
@@ -68,14 +68,7 @@ NOW = Row(
             unit="s",
             may_be_empty="a queue that grows or stands still is never empty",
         ),
-        stat(
-            "Dead letters",
-            "How many tasks were given up and lie in the dead-letter queue?",
-            f"workqueue_operator_dead_letters{S}",
-            empty="Unknown: the dead-letter queue cannot be read",
-            unit="short",
-            steps=ANY_IS_ORANGE,
-        ),
+        dead_letters(S, "How many tasks were given up and lie in the dead-letter queue?"),
     ),
 )
 

@@ -48,3 +48,18 @@ def quantiles(metric: str, matchers: str) -> tuple[Query, ...]:
 
 def _queries(given: tuple[Query | str, ...]) -> tuple[Query, ...]:
     return tuple(Query(one) if isinstance(one, str) else one for one in given)
+
+
+def dead_letters(matchers: str, question: str, total: str = "", **more: Any) -> Panel:
+    """The messages of the dead-letter queues; `total` sums them up."""
+    number = f"workqueue_operator_dead_letters{matchers}"
+    return stat(
+        "Dead letters",
+        question,
+        f"{total}({number})" if total else number,
+        empty="None yet, or unknown",
+        unit="short",
+        steps=ANY_IS_ORANGE,
+        may_be_empty="a dead-letter queue is declared with its first message",
+        **more,
+    )

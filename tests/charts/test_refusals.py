@@ -89,6 +89,8 @@ def test_queue_chart_refuses(helm, values, named):
         ({"image": {"digest": "sha256:4f5e"}}, "set it to sha256: and 64 hexadecimal digits"),
         ({"commonLabels": {"helm.sh/chart": "x"}}, "commonLabels has helm.sh/chart, which this chart sets itself"),
         ({"serviceMonitor": {"interval": "fast"}}, 'serviceMonitor.interval is "fast": set a duration such as 15s'),
+        ({"dashboards": {"namespace": "Blue"}}, 'dashboards.namespace is "Blue", which is no name of a namespace'),
+        ({"dashboards": {"labels": {"grafana_dashboard": 1}}}, "grafana_dashboard"),
         ({"prometheusRule": {"disabled": ["TooOld"]}}, "'WorkQueueTasksWaitTooLong'"),
         (
             {"prometheusRule": {"keepLabels": ["a-b"]}},

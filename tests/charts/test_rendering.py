@@ -55,10 +55,15 @@ OPERATOR = {
 OPERATOR["everything"] = {
     **OPERATOR["pod extras"],
     "podPolicy": {"enabled": True},
-    "dashboards": {"enabled": True, "grafanaOperator": {"enabled": True}},
     "serviceMonitor": RULES,
     "prometheusRule": {"enabled": True, "runbookUrlPattern": "https://docs.example.com/runbooks.md#%s"},
     "networkPolicy": {"enabled": True, "metricsFrom": MONITORING, "extraEgress": ANYWHERE},
+    "dashboards": {
+        "enabled": True,
+        "annotations": {"grafana_folder": "WorkQueue"},
+        "runbooksUrl": "https://docs.example.com/runbooks.md",
+        "grafanaOperator": {"enabled": True},
+    },
     "watchNamespaces": ["a", "b"],
 }
 BROKER = {"broker": {"secretName": "rabbitmq"}}

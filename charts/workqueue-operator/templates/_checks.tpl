@@ -5,6 +5,11 @@
 {{- fail (printf "watchNamespaces has %q, which is no name of a namespace: use lower-case letters, digits and hyphens" .) }}
 {{- end }}
 {{- end }}
+{{- with .Values.dashboards.namespace }}
+{{- if not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" .) }}
+{{- fail (printf "dashboards.namespace is %q, which is no name of a namespace: use lower-case letters, digits and hyphens" .) }}
+{{- end }}
+{{- end }}
 {{- with .Values.fullnameOverride }}
 {{- if not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" .) }}
 {{- fail (printf "fullnameOverride is %q, which is no name of a Service: use lower-case letters, digits and hyphens" .) }}
