@@ -4,9 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workqueue_broker.foreign_text import foreign_text
+
 from workqueue_operator.cluster import ClusterUnavailable
 from workqueue_operator.disputes import EXCLUSIVE, TASKS_FIT, Dispute
-from workqueue_operator.health import Obstacle, one_line
+from workqueue_operator.health import Obstacle
 from workqueue_operator.queue_policy import MANAGEMENT_API_UNAVAILABLE, Verdict
 from workqueue_operator.refusals import Refusal
 from workqueue_operator.resource import Mode
@@ -96,7 +98,7 @@ def of_refusal(refusal: Refusal) -> Condition:
     """ScalingActive while the API server refuses what a pass needs, in its own words."""
     unavailable = isinstance(refusal.error, ClusterUnavailable)
     reason = API_SERVER_UNAVAILABLE if unavailable else API_SERVER_REFUSED
-    text = f"the Deployment is left as it is: {one_line(str(refusal.error))}"
+    text = f"the Deployment is left as it is: {foreign_text(str(refusal.error))}"
     return Condition(SCALING_ACTIVE, False if refusal.is_lasting else None, reason, text)
 
 

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from workqueue_broker.foreign_text import foreign_text
+
 from workqueue_operator.cluster import Pod, Target
 from workqueue_operator.demand import Counts
 from workqueue_operator.scaling import Unknown, Workers, silence
@@ -23,8 +25,6 @@ UNSCHEDULABLE_SECONDS = 30.0
 #: Seconds for which Ready workers may leave messages alone, and for which workers may give no answer.
 UNCONSUMED_SECONDS = 60.0
 SILENT_SECONDS = 60.0
-#: The most of another's text in a message.
-MOST_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _told(living: Sequence[Pod], words: Sequence[str]) -> str | None:
     if not words or 2 * len(words) < len(living):
         return None
     (word, _), *_ = Counter(words).most_common(1)
-    return f"{len(words)} of {len(living)} pods fail: {one_line(word)}"
+    return f"{len(words)} of {len(living)} pods fail: {foreign_text(word)}"
 
 
 @dataclass(frozen=True)
@@ -147,20 +147,16 @@ def obstacle(target: Target, signs: Signs, now: float) -> Obstacle | None:
     """The worst of what is wrong, or None: those that stop the growth come first."""
     failing = signs.health.failing or signs.redelivering
     if target.refused:
-        return Obstacle("PodsRefused", f"Deployment {target.key.name}: {one_line(target.refused)}", stops_growth=True)
+        return Obstacle(
+            "PodsRefused", f"Deployment {target.key.name}: {foreign_text(target.refused)}", stops_growth=True
+        )
     if failing:
         return Obstacle("WorkersFailing", failing, stops_growth=True)
     if target.stuck:
-        return Obstacle("RolloutStuck", f"Deployment {target.key.name}: {one_line(target.stuck)}")
+        return Obstacle("RolloutStuck", f"Deployment {target.key.name}: {foreign_text(target.stuck)}")
     if signs.unconsumed and now - signs.unconsumed.since >= UNCONSUMED_SECONDS:
         text = f"{target.ready} workers are Ready and messages wait, but nothing consumes from the queue"
         return Obstacle("NotConsuming", f"{text}: the workers take from another queue, or hang")
     if signs.silence and now - signs.silence.since >= SILENT_SECONDS:
         return Obstacle("WorkersSilent", signs.silence.message)
     return None
-
-
-def one_line(text: str) -> str:
-    """A foreign text as it may stand in a message: cut, on one line, without control characters."""
-    words = " ".join("".join(each if each.isprintable() else " " for each in text[: 4 * MOST_CHARACTERS]).split())
-    return words if len(words) <= MOST_CHARACTERS else f"{words[:MOST_CHARACTERS]}…"

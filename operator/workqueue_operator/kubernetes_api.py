@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import aiohttp  # only for the exceptions that the client's transport raises
 from kubernetes.aio import client, config
+from workqueue_broker.foreign_text import MOST_CHARACTERS, foreign_text
 
 from workqueue_operator.cluster import ClusterError, ClusterUnavailable, Conflict, Forbidden, NotFound, Rejected
 from workqueue_operator.kubernetes_values import FIELD_MANAGER
@@ -29,8 +30,6 @@ MOST_BYTES = 4 * 2**20
 PAGE_OBJECTS = 200
 #: Objects of a list, and its pages: a list without an end comes from no API server.
 MOST_OBJECTS = 100_000
-#: Characters of foreign text in an error.
-MOST_TEXT = 300
 
 APPLY_PATCH = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
@@ -170,17 +169,11 @@ def _refusal(status: int, text: bytes | bytearray) -> ClusterError:
 def _message(text: bytes | bytearray) -> str:
     """The API server's own words; of anything else its first characters."""
     try:
-        return _line(str(_object(text).get("message") or ""))
+        return foreign_text(str(_object(text).get("message") or ""))
     except (ValueError, RecursionError):  # no JSON, or too deep: what matters is the status
-        return _line(text[:MOST_TEXT].decode("utf-8", errors="replace"))
+        return foreign_text(text[: 2 * MOST_CHARACTERS].decode("utf-8", errors="replace"))
 
 
 def _words(error: Exception) -> str:
     """The type always, as many errors of time have no text."""
-    return _line(f"{type(error).__name__}: {error}".removesuffix(": "))
-
-
-def _line(text: str) -> str:
-    """On one line, without what a terminal would carry out, and cut."""
-    printable = "".join(letter if letter.isprintable() else " " for letter in text[:MOST_TEXT])
-    return " ".join(printable.split())
+    return foreign_text(f"{type(error).__name__}: {error}".removesuffix(": "))

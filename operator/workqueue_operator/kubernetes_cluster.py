@@ -37,8 +37,6 @@ from workqueue_operator.slots import Slots
 
 #: A worker that does not tell in this time is taken as busy.
 ASK_TIMEOUT_SECONDS = 1.0
-#: Tasks that a worker can have in progress; it takes one at a time. The status sums up all workers as an int32.
-MOST_TASKS = 10_000
 #: Workers asked at once, of all namespaces. The wait for a slot is outside of a worker's second.
 WORKERS_ASKED_AT_ONCE = 200
 #: Seconds for which one list of a namespace's HorizontalPodAutoscalers serves all WorkQueues in it.
@@ -143,8 +141,7 @@ class KubernetesCluster:
         host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
         async with self._asking.of(pod.namespace):
             page = await web.fetch_page(self._session, f"http://{host}:{port}/metrics", ASK_TIMEOUT_SECONDS)
-        tasks = None if page is None else worker_page.tasks_in_progress(page)
-        return tasks if tasks is not None and tasks <= MOST_TASKS else None
+        return None if page is None else worker_page.tasks_in_progress(page)
 
     def _forget_posted(self, now: float) -> None:
         """Those that are counted up no more; the oldest come first."""

@@ -140,7 +140,8 @@ def decide(policy: ScalingPolicy, situation: Situation, history: History, now: f
         return _grow(policy, workers, bounded, formula, needed=wanted >= bounded)
     if bounded == workers.replicas:
         return _stay(policy, wanted, bounded, formula)
-    return _shrink(policy, situation, bounded, formula, history, now)
+    bound = _bounds(policy, bounded) if bounded != wanted else ""
+    return _shrink(policy, situation, bounded, formula + bound, history, now)
 
 
 def readable(reading: Counts | Unknown, workers: Workers, in_use: bool) -> Counts | Unknown:
@@ -249,17 +250,20 @@ def _shrink(
     if situation.workers.rolling_out:
         text = f"{current} held during the Deployment's rollout; the queue asks: {formula}"
         return ScalingDecision(current, bounded, Reason.ROLLOUT, text)
-    return _shrink_by_idle(situation.workers, floor, bounded, formula)
+    wish = f", asked for within the last {window} s" if floor > bounded else ""
+    return _shrink_by_idle(situation.workers, floor, bounded, formula, wish)
 
 
-def _shrink_by_idle(workers: Workers, floor: int, bounded: int, formula: str) -> ScalingDecision:
+def _shrink_by_idle(workers: Workers, floor: int, bounded: int, formula: str, wish: str) -> ScalingDecision:
+    """`wish`: why the size goes down to `floor`, and not to what the formula asks for; "" where it does."""
     current, removable = workers.replicas, workers.removable
-    replicas = max(floor, current - (removable or 0))
+    replicas, asks = max(floor, current - (removable or 0)), "the queue asks now" if wish else "the queue asks"
     if replicas == floor:
-        return ScalingDecision(floor, bounded, Reason.DRAINED, f"{current} -> {floor}: {formula}")
+        text = f"{current} -> {floor}{wish}; {asks}: {formula}" if wish else f"{current} -> {floor}: {formula}"
+        return ScalingDecision(floor, bounded, Reason.DRAINED, text)
     reason, why = _what_holds(workers, replicas, floor)
     size = f"{replicas} kept" if replicas == current else f"{current} -> {replicas}"
-    text = f"{size}, {floor} would do: {why}; the queue asks: {formula}"
+    text = f"{size}, {floor} would do{wish}: {why}; {asks}: {formula}"
     return ScalingDecision(replicas, bounded, reason, text, ask_workers=removable is None)
 
 

@@ -10,8 +10,8 @@ TASKS_IN_PROGRESS = "workqueue_tasks_in_progress"
 #: A worker has a sample for each of its queues; none is longer than a queue's name and some labels of a scraper.
 MOST_SAMPLES = 1000
 MAX_SAMPLE_BYTES = 2048
-#: More tasks than any worker has: a number above it is none.
-MOST_TASKS = 1e9
+#: More tasks than any worker has: a number above it is none. The status sums up all workers as an int32.
+MOST_TASKS = 10_000
 #: A line of the gauge itself, not of a metric whose name only begins like it.
 _LINE = re.compile(rb"^%b(?=[{ \t\r]|$)(.*)$" % TASKS_IN_PROGRESS.encode(), re.MULTILINE)
 #: The rest of it: labels, whose values may hold anything, then the value, then perhaps a time.
@@ -29,7 +29,7 @@ def tasks_in_progress(page: bytes) -> int | None:
         if value is None or samples > MOST_SAMPLES:
             return None
         total += value
-    return math.ceil(total) if samples else None
+    return math.ceil(total) if samples and total <= MOST_TASKS else None
 
 
 def _value(rest: bytes) -> float | None:

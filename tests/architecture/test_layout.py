@@ -46,3 +46,9 @@ def test_the_trick_of_the_test_before_works() -> None:
     code = "import sys; sys.modules['kopf'] = None\nimport kopf"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert b"ModuleNotFoundError" in done.stderr
+
+
+def test_one_function_of_the_operator_and_its_library_makes_foreign_text_fit_to_be_shown() -> None:
+    parts = [ROOT / "operator" / "workqueue_operator", ROOT / "broker" / "workqueue_broker"]
+    own = {path.name for part in parts for path in part.glob("*.py") if "isprintable() else" in path.read_text()}
+    assert own == {"foreign_text.py"}

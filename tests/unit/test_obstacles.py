@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from passes import DEPLOYMENT, Operator
 from workqueue_operator.demand import Counts
-from workqueue_operator.health import Unconsumed, one_line, unconsumed
+from workqueue_operator.health import Unconsumed, unconsumed
 from workqueue_operator.kubernetes_values import pod_of, target_of
 from workqueue_operator.scaling import Unknown
 from workqueue_operator.store import Tracked
@@ -107,7 +107,7 @@ def test_it_ends_with_a_consumer_without_messages_and_without_a_reading(reading:
 
 
 def pod(**status: Any) -> dict[str, Any]:
-    metadata = {"name": "w", "uid": "1", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    metadata = {"namespace": "team", "name": "w", "uid": "1", "creationTimestamp": "2026-01-01T00:00:00Z"}
     return {"metadata": metadata, "status": {"phase": "Pending", **status}}
 
 
@@ -157,8 +157,3 @@ def deployment(*conditions: dict[str, Any]) -> dict[str, Any]:
         "spec": {"replicas": 4, "selector": {"matchLabels": {"app": "jobs"}}},
         "status": {"replicas": 1, "updatedReplicas": 1, "conditions": list(conditions)},
     }
-
-
-def test_foreign_words_are_cut_and_stay_on_one_line() -> None:
-    assert one_line("a\nb\x1b[0m\u2028c") == "a b [0m c"
-    assert len(one_line("x" * 10_000_000)) == 301

@@ -185,6 +185,19 @@ def test_only_idle_workers_go() -> None:
     assert decision.message == f"8 -> 5, 0 would do: 5 at work, {can_go}; the queue asks: 0 ready / 5 per replica = 0"
 
 
+def test_a_size_on_the_way_down_says_why_it_is_not_what_the_queue_asks_for() -> None:
+    """Within the window more was asked for, or minReplicas bounds it."""
+    history = watch(watch(History(), NOW - 1000, NOW - 30, 8), NOW - 30, NOW, 6)
+    drained = decided(ready(30), Workers(12, 12, removable=12), history)
+    asks = "the queue asks now: 30 ready / 5 per replica = 6"
+    assert drained.message == f"12 -> 8, asked for within the last 60 s; {asks}"
+    kept = decided(ready(30), Workers(12, 12, removable=0, busy=12), history)
+    can_go = "0 of 12 can go without stopping a worker at work"
+    assert kept.message == f"12 kept, 8 would do, asked for within the last 60 s: 12 at work, {can_go}; {asks}"
+    bounded = decided(ready(0), Workers(3, 3, removable=3), policy=replace(POLICY, min_replicas=1))
+    assert bounded.message == "3 -> 1: 0 ready / 5 per replica = 0, minReplicas"
+
+
 def test_workers_without_an_answer_stay_and_are_not_called_busy() -> None:
     decision = decided(ready(0), Workers(3, 3, removable=0, silent=3, page=":9000/metrics"))
     assert (decision.replicas, decision.reason) == (3, Reason.WORKERS_SILENT)

@@ -33,6 +33,12 @@ def test_what_cannot_be_a_number_of_tasks_is_no_answer(value: str) -> None:
     assert worker_page.tasks_in_progress(f'{GAUGE}{{queue="a"}} 0\n{GAUGE}{{queue="b"}} {value}'.encode()) is None
 
 
+@pytest.mark.parametrize(("values", "tasks"), [((4000, 6000), 10_000), ((6000, 6000), None), ((10_001,), None)])
+def test_more_tasks_than_any_worker_has_are_no_answer(values: tuple[int, ...], tasks: int | None) -> None:
+    page = "".join(f'{GAUGE}{{queue="{number}"}} {value}\n' for number, value in enumerate(values))
+    assert worker_page.tasks_in_progress(page.encode()) == tasks
+
+
 @pytest.mark.parametrize("page", ["", "up 1", f"# {GAUGE} 0", f"{GAUGE}s 0", f'{GAUGE}{{queue="a"'])
 def test_a_page_that_does_not_tell_is_no_answer(page: str) -> None:
     assert worker_page.tasks_in_progress(page.encode()) is None
