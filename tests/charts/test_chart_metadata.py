@@ -1,0 +1,85 @@
+"""What Artifact Hub reads of the charts: its own words, and nothing that is not so."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+CHARTS = Path(__file__).parents[2] / "charts"
+#: As Artifact Hub's documentation lists them.
+CATEGORIES = {
+    *("ai-machine-learning", "database", "integration-delivery", "monitoring-logging", "networking", "security"),
+    *("storage", "streaming-messaging", "skip-prediction"),
+}
+CAPABILITIES = ("basic install", "seamless upgrades", "full lifecycle", "deep insights", "auto pilot")
+KNOWN = {"category", "license", "operator", "operatorCapabilities", "crds", "crdsExamples"}
+
+
+def annotations(chart: str) -> dict[str, str]:
+    """Without their prefix."""
+    found = yaml.safe_load((CHARTS / chart / "Chart.yaml").read_text())["annotations"]
+    assert all(name.startswith("artifacthub.io/") and isinstance(value, str) for name, value in found.items())
+    return {name.removeprefix("artifacthub.io/"): value for name, value in found.items()}
+
+
+@pytest.mark.parametrize("chart", ["workqueue-operator", "workqueue"])
+def test_annotations_are_in_artifact_hubs_words(chart: str) -> None:
+    found = annotations(chart)
+    assert set(found) <= KNOWN
+    assert found["category"] in CATEGORIES
+    assert found["license"] == "Apache-2.0"
+    assert found.get("operatorCapabilities", CAPABILITIES[0]) in CAPABILITIES
+
+
+def test_the_definition_and_its_example_are_those_of_the_chart(helm, one) -> None:
+    definition: dict[str, Any] = one(helm.template("workqueue-operator"), "CustomResourceDefinition")
+    (listed,) = yaml.safe_load(annotations("workqueue-operator")["crds"])
+    (version,) = definition["spec"]["versions"]
+    assert (listed["name"], listed["version"]) == (definition["metadata"]["name"], version["name"])
+    assert listed["kind"] == definition["spec"]["names"]["kind"]
+    for example in yaml.safe_load(annotations("workqueue-operator")["crdsExamples"]):
+        jsonschema.Draft7Validator(version["schema"]["openAPIV3Schema"]).validate(example)
+        assert example["kind"] == listed["kind"]
+
+
+def documented(text: str) -> dict[str, bool]:
+    """Path of each value in values.yaml, and whether a comment with -- describes it or what it is part of."""
+    found: dict[str, bool] = {}
+    above: list[tuple[int, str, bool]] = []
+    comment = ""
+    for line in text.splitlines():
+        stripped = line.strip()
+        if stripped.startswith("#"):
+            comment = stripped if stripped.startswith("# --") else comment or stripped
+            continue
+        name, colon, _ = stripped.partition(":")
+        if colon and not stripped.startswith("-"):
+            indent = len(line) - len(stripped)
+            above = [one for one in above if one[0] < indent]
+            described = comment.startswith("# --") or any(one[2] for one in above)
+            found[".".join([*(one[1] for one in above), name])] = described
+            above.append((indent, name, described))
+        comment = ""
+    return found
+
+
+@pytest.mark.parametrize("chart", ["workqueue-operator", "workqueue"])
+def test_every_value_is_described_above_it(chart: str) -> None:
+    found = documented((CHARTS / chart / "values.yaml").read_text())
+    parents = {path.rpartition(".")[0] for path in found}
+    assert [path for path, described in found.items() if not described and path not in parents] == []
+    assert len(found) > 40
+
+
+@pytest.mark.parametrize("chart", ["workqueue-operator", "workqueue"])
+def test_the_schema_has_every_value_and_no_other(chart: str) -> None:
+    values = yaml.safe_load((CHARTS / chart / "values.yaml").read_text())
+    schema = json.loads((CHARTS / chart / "values.schema.json").read_text())
+    assert set(schema["properties"]) == {*values, "global"}
+    for name, value in values.items():
+        inner = schema["properties"][name].get("properties")
+        if isinstance(value, dict) and inner is not None:
+            assert set(value) <= set(inner), name
