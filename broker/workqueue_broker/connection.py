@@ -155,7 +155,7 @@ def translate(error: Exception, address: BrokerAddress) -> BrokerError:
             f"{address}: its host, username, password or vhost cannot be used to connect ({type(error).__name__}); "
             "look for characters that do not belong there"
         )
-    remedy = tls_remedy(text) if address.tls else _remedy_without_tls(error)
+    remedy = tls_remedy(text, address.tls) if address.tls else _remedy_without_tls(error)
     return BrokerUnavailable(f"{address} cannot be used now: {text}{f'; {remedy}' if remedy else ''}")
 
 

@@ -32,6 +32,8 @@ _REMEDIES = {
     "ALERT_UNKNOWN_CA": "the broker does not know the authority of our client certificate (key tls.crt)",
     "ALERT_CERTIFICATE_EXPIRED": "our client certificate has expired: renew it (keys tls.crt and tls.key)",
 }
+#: What is left of the alert of a broker that closes before we have read it: with TLS 1.3 our handshake is over by then.
+_CLOSED_AFTER_HANDSHAKE = ("EOF occurred in violation of protocol", "Connection reset by peer", "Broken pipe")
 
 #: What the ssl module calls a key exchange with Diffie-Hellman over whole numbers.
 _DHE = "kx-dhe"
@@ -87,9 +89,12 @@ def certificate_fault(error: ssl.SSLCertVerificationError) -> str:
     return _NOT_VERIFIED.get(error.verify_code, _UNKNOWN_AUTHORITY)
 
 
-def remedy(text: str) -> str | None:
+def remedy(text: str, tls: Tls) -> str | None:
     """What to do about an error of TLS, from its text: the library often keeps no more of it."""
-    return next((remedy for reason, remedy in _REMEDIES.items() if reason in text), None)
+    known = next((remedy for reason, remedy in _REMEDIES.items() if reason in text), None)
+    if known is None and tls.certificate is None and any(reason in text for reason in _CLOSED_AFTER_HANDSHAKE):
+        return f"perhaps {_WANTS_A_CERTIFICATE}"
+    return known
 
 
 def _load_client(context: ssl.SSLContext, tls: Tls) -> None:

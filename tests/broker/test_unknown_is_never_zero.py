@@ -319,7 +319,7 @@ async def test_a_queue_whose_leader_is_gone_is_not_empty_though_the_management_a
         (tracked,) = operator.store
         await operator.until(lambda: tracked.estimate.last, "the management API has seen the messages", LONG)
         name = "%2F_jobs" if broker.virtual_host == "/" else f"{broker.virtual_host}_jobs"
-        own_rabbitmq.ctl("eval", f'ra:stop_server(quorum_queues, {{list_to_atom("{name}"), node()}}).')
+        own_rabbitmq.evaluate(f'ra:stop_server(quorum_queues, {{list_to_atom("{name}"), node()}})')
         await operator.until(lambda: operator.unknown_because() == "NoLeader", "the leader is missed", LONG)
         await operator.until(lambda: looked_since_empty(tracked), "the management API was asked for long", LONG)
         assert (operator.replicas, operator.unknown_because()) == (4, "NoLeader")
