@@ -22,6 +22,8 @@ LAST_TIME = "x-workqueue-last-time"
 QUEUE = "x-workqueue-queue"
 #: The names of the original's headers that the copy lacks, with commas, as the broker would not take a copy with them.
 LEFT_OUT = "x-workqueue-left-out"
+#: True on a dead letter that waits in the task's own queue, because its dead-letter queue took no copy.
+WAITS = "x-workqueue-dead-letter-waits"
 
 #: What a worker adds to a copy; a replay takes them off again.
-OF_THE_WORKER = (ATTEMPTS, REASON, ERROR, WORKER, FIRST_TIME, LAST_TIME, QUEUE, LEFT_OUT)
+OF_THE_WORKER = (ATTEMPTS, REASON, ERROR, WORKER, FIRST_TIME, LAST_TIME, QUEUE, LEFT_OUT, WAITS)

@@ -1,6 +1,7 @@
 """Failed tasks whose copy the broker refuses: for what the task is, or for who the worker is."""
 
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -8,8 +9,10 @@ from rabbitmq_server import RabbitMQServer
 from task_queue import TaskQueue
 from waiting import wait_until
 from worker_process import WorkerProcess
+from workqueue_broker.address import BrokerAddress
 from workqueue_broker.declaration import QueueType
-from workqueue_worker.settlement import FRESH_COPY_AT, LAST_COUNT
+from workqueue_worker.amqp import ParkedTasks
+from workqueue_worker.settlement import DELIVERY_LIMIT, FRESH_COPY_AT, LAST_COUNT
 
 FAST = ("--retry-max-delay", "0.05")
 #: With these a message just fits into a frame of 131072 bytes, and none of our own headers beside them.
@@ -109,6 +112,55 @@ def test_the_brokers_delivery_limit_deletes_no_task_whose_dead_letter_cannot_be_
     assert ledger() == []
 
 
+def nested_too_deeply() -> bytes:
+    """A header table that RabbitMQ takes and no Python program can read; a name before those that the broker adds."""
+    value = b"V"
+    for _ in range(2000):
+        value = b"A" + struct.pack(">I", len(value)) + value
+    return b"\x04deep" + value
+
+
+def send_unreadable(queue: TaskQueue) -> None:
+    queue.send_table(nested_too_deeply(), b"reject no", "held")
+
+
+def send_with_full_headers(queue: TaskQueue) -> None:
+    queue.send("reject no", ids=["held"], headers=FULL_HEADERS)
+
+
+def return_often(queue: TaskQueue, times: int) -> None:
+    """As so many workers that ended with the task."""
+    waiting = ParkedTasks(BrokerAddress.from_environment({"AMQP_URL": queue.uri}), "returns", queue.name)
+    for _ in range(times):
+        wait_until(waiting.take, 30, "it is back in its queue")
+        waiting.put_back()
+    waiting.close()
+
+
+@pytest.mark.parametrize("send", [send_unreadable, send_with_full_headers])
+def test_a_task_whose_dead_letter_cannot_be_published_waits_in_its_own_queue_whatever_its_headers(
+    quorum_queue, start_worker, ledger, send: Callable[[TaskQueue], None]
+) -> None:
+    """RabbitMQ 4 deletes at the 21st return what has no copy in its place; its count may be in what cannot be read."""
+    send(quorum_queue)
+    return_often(quorum_queue, LAST_COUNT)
+    for _ in range(3):  # workers that take it, hold it and are told to leave
+        worker = start_worker(quorum_queue, "by_body", "--declare", "Never")
+        wait_until(lambda worker=worker: is_held(worker, "task held", "no queue 'task_queue.dead'"), 60, "it is held")
+        worker.tell_to_leave()
+        assert worker.exit_code() == 0
+        quorum_queue.wait_for_counts(1, 0)
+    quorum_queue.dead.declare()
+    worker = start_worker(quorum_queue, "by_body", "--declare", "Never").ready()
+    wait_until(lambda: quorum_queue.dead.counts() == (1, 0), 30, "it is dead-lettered after all")
+    ((properties, body),) = quorum_queue.dead.take_all()
+    assert (properties.message_id, body) == ("held", b"reject no")
+    assert properties.headers["x-workqueue-reason"] in ("rejected", "crashed")
+    assert "x-workqueue-dead-letter-waits" not in properties.headers
+    assert worker.metric('tasks_failed_total{reason="crashed"}') == 0
+    assert ledger() == []
+
+
 def test_a_worker_that_may_not_write_takes_no_task_and_says_which_permission_it_needs(
     task_queue, start_worker, ledger
 ) -> None:
@@ -171,6 +223,26 @@ def test_a_body_that_the_broker_no_longer_takes_is_held_in_sight_and_dead_letter
     ((properties, _body),) = queue.dead.take_all()
     assert properties.headers["kept"] == "yes"
     worker.ready()
+
+
+def test_a_body_that_no_copy_can_carry_shows_how_near_the_limit_it_is_and_a_policy_dead_letters_it_there(
+    own_quorum_queue: TaskQueue, start_worker
+) -> None:
+    """What docs/limits.md says: no worker can keep it, as each worker that ends returns it; the broker can move it."""
+    queue = own_quorum_queue
+    queue.dead.declare()
+    dead = {"dead-letter-exchange": "", "dead-letter-routing-key": queue.dead.name, "delivery-limit": DELIVERY_LIMIT}
+    queue.set_policy("limits", dead | {"dead-letter-strategy": "at-least-once", "overflow": "reject-publish"})
+    queue.send("reject " + "x" * 5000, ids=["large"])
+    with max_message_size(queue.server, 1000):
+        return_often(queue, DELIVERY_LIMIT)
+        worker = start_worker(queue, "by_body", *FAST)
+        wait_until(lambda: is_held(worker, "task large", "message size", "returned 20 times"), 30, "it is held in sight")
+        worker.tell_to_leave()
+        assert worker.exit_code() == 0
+        wait_until(lambda: queue.dead.counts() == (1, 0), 30, "the broker has moved it")
+    ((properties, body),) = queue.dead.take_all()
+    assert (properties.message_id, len(body)) == ("large", 5007)
 
 
 def test_a_worker_starts_while_an_alarm_blocks_all_who_publish(own_quorum_queue, start_worker) -> None:

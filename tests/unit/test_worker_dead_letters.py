@@ -35,6 +35,8 @@ class Parked:
         self.published: list[tuple[str, str]] = []
         #: Headers of the tasks with these ids.
         self.headers: dict[str, dict[str, object]] = {}
+        #: Ids of tasks whose headers cannot be read, with the broker's count among them.
+        self.unreadable: set[str] = set()
         self._good = good
 
     @property
@@ -46,6 +48,8 @@ class Parked:
             return None
         self.taken += 1
         name, returned = self.in_hand[self.taken] = self.queue.popleft()
+        if name in self.unreadable:
+            return Delivery(0, self.taken, returned > 0, b"", {}, name, None, None, None, unread_headers=b"?")
         headers = self.headers.get(name, {}) | ({"x-delivery-count": returned} if returned else {})
         return Delivery(0, self.taken, returned > 0, b"", headers, name, None, None, None)
 
@@ -62,6 +66,7 @@ class Parked:
 
     def renew(self, delivery: Delivery) -> None:
         name, _ = self.in_hand.pop(delivery.delivery_tag)
+        self.unreadable.discard(name)
         self.queue.append((name, 0))
 
     def put_back(self) -> None:
@@ -94,6 +99,17 @@ def test_what_came_back_often_is_renewed_before_anybody_looks_at_it(returned: in
     parked = Parked(*"abc", returned=returned)
     assert listed(parked, Selection()) == ["a", "b", "c"]
     assert list(parked.queue) == [("a", 1), ("b", 1), ("c", 1)]
+
+
+def test_what_came_back_with_headers_that_cannot_be_read_is_renewed_as_its_count_may_be_among_them() -> None:
+    parked = Parked("a", returned=1)
+    parked.unreadable.add("a")
+    assert listed(parked, Selection()) == ["a"]
+    assert list(parked.queue) == [("a", 1)]
+    fresh = Parked("b")
+    fresh.unreadable.add("b")
+    listed(fresh, Selection())
+    assert fresh.unreadable == {"b"}
 
 
 def test_what_comes_meanwhile_is_not_replayed() -> None:

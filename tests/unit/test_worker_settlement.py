@@ -1,7 +1,11 @@
 """The rules of retry, attempts and dead letter: bounded on every queue, whatever headers say."""
 
+import datetime
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from workqueue_worker import task_copy
 from workqueue_worker.settlement import (
     FRESH_COPY_AT,
     HIGHEST_COUNT,
@@ -20,6 +24,7 @@ from workqueue_worker.settlement import (
     Run,
     after,
     attempts_before,
+    nears_the_limit,
     on_arrival,
 )
 
@@ -93,15 +98,55 @@ def test_a_task_that_no_fresh_copy_can_be_made_of_is_parked_before_the_broker_de
     assert FRESH_COPY_AT < LAST_COUNT < 20
 
 
-def test_a_task_whose_dead_letter_cannot_be_published_gets_a_fresh_copy_too_before_the_broker_deletes_it() -> None:
-    """Its dead-letter queue is missing or full: each worker that leaves or dies with it returns it once more."""
-    used_up = {"x-delivery-count": FRESH_COPY_AT, "x-workqueue-attempts": POLICY.max_attempts}
-    arrival = on_arrival(used_up, redelivered=True, done_before=False, policy=POLICY)
-    assert isinstance(arrival, CountAgain)
-    assert arrival.used_up is not None
-    assert arrival.used_up.reason is DeadLetterReason.CRASHED
-    copy = {"x-workqueue-attempts": POLICY.max_attempts + FRESH_COPY_AT}
-    assert isinstance(on_arrival(copy, redelivered=False, done_before=False, policy=POLICY), Park)
+@pytest.mark.parametrize(
+    ("found", "redelivered", "readable", "near"),
+    [
+        ({"x-delivery-count": FRESH_COPY_AT}, True, True, True),
+        ({"x-delivery-count": FRESH_COPY_AT - 1}, True, True, False),
+        ({"x-delivery-count": 19}, False, True, False),
+        ({}, True, True, False),
+        ({}, True, False, True),
+        ({}, False, False, False),
+    ],
+)
+def test_a_copy_must_take_a_tasks_place_well_before_the_limit_and_at_once_where_its_count_cannot_be_read(
+    found: dict[str, object], redelivered: bool, readable: bool, near: bool
+) -> None:
+    assert nears_the_limit(found, redelivered=redelivered, readable=readable) is near
+
+
+def test_a_dead_letter_that_waits_in_the_tasks_own_queue_is_dead_lettered_as_it_was_decided_and_never_run() -> None:
+    made = task_copy.Attempts(2, "pod-1", datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
+    park = Park(DeadLetterReason.REJECTED, "no")
+    dead_letter = task_copy.for_parking({}, made, park, "q", "q.dead")
+    waiting = task_copy.for_waiting(dead_letter, "q")
+    assert waiting.queue == "q"
+    for returned in (0, 5, 19):
+        found = {**waiting.headers, "x-delivery-count": returned}
+        for done_before in (False, True):
+            arrival = on_arrival(found, redelivered=bool(returned), done_before=done_before, policy=POLICY)
+            assert arrival == park
+        assert attempts_before(found, redelivered=bool(returned)) == 2
+    later = task_copy.Attempts(2, "pod-2", datetime.datetime(2026, 2, 2, tzinfo=datetime.UTC))
+    assert task_copy.for_parking(waiting.headers, later, park, "q", "q.dead") == dead_letter
+
+
+@given(anything, anything, st.booleans())
+def test_a_forged_mark_of_a_waiting_dead_letter_makes_a_dead_letter_and_nothing_else(
+    reason: object, error: object, redelivered: bool
+) -> None:
+    found = {"x-workqueue-dead-letter-waits": True, "x-workqueue-reason": reason, "x-workqueue-error": error}
+    arrival = on_arrival(found, redelivered=redelivered, done_before=False, policy=POLICY)
+    assert arrival == Park(DeadLetterReason.REJECTED, str(error))
+
+
+def test_what_a_waiting_dead_letter_says_of_its_last_attempt_is_kept_only_as_a_worker_writes_it() -> None:
+    made = task_copy.Attempts(1, "pod", datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
+    park = Park(DeadLetterReason.REJECTED, "no")
+    honest = task_copy.for_parking({}, made, park, "q", "q.dead")
+    for forged in ("\u20ac" * 86, b"bytes", 5, "x" * 100_000):
+        found = {"x-workqueue-dead-letter-waits": True, "x-workqueue-worker": forged}
+        assert task_copy.for_parking(found, made, park, "q", "q.dead") == honest
 
 
 def test_a_task_whose_headers_cannot_be_read_is_parked_and_not_run() -> None:
@@ -149,7 +194,7 @@ def test_no_headers_make_an_arrival_without_an_answer_or_with_attempts_past_the_
     before = attempts_before(found, redelivered=redelivered)
     handed_back_only = "x-acquired-count" in found and "x-delivery-count" not in found
     assert before >= int(redelivered and not handed_back_only)
-    if isinstance(arrival, Run) or (isinstance(arrival, CountAgain) and arrival.used_up is None):
+    if isinstance(arrival, Run | CountAgain):
         assert before < policy.max_attempts
 
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from workqueue_broker.declaration import QueueDeclaration
-from workqueue_broker.errors import BrokerError, BrokerUnavailable
+from workqueue_broker.errors import BrokerError, BrokerUnavailable, QueueMissing
 
-from workqueue_worker.amqp import CopyRefused
+from workqueue_worker.amqp import CopyRefused, NotSendable
 from workqueue_worker.delivery import Delivery
 from workqueue_worker.task_copy import Copy
 
@@ -36,7 +36,7 @@ class Copies:
         ensure: QueueDeclaration | None,
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
-        """`ensure`: a queue to make on each new connection; None: the worker makes no queues."""
+        """`ensure`: a queue to make when a copy for it finds it missing; None: the worker makes no queues."""
         self._open_link = open_link
         self._ensure = ensure
         self._idle_seconds = idle_seconds
@@ -51,10 +51,10 @@ class Copies:
             link = self._fresh_link()
             self._watch_idleness(self._idle_seconds)
             try:
-                link.publish(copy, delivery)
-            except CopyRefused:
+                self._publish(link, copy, delivery)
+            except (CopyRefused, QueueMissing, NotSendable):  # the connection is as good as before
                 raise
-            except BrokerError:  # QueueMissing too: the next connection makes the queue
+            except BrokerError:
                 self._drop()
                 raise
             finally:
@@ -67,6 +67,15 @@ class Copies:
                 self._drop()
             finally:
                 self._lock.release()
+
+    def _publish(self, link: Publishing, copy: Copy, delivery: Delivery) -> None:
+        try:
+            link.publish(copy, delivery)
+        except QueueMissing:
+            if self._ensure is None or self._ensure.name != copy.queue:
+                raise
+            link.ensure(self._ensure)
+            link.publish(copy, delivery)
 
     def _fresh_link(self) -> Publishing:
         if self._link and time.monotonic() - self._used_at > self._idle_seconds:  # the timer may be late
@@ -96,18 +105,12 @@ class Copies:
         link.close()  # may take its time: other threads need no wait for it
 
     def _opened_link(self) -> Publishing:
-        link = None
         try:
-            link = self._open_link()
-            if self._ensure:
-                link.ensure(self._ensure)
+            return self._open_link()
+        except BrokerError:
+            raise
         except Exception as error:  # a library has many ways not to connect; the task is held, and it is tried again
-            if link:
-                link.close()
-            if isinstance(error, BrokerError):
-                raise
             raise BrokerUnavailable(f"no connection for a copy: {type(error).__name__}: {error}") from error
-        return link
 
     def _drop(self) -> None:
         link, self._link = self._link, None

@@ -16,7 +16,7 @@ from workqueue_broker.errors import BrokerError
 from workqueue_worker.delivery import Delivery
 from workqueue_worker.parked_task import COLUMNS, ParkedTask, plain
 from workqueue_worker.progress import Progress
-from workqueue_worker.settlement import FRESH_COPY_AT, returns
+from workqueue_worker.settlement import nears_the_limit
 
 
 class Parked(Protocol):
@@ -150,7 +150,8 @@ def _taken(parked: Parked, selection: Selection) -> Iterator[ParkedTask]:
         delivery = parked.take()
         if delivery is None:
             break
-        if returns(delivery.headers, redelivered=delivery.redelivered) >= FRESH_COPY_AT:
+        readable = not delivery.unread_headers
+        if nears_the_limit(delivery.headers, redelivered=delivery.redelivered, readable=readable):
             parked.renew(delivery)  # comes again, after all others
             continue
         left -= 1

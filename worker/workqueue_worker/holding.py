@@ -1,13 +1,15 @@
 """Keeps a failed task unacknowledged until the broker has confirmed its copy. See docs/decisions/0106.
 
 A broker that says no for now (an alarm, a full queue, a lost connection) is waited for. A broker that says no for what
-the copy is gets a barer form of it, where there is one. What is left, a permission, a queue that the worker may not
+the copy is gets a barer form of it, where there is one. A dead letter that its queue does not take waits in the task's
+own queue, when RabbitMQ's delivery limit is near. What is left, a permission, a queue that the worker may not
 make or a body that is too large, needs a person: the task is still held and tried, but the worker reports that it is
 not ready, takes no new tasks, and hands the task back as soon as it must leave.
 """
 
 import itertools
 import logging
+from collections.abc import Sequence
 from typing import Protocol
 
 from workqueue_broker.backoff import full_jitter
@@ -19,6 +21,7 @@ from workqueue_worker.copies import Copies
 from workqueue_worker.delivery import Delivery
 from workqueue_worker.health import Health
 from workqueue_worker.running import Running
+from workqueue_worker.settlement import DELIVERY_LIMIT, FRESH_COPY_AT, returns
 from workqueue_worker.task_copy import Copy
 
 logger = logs.logger(__name__)
@@ -55,30 +58,48 @@ class Holding:
 
         Raises CopyRefused or MessageRefused when the broker does not take it, and MustHandBack.
         """
-        self._publish(running, copy, (CopyRefused, MessageRefused))
+        self._publish(running, [copy], (CopyRefused, MessageRefused))
 
-    def insist(self, running: Running, copy: Copy) -> None:
-        """The same for a copy without which the task would be lost; raises MustHandBack only."""
-        self._publish(running, copy, ())
+    def insist(self, running: Running, copies: Sequence[Copy]) -> Copy:
+        """The same for a task that would be lost without a copy; raises MustHandBack only.
 
-    def _publish(self, running: Running, copy: Copy, raised: tuple[type[BrokerError], ...]) -> None:
+        Returns the first of the copies that was confirmed. Each is tried when the queue of the one before refuses it.
+        """
+        return self._publish(running, copies, ())
+
+    def _publish(self, running: Running, copies: Sequence[Copy], raised: tuple[type[BrokerError], ...]) -> Copy:
+        copy = copies[0]
         what = _description(running, copy)
         self._health.hold(running.key, f"{what} is not confirmed yet")  # an alarm takes long
         lasting = False
         try:
             for failures in itertools.count(1):
                 if self._deliveries.is_stale(running.delivery):
-                    return
+                    break
                 try:
-                    self._try(running, copy)
-                    return
+                    return self._try_each(running, copies)
                 except raised:
                     raise
                 except BrokerError as error:
                     lasting = lasting or _lasts(error, failures)
-                    self._wait(running, f"{what} cannot be published: {error}", failures, lasting)
+                    text = f"{what} cannot be published: {error}{_returned(running.delivery)}"
+                    self._wait(running, text, failures, lasting)
         finally:
             self._health.release(running.key)
+        return copy
+
+    def _try_each(self, running: Running, copies: Sequence[Copy]) -> Copy:
+        copy, *others = copies
+        try:
+            self._try(running, copy)
+            return copy
+        except (CopyRefused, QueueMissing, AccessRefused) as refused:  # what concerns the queue, and not the message
+            if not others:
+                raise
+            try:
+                return self._try_each(running, others)
+            except BrokerError as error:
+                raise type(refused)(f"{refused}; nor can it wait in queue {others[0].queue!r}: {error}") from error
 
     def _try(self, running: Running, copy: Copy) -> None:
         try:
@@ -104,6 +125,13 @@ class Holding:
 def _lasts(error: BrokerError, failures: int) -> bool:
     """True when only a person can end it; a queue that a worker may make is made by its next connection."""
     return isinstance(error, AccessRefused | MessageRefused) or (isinstance(error, QueueMissing) and failures > 1)
+
+
+def _returned(delivery: Delivery) -> str:
+    times = returns(delivery.headers, redelivered=delivery.redelivered)
+    if times < FRESH_COPY_AT:
+        return ""
+    return f"; it was returned {times} times, and RabbitMQ 4 deletes a task at return {DELIVERY_LIMIT + 1} by default"
 
 
 def _description(running: Running, copy: Copy) -> str:

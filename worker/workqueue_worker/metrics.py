@@ -38,6 +38,8 @@ class RequeueCause(StrEnum):
     SHUTDOWN = "shutdown"
     #: A copy that counts an attempt which the broker does not count.
     CRASH = "crash"
+    #: A dead letter that its queue did not take, and that waits in the task's own queue.
+    DEAD_LETTER = "dead_letter"
     #: Received, not yet started when the connection was lost; the broker requeues it.
     CONNECTION = "connection"
 

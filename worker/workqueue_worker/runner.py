@@ -33,7 +33,9 @@ from workqueue_worker.settlement import (
     RetryLater,
     RetryPolicy,
     after,
+    nears_the_limit,
     on_arrival,
+    waits,
 )
 from workqueue_worker.task import Task
 
@@ -101,8 +103,9 @@ class Runner:
         return self._attempt(running)
 
     def _park_on_arrival(self, running: Running, park: Park) -> Result:
-        crashed = park.reason is DeadLetterReason.CRASHED
-        self._metrics.failed[FailureReason.CRASHED if crashed else FailureReason.REJECTED].inc()
+        if not waits(running.delivery.headers):  # else its last attempt was counted when it failed
+            crashed = park.reason is DeadLetterReason.CRASHED
+            self._metrics.failed[FailureReason.CRASHED if crashed else FailureReason.REJECTED].inc()
         return self._park(running, park, running.attempts_before)
 
     def settle(self, running: Running, outcome: Outcome) -> Result:
@@ -172,17 +175,14 @@ class Runner:
         try:
             self._holding.publish(running, self._retry_copy(running, running.attempts_before))
         except CopyRefused:  # a full queue takes no copy: better uncounted than never
-            return self._without_a_copy(running, arrival)
+            return self._attempt(running)
         except MessageRefused as refused:
             if arrival.counted_by_broker:
-                return self._without_a_copy(running, arrival)
+                return self._attempt(running)
             park = Park(DeadLetterReason.CRASHED, f"it may have killed its worker, and cannot be counted: {refused}")
             return self._park(running, park, running.attempts_before)
         counter = self._metrics.requeued[RequeueCause.CRASH]
         return Result(running, Action.ACK, "counted", counter, "a worker had it and did not say how it ended")
-
-    def _without_a_copy(self, running: Running, arrival: CountAgain) -> Result | None:
-        return self._park_on_arrival(running, arrival.used_up) if arrival.used_up else self._attempt(running)
 
     def _retry(self, running: Running, retry: RetryLater, outcome: Failed) -> Result:
         self._deliveries.hold(running.delivery, retry.delay_seconds)
@@ -199,13 +199,17 @@ class Runner:
         return Result(running, action, word, self._metrics.requeued[RequeueCause.RETRY], outcome.detail)
 
     def _park(self, running: Running, park: Park, attempts: int) -> Result:
-        made, settings = self._made(attempts), self._settings
-        headers = running.delivery.headers
-        self._holding.insist(
-            running, task_copy.for_parking(headers, made, park, settings.queue, settings.dead_letter_queue)
-        )
-        counter = self._metrics.dead_lettered[park.reason]
-        return Result(running, Action.ACK, f"dead-lettered: {park.reason}", counter, park.detail)
+        made, settings, delivery = self._made(attempts), self._settings, running.delivery
+        dead_letter = task_copy.for_parking(delivery.headers, made, park, settings.queue, settings.dead_letter_queue)
+        copies = [dead_letter]
+        readable = not delivery.unread_headers
+        if nears_the_limit(delivery.headers, redelivered=delivery.redelivered, readable=readable):
+            copies.append(task_copy.for_waiting(dead_letter, settings.queue))
+        if self._holding.insist(running, copies) is dead_letter:
+            counter = self._metrics.dead_lettered[park.reason]
+            return Result(running, Action.ACK, f"dead-lettered: {park.reason}", counter, park.detail)
+        counter = self._metrics.requeued[RequeueCause.DEAD_LETTER]
+        return Result(running, Action.ACK, f"waiting: {park.reason}", counter, park.detail)
 
     def _handed_back(self, running: Running, why: str) -> Result:
         counter = self._metrics.requeued[RequeueCause.SHUTDOWN]

@@ -17,12 +17,16 @@ from workqueue_broker.backoff import full_jitter
 FAILED_COUNT = "x-delivery-count"
 #: Since RabbitMQ 4.3, on every redelivery: how often it was taken, also by a worker that handed it back politely.
 TAKEN_COUNT = "x-acquired-count"
-#: A quorum queue of RabbitMQ 4 deletes what was returned 20 times, by default. A copy starts at zero again.
+#: At the return after so many a quorum queue of RabbitMQ 4 deletes a message, by default. Seen with 4.0.
+DELIVERY_LIMIT = 20
+#: Well before the delivery limit. A copy starts at zero again.
 FRESH_COPY_AT = 10
 #: No header counts for more: one more than a producer's largest number would be no number that AMQP can carry.
 HIGHEST_COUNT = 1_000_000
 #: So often only if the queue refuses a fresh copy: it is full.
 LAST_COUNT = 18
+#: Characters of an error that a dead letter keeps while it waits.
+_DETAIL_LENGTH = 500
 
 
 class FailureReason(StrEnum):
@@ -101,8 +105,6 @@ class CountAgain:
 
     #: The broker counts this delivery, so that it may run also when no copy can be made.
     counted_by_broker: bool
-    #: Its attempts are used up: when no copy can be made, it does not run but this happens. None: it may run.
-    used_up: Park | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +131,37 @@ def attempts_before(headers: Mapping[str, object], *, redelivered: bool) -> int:
     """How many attempts were made at this task: those before this copy, and those that the broker saw with this copy.
 
     A redelivered message without a count of the broker's is one of a classic queue: one attempt at least. With the
-    count of takings alone it was handed back and never failed. With a reason it was parked and then moved back by hand.
+    count of takings alone it was handed back and never failed. A task that a person moved back starts from zero.
     """
-    before_this_copy = 0 if header.REASON in headers else _count(headers, header.ATTEMPTS)
-    if not redelivered:
+    before_this_copy = 0 if was_moved_back(headers) else _count(headers, header.ATTEMPTS)
+    if not redelivered or waits(headers):
         return before_this_copy
     if FAILED_COUNT not in headers and TAKEN_COUNT in headers:
         return before_this_copy
     return before_this_copy + max(1, _count(headers, FAILED_COUNT))
 
 
+def waits(headers: Mapping[str, object]) -> bool:
+    """True for a dead letter that a worker left in the task's own queue, because it could not be published."""
+    return headers.get(header.WAITS) is True
+
+
+def was_moved_back(headers: Mapping[str, object]) -> bool:
+    """True for a dead letter that a person moved from the dead-letter queue to the task's own queue."""
+    return header.REASON in headers and not waits(headers)
+
+
 def returns(headers: Mapping[str, object], *, redelivered: bool) -> int:
     """How often the broker counts this copy as returned. Its counts on a first delivery are of another queue."""
     return _count(headers, FAILED_COUNT) if redelivered else 0
+
+
+def nears_the_limit(headers: Mapping[str, object], *, redelivered: bool, readable: bool) -> bool:
+    """True when a copy must take this message's place soon, or RabbitMQ 4 deletes it after further returns.
+
+    Where headers cannot be read, the broker's count may be among them, so one return is enough.
+    """
+    return (redelivered and not readable) or returns(headers, redelivered=redelivered) >= FRESH_COPY_AT
 
 
 def on_arrival(
@@ -153,21 +173,21 @@ def on_arrival(
     readable: bool = True,
 ) -> Arrival:
     """Whether this delivery may run. `done_before`: this worker finished it, and the ack was lost."""
+    if waits(headers):
+        return _waiting(headers)
     before = attempts_before(headers, redelivered=redelivered)
     returned = returns(headers, redelivered=redelivered)
     if done_before and (redelivered or before > 0):
         return Ack()
     if not readable:
         return Park(DeadLetterReason.REJECTED, "its headers cannot be read: they hold a field of an unknown type")
-    detail = f"{before} attempts ended without a result: the worker died or was cut off"
-    crashed = Park(DeadLetterReason.CRASHED, detail)
-    used_up = before >= policy.max_attempts
-    if returned >= LAST_COUNT or (used_up and returned < FRESH_COPY_AT):
-        return crashed
-    counted_by_broker = _counted_by_broker(headers)
-    if used_up or returned >= FRESH_COPY_AT:  # used up and back so often: its dead letter cannot be published
-        return CountAgain(counted_by_broker, crashed if used_up else None)
-    return CountAgain(counted_by_broker) if redelivered and not counted_by_broker else Run()
+    if returned >= LAST_COUNT or before >= policy.max_attempts:
+        detail = f"{before} attempts ended without a result: the worker died or was cut off"
+        return Park(DeadLetterReason.CRASHED, detail)
+    counted_by_broker = FAILED_COUNT in headers or TAKEN_COUNT in headers
+    if returned >= FRESH_COPY_AT or (redelivered and not counted_by_broker):
+        return CountAgain(counted_by_broker)
+    return Run()
 
 
 def after(
@@ -185,8 +205,10 @@ def after(
     return RetryLater(full_jitter(attempts, base=policy.base_delay, cap=policy.max_delay, uniform=uniform))
 
 
-def _counted_by_broker(headers: Mapping[str, object]) -> bool:
-    return FAILED_COUNT in headers or TAKEN_COUNT in headers
+def _waiting(headers: Mapping[str, object]) -> Park:
+    """What the worker that left the dead letter here had decided; a producer may have written anything there."""
+    reason = next((one for one in DeadLetterReason if one == headers.get(header.REASON)), DeadLetterReason.REJECTED)
+    return Park(reason, str(headers.get(header.ERROR, ""))[:_DETAIL_LENGTH])
 
 
 def _count(headers: Mapping[str, object], name: str) -> int:

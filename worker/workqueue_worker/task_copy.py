@@ -8,10 +8,12 @@ from typing import TypeGuard
 
 from workqueue_broker import headers as header
 
-from workqueue_worker.settlement import Park
+from workqueue_worker.settlement import Park, waits, was_moved_back
 
 #: Characters of a date and time, "2026-01-01T12:00:00.000+00:00", and some to spare.
 _TIME_LENGTH = 40
+#: Bytes at most of a worker's name, which is a host's, and of a list of headers.
+_NAME_LENGTH, _LIST_LENGTH = 255, 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +71,26 @@ def for_parking(
         header.LAST_TIME: _text(attempts.now),
         header.QUEUE: queue,
     }
-    return Copy(dead_letter_queue, added, Carried.WHAT_FITS)
+    return Copy(dead_letter_queue, {**added, **_kept_while_waiting(headers)}, Carried.WHAT_FITS)
+
+
+def for_waiting(dead_letter: Copy, queue: str) -> Copy:
+    """The same dead letter, to wait in the task's own queue until it can be published where it belongs."""
+    return replace(dead_letter, queue=queue, headers={**dead_letter.headers, header.WAITS: True})
+
+
+def _kept_while_waiting(headers: Mapping[str, object]) -> Mapping[str, object]:
+    """What a dead letter that waited says of the last attempt, and of the headers that it lost."""
+    if not waits(headers):
+        return {}
+    lengths = {header.WORKER: _NAME_LENGTH, header.LAST_TIME: _TIME_LENGTH, header.LEFT_OUT: _LIST_LENGTH}
+    found = ((name, headers.get(name), length) for name, length in lengths.items())
+    return {name: value for name, value, length in found if isinstance(value, str) and len(value.encode()) <= length}
 
 
 def _first_time(headers: Mapping[str, object], attempts: Attempts) -> str:
     before = headers.get(header.FIRST_TIME)
-    # With a reason it was parked, and somebody moved it back by hand: its attempts start anew.
-    return before if _is_time(before) and header.REASON not in headers else _text(attempts.now)
+    return before if _is_time(before) and not was_moved_back(headers) else _text(attempts.now)
 
 
 def _is_time(value: object) -> TypeGuard[str]:

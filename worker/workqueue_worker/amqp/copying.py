@@ -10,7 +10,7 @@ from workqueue_broker.errors import BrokerError, QueueMissing
 
 from workqueue_worker.amqp.declaring import ensure_queue
 from workqueue_worker.amqp.messages import properties_of
-from workqueue_worker.amqp.permissions import write_permission
+from workqueue_worker.amqp.permissions import configure_permission, write_permission
 from workqueue_worker.delivery import Delivery
 from workqueue_worker.task_copy import Copy
 
@@ -37,13 +37,14 @@ class CopyLink:
 
     def ensure(self, queue: QueueDeclaration) -> None:
         """Make the queue when it is missing."""
-        with broker_errors(self._address):
+        with configure_permission(queue.name), broker_errors(self._address):
             ensure_queue(self._connection, queue)
 
     def publish(self, copy: Copy, delivery: Delivery) -> None:
         """Publish a persistent copy, wait for its confirm; raises QueueMissing, CopyRefused or another BrokerError.
 
-        MessageRefused: the broker does not take this copy for what it is, or would not: then nothing was sent.
+        MessageRefused: the broker does not take this copy for what it is. NotSendable: it would not, so nothing was
+        sent.
         """
         queue = copy.queue
         properties = properties_of(copy, delivery.properties, self._connection._impl.params.frame_max)

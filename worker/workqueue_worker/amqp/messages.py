@@ -34,6 +34,10 @@ _BARE_ERROR_LENGTH = 200
 _LATEST_TIME = 253_402_300_799
 
 
+class NotSendable(MessageRefused):
+    """A copy that the broker would not take, found before anything was sent: the connection is in order."""
+
+
 _DESCRIBED = attrgetter(*Described._fields)
 _NOTHING = Described()  # most messages say no more: made once, not for every task
 
@@ -92,7 +96,7 @@ def copied_properties(
 def properties_of(copy: Copy, original: object, frame_max: int) -> CopiedProperties:
     """The properties of a copy for a connection with this `frame_max` in bytes.
 
-    Raises MessageRefused when the frame cannot hold what the copy must carry: the broker would close the connection.
+    Raises NotSendable when the frame cannot hold what the copy must carry: the broker would close the connection.
     """
     if copy.carried is Carried.BARE:
         properties = _bare(original, copy.headers)
@@ -103,7 +107,7 @@ def properties_of(copy: Copy, original: object, frame_max: int) -> CopiedPropert
         properties = _without_the_largest(original, copy.headers, excess)
         excess = _excess(properties, frame_max)
     if excess > 0:
-        raise MessageRefused(f"its headers and properties are {excess} bytes too many for a frame of {frame_max} bytes")
+        raise NotSendable(f"its headers and properties are {excess} bytes too many for a frame of {frame_max} bytes")
     return properties
 
 
@@ -126,7 +130,7 @@ def _without_the_largest(original: object, headers: Mapping[str, object], excess
             break
         left_out.append(name)
         excess -= sizes[name]
-    return copied_properties(original, {**headers, **_named(left_out)}, {*header.OF_THE_WORKER, *left_out})
+    return copied_properties(original, _naming(headers, left_out), {*header.OF_THE_WORKER, *left_out})
 
 
 def _bare(original: object, headers: Mapping[str, object]) -> CopiedProperties:
@@ -134,12 +138,15 @@ def _bare(original: object, headers: Mapping[str, object]) -> CopiedProperties:
     assert isinstance(original, Properties)  # noqa: S101 - for the type checker
     names = [field.name for field in read_fields(original.table)[0] if field.name not in header.OF_THE_WORKER]
     error = str(headers.get(header.ERROR, ""))[:_BARE_ERROR_LENGTH]
-    return _made(original, _OF_THE_CONTENT, copied_table(b"", (), {**headers, header.ERROR: error, **_named(names)}))
+    added = _naming({**headers, header.ERROR: error}, names)
+    return _made(original, _OF_THE_CONTENT, copied_table(b"", (), added))
 
 
-def _named(left_out: Collection[str]) -> dict[str, object]:
-    text = ", ".join(left_out).encode(errors="replace")[:_LEFT_OUT_BYTES].decode(errors="ignore")
-    return {header.LEFT_OUT: text}
+def _naming(headers: Mapping[str, object], left_out: Collection[str]) -> dict[str, object]:
+    """`headers` with the names that are left out now, behind those that an earlier copy left out."""
+    before = headers.get(header.LEFT_OUT)
+    text = ", ".join([str(before), *left_out] if before else left_out)
+    return {**headers, header.LEFT_OUT: text.encode(errors="replace")[:_LEFT_OUT_BYTES].decode(errors="ignore")}
 
 
 def _made(original: Properties, names: Collection[str], table: bytes) -> CopiedProperties:
