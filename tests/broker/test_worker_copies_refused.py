@@ -237,7 +237,7 @@ def test_a_body_that_no_copy_can_carry_shows_how_near_the_limit_it_is_and_a_poli
     with max_message_size(queue.server, 1000):
         return_often(queue, DELIVERY_LIMIT)
         worker = start_worker(queue, "by_body", *FAST)
-        wait_until(lambda: is_held(worker, "task large", "message size", "returned 20 times"), 30, "it is held in sight")
+        wait_until(lambda: is_held(worker, "task large", "message size", "returned 20 times"), 30, "it is held")
         worker.tell_to_leave()
         assert worker.exit_code() == 0
         wait_until(lambda: queue.dead.counts() == (1, 0), 30, "the broker has moved it")

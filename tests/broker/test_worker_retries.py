@@ -238,10 +238,33 @@ def test_a_memory_alarm_holds_a_failed_task_and_neither_stops_acks_nor_loses_it(
         "holding a failed task: task m0: its copy to queue 'task_queue.dead' is not confirmed yet"
         in worker.get("/readyz")[1]
     )
+    worker.wait_for_metric("tasks_held", 1)
+    assert worker.get("/readyz")[0] == 200, "the other slot works"
     queue.server.set_memory_alarm(False)
     worker.wait_for_metric('tasks_dead_lettered_total{reason="attempts_exhausted"}', 1, seconds=60)
     queue.dead.wait_for_counts(1, 0)
     queue.wait_for_counts(0, 0)
+
+
+def test_a_worker_whose_every_slot_holds_a_failed_task_is_not_ready_and_says_why_until_the_copy_is_taken(
+    task_queue, start_worker
+) -> None:
+    task_queue.dead.declare()
+    task_queue.dead.set_policy("full", {"max-length": 1, "overflow": "reject-publish"})
+    wait_until(task_queue.dead.refuses, 30, "the dead-letter queue is full")
+    worker = start_worker(task_queue, "by_body").ready()
+    task_queue.send("reject no", ids=["bad"])
+    wait_until(lambda: worker.get("/readyz")[0] == 503, 30, "it is not ready")
+    text = worker.get("/readyz")[1]
+    assert "every slot holds a failed one; holding a failed task: task bad: its copy to queue 'task_queue.dead'" in text
+    assert "it is full, or lacks a majority" in text
+    assert worker.metric("tasks_held") == worker.metric("worker_slots") == 1
+    wait_until(lambda: any("every slot" in str(line.get("message")) for line in worker.log), 30, "the log says so too")
+    task_queue.send("ok")
+    task_queue.dead.take_all()
+    worker.wait_for_metric("tasks_acked_total", 1)
+    worker.ready()
+    assert worker.metric("tasks_held") == 0
 
 
 def test_a_full_queue_that_refuses_the_copy_gets_the_original_back(task_queue, start_worker, ledger) -> None:

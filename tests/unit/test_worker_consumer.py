@@ -174,6 +174,21 @@ def test_a_result_that_comes_at_the_last_moment_of_another_thread_at_the_wheel_i
     bench.leave()
 
 
+def test_what_is_held_is_given_back_only_once_the_broker_sends_no_more() -> None:
+    """Before that the broker would send it to this worker again: one more return towards RabbitMQ's delivery limit."""
+    broker = FakeBroker(tasks=1, prefetch=1)
+    bench = Bench(broker)
+    running = bench.task()
+    with bench.consumer._lead:  # so that nothing cancels the consumer yet
+        bench.consumer.stop_receiving()
+        bench.consumer.hold(running.delivery, 0.01)
+        assert not bench.consumer.stopping
+    bench.consumer.hold(running.delivery, 3600)
+    assert bench.consumer.stopping
+    assert not broker.links[-1].consuming
+    bench.leave()
+
+
 def test_what_waits_when_the_connection_is_lost_is_counted_as_requeued_and_not_run() -> None:
     broker = FakeBroker(tasks=3, prefetch=3)
     bench = Bench(broker)

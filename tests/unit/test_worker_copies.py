@@ -2,6 +2,7 @@
 
 import pika
 import pytest
+from fakes import ManualClock
 from hypothesis import given
 from hypothesis import strategies as st
 from pika.data import encode_table
@@ -20,7 +21,7 @@ from workqueue_worker.amqp.headers import Properties
 from workqueue_worker.amqp.messages import properties_of
 from workqueue_worker.copies import Copies
 from workqueue_worker.delivery import Delivery
-from workqueue_worker.health import Health, Readiness
+from workqueue_worker.health import HELD_SECONDS, Health, Readiness
 from workqueue_worker.task_copy import Carried, Copy
 
 FRAME = 4096
@@ -183,7 +184,7 @@ def test_a_dead_letter_queue_that_cannot_be_made_keeps_no_copy_from_the_tasks_ow
 
 
 def test_a_worker_that_holds_a_task_for_a_lasting_reason_is_not_ready_until_it_is_released() -> None:
-    health = Health()
+    health = Health(4)
     health.readiness = Readiness(ready=True, text="consuming")
     health.hold(1, "task a: a full queue")
     assert (health.readiness.ready, health.takes_no_more) == (True, False)
@@ -193,6 +194,23 @@ def test_a_worker_that_holds_a_task_for_a_lasting_reason_is_not_ready_until_it_i
     assert health.holding == "holding 3 failed tasks: task b: no permission"
     health.release(2)
     assert (health.readiness.ready, health.takes_no_more) == (True, False)
+
+
+def test_a_worker_is_ready_while_a_slot_is_free_and_not_while_every_slot_holds_a_failed_task() -> None:
+    clock = ManualClock()
+    health = Health(2, clock.monotonic)
+    health.readiness = Readiness(ready=True, text="consuming")
+    health.hold(1, "task a: a full queue")
+    clock.advance(HELD_SECONDS)
+    assert (health.readiness.ready, health.held) == (True, 1)
+    health.hold(2, "task b: not confirmed yet")
+    assert (health.readiness.ready, health.held) == (True, 1), "most copies are confirmed at once"
+    clock.advance(HELD_SECONDS)
+    health.hold(2, "task b: a full queue")  # another attempt
+    assert health.readiness == Readiness(ready=False, text="can take no new task: every slot holds a failed one")
+    assert (health.takes_no_more, health.held) == (False, 2)
+    health.release(1)
+    assert (health.readiness.ready, health.held) == (True, 1)
 
 
 def test_the_smallest_frame_of_the_protocol_is_what_is_tested_here() -> None:

@@ -1,15 +1,19 @@
 """The supervisor: when it leaves, with which exit code, and that nobody can keep it from leaving."""
 
+import logging
 import signal
 import threading
 from collections.abc import Iterator
 from typing import cast
 
 import pytest
+from fakes import ManualClock
+from workqueue_worker import logs
 from workqueue_worker import worker as supervisor
 from workqueue_worker.consumer import Consumer
 from workqueue_worker.copies import Copies
 from workqueue_worker.delivery import Delivery
+from workqueue_worker.health import HELD_SECONDS, Health, Readiness
 from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.runner import Runner
 from workqueue_worker.running import Running
@@ -74,8 +78,23 @@ class FakeCopies:
             self._hangs.wait()
 
 
-def worker(consumer: FakeConsumer, copies: FakeCopies, max_tasks: int | None = None) -> Worker:
-    parts = Parts(cast(Consumer, consumer), cast(Runner, FakeRunner()), cast(Copies, copies), WorkerMetrics("q"))
+class Noting(logging.Handler):
+    """Notes the text of each record."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
+def worker(
+    consumer: FakeConsumer, copies: FakeCopies, max_tasks: int | None = None, health: Health | None = None
+) -> Worker:
+    health = health or Health()
+    runner = cast(Runner, FakeRunner())
+    parts = Parts(cast(Consumer, consumer), runner, cast(Copies, copies), WorkerMetrics("q"), health)
     return Worker(parts, Limits(task_timeout=60, grace_period=60, max_tasks=max_tasks), concurrency=1)
 
 
@@ -118,3 +137,26 @@ def test_a_task_that_comes_while_it_looks_is_not_left_alone() -> None:
 
 def test_after_its_last_task_it_leaves_in_order() -> None:
     assert worker(FakeConsumer(gives=2), FakeCopies(), max_tasks=2).run() == 0
+
+
+def test_it_logs_once_when_every_slot_holds_a_failed_task_and_once_when_one_is_free_again() -> None:
+    clock = ManualClock()
+    health = Health(2, clock.monotonic)
+    health.readiness = Readiness(ready=True, text="consuming")
+    watched = worker(FakeConsumer(), FakeCopies(), health=health)
+    logger = logs.logger("workqueue_worker.worker")  # out of caplog's reach, and its records lack what caplog prints
+    noted = Noting()
+    logger.addHandler(noted)
+    for holder in (1, 2):
+        health.hold(holder, f"task {holder}: a full queue")
+    for seconds in (0, HELD_SECONDS, 1):
+        clock.advance(seconds)
+        watched._watch_slots()
+    health.release(1)
+    for _ in range(2):
+        watched._watch_slots()
+    logger.removeHandler(noted)
+    assert noted.texts == [
+        "not ready: every slot holds a failed task; holding 2 failed tasks: task 2: a full queue",
+        "a slot is free again",
+    ]

@@ -116,18 +116,21 @@ class Consumer:
         return link is None or link.epoch != delivery.epoch
 
     def hold(self, delivery: Delivery, seconds: float, *, also_when_stopping: bool = False) -> None:
-        """Wait with a delivery in hand, but not once it is stale nor, unless told otherwise, once told to leave."""
+        """Keep a delivery unsettled for up to `seconds`.
+
+        Returns early when its connection is lost and, unless `also_when_stopping`, once the worker is stopping.
+        """
 
         def over() -> bool:
-            return self.is_stale(delivery) or (self._stopping and not also_when_stopping)
+            return self.is_stale(delivery) or (self.stopping and not also_when_stopping)
 
         with self._changed:
             self._changed.wait_for(over, timeout=seconds)
 
     @property
     def stopping(self) -> bool:
-        """True once the worker must leave."""
-        return self._stopping
+        """True once the worker must leave and the broker sends it no more, such as what it hands back."""
+        return self._stopping and not self.receiving
 
     # For the supervisor.
 
@@ -257,6 +260,7 @@ class Consumer:
         takes_tasks = not (self._stopping or self._health.takes_no_more)
         if link.consuming and not takes_tasks:
             link.cancel()
+            self._notify()
         elif takes_tasks and not link.consuming:
             link.consume()
 

@@ -28,6 +28,8 @@ logger = logs.logger(__name__)
 
 #: Seconds; the longest wait between two attempts at a copy.
 COPY_WAIT_SECONDS = 10.0
+#: For people who look while a publish waits.
+_DURING_AN_ALARM = "; the broker confirms nothing during a memory or disk alarm"
 #: Seconds; the shortest wait after a refusal that only a person can end.
 LASTING_WAIT_SECONDS = 2.0
 
@@ -70,7 +72,7 @@ class Holding:
     def _publish(self, running: Running, copies: Sequence[Copy], raised: tuple[type[BrokerError], ...]) -> Copy:
         copy = copies[0]
         what = _description(running, copy)
-        self._health.hold(running.key, f"{what} is not confirmed yet")  # an alarm takes long
+        self._health.hold(running.key, f"{what} is not confirmed yet{_DURING_AN_ALARM}")
         lasting = False
         try:
             for failures in itertools.count(1):

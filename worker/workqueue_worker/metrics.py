@@ -78,6 +78,9 @@ class WorkerMetrics:
 
     def _gauges(self) -> None:
         self.in_progress = self._gauge("tasks_in_progress", "Deliveries received and not yet settled.")
+        self.held = self._gauge(
+            "tasks_held", "Failed tasks in progress that wait for the broker to take a copy, for some seconds already."
+        )
         self.connected = self._gauge("broker_connected", "1 while the worker consumes from the broker.")
         self.draining = self._gauge("worker_draining", "1 once the worker was told to leave.")
 

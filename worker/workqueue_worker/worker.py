@@ -17,6 +17,7 @@ from workqueue_worker import logs
 from workqueue_worker.consumer import Consumer
 from workqueue_worker.copies import Copies
 from workqueue_worker.ending import end_now
+from workqueue_worker.health import Health
 from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.runner import Runner
 from workqueue_worker.running import Running, StopCause
@@ -53,6 +54,7 @@ class Parts:
     runner: Runner
     copies: Copies
     metrics: WorkerMetrics
+    health: Health
 
 
 class Worker:
@@ -63,6 +65,8 @@ class Worker:
         self._runner = parts.runner
         self._copies = parts.copies
         self._metrics = parts.metrics
+        self._health = parts.health
+        self._slots_were_held = False
         self._limits = limits
         self._shutdown = Shutdown()
         self._stopped_tasks = False
@@ -81,6 +85,7 @@ class Worker:
         while (step := self._next_step()) not in (Step.LEAVE, Step.HAND_BACK):
             self._act(step)
             self._watch_time_limits()
+            self._watch_slots()
             self._wait()
         return self._leave(step)
 
@@ -129,6 +134,15 @@ class Worker:
                 running.stop(StopCause.TIME_LIMIT)
                 if over > ABANDON_SECONDS:
                     self._abandon(running)
+
+    def _watch_slots(self) -> None:
+        """Log when the last slot is taken by a failed task that waits for its copy, and when one is free again."""
+        held = self._health.slots_are_held
+        if held and not self._slots_were_held:
+            logger.error("not ready: every slot holds a failed task; %s", self._health.holding)
+        elif self._slots_were_held and not held:
+            logger.info("a slot is free again")
+        self._slots_were_held = held
 
     def _abandon(self, running: Running) -> None:
         """Settle a task whose handler does not end, then leave: its thread is lost until the process ends."""
