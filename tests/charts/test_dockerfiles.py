@@ -63,6 +63,14 @@ def test_the_lock_pins_what_each_image_needs():
             assert re.search(rf"^{name}==\S+ \\\n +--hash=sha256:", lock, re.MULTILINE), name
 
 
+def test_two_builds_have_the_same_files(steps):
+    """All files of a release have one time: Python would compile a module at each start if it compared that time."""
+    building = " ".join(steps[: steps.index("FROM ${BASE_IMAGE}")])
+    assert "PYC_INVALIDATION_MODE=CHECKED_HASH" in building
+    assert "PYTHONHASHSEED=0" in building
+    assert "UV_NO_INSTALLER_METADATA=true" in building
+
+
 def test_it_runs_as_a_number_and_gets_signals_itself(part, steps):
     final = steps[steps.index("FROM ${BASE_IMAGE}") :]
     assert "USER 65532:65532" in final
