@@ -47,6 +47,25 @@ check: setup ## Lint, types, import contracts, and whether the dashboards are wh
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/python dev/write_dashboards.py --check
+	@$(MAKE) --no-print-directory check-workflows
+
+.PHONY: check-workflows
+# actionlint is built from the Go module that dev/workflows/go.sum pins. CI has Go; a person without it reads that.
+check-workflows: setup ## Lint the workflows of the hosted CI: zizmor, and actionlint where Go is installed
+	@$(BIN)/zizmor --offline --no-progress --quiet .github/workflows
+	@if command -v go > /dev/null; then go -C dev/workflows tool actionlint $(CURDIR)/.github/workflows/*.yml; \
+	elif [ -n "$$CI" ]; then echo "Error: actionlint needs Go on the PATH" >&2; exit 1; \
+	else echo "actionlint was not run: it needs Go on the PATH" >&2; fi
+
+.PHONY: release
+# BASE: the images' base, if not the one that the Dockerfiles name; `local`: the local cluster's Python.
+release: setup $(VENV)-release/.installed ## Build wheel, charts, images, SBOMs and checksums of the last commit into dist/
+	@$(BIN)/python dev/release.py $(if $(BASE),--base $(BASE)) $(if $(TAG),--tag $(TAG))
+
+$(VENV)-release/.installed: dev/release-requirements.lock | $(VENV)/.installed
+	@$(PYTHON) -m venv $(VENV)-release
+	@$(VENV)-release/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
 
 .PHONY: dashboards
 dashboards: setup ## Write the Grafana dashboards into the operator's chart
@@ -65,11 +84,13 @@ cluster-up: ## Start the local one-node cluster
 cluster-down: ## Stop it; what was built stays for the next time
 	@$(PYTHON) dev/cluster down
 
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+  --custom-compile-command "make lock" --quiet --upgrade
 .PHONY: lock
-lock: ## Write requirements.lock anew from pyproject.toml
+lock: ## Write requirements.lock and dev/release-requirements.lock again from pyproject.toml
 	@$(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet uv
-	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-annotate --custom-compile-command "make lock" --quiet --upgrade --output-file requirements.lock
+	@$(COMPILE) pyproject.toml --all-extras --group dev --output-file requirements.lock
+	@$(COMPILE) --group release --output-file dev/release-requirements.lock
 
 .PHONY: bench-reaction
 bench-reaction: setup ## Measure publish to scaled on a real cluster, 200 bursts a queue type

@@ -39,10 +39,13 @@ def build(places: Places, dockerfile: Path, reference: str, context: Path, argum
 
 
 def build_command(places: Places, dockerfile: Path, reference: str, arguments: Sequence[str]) -> list[str | Path]:
-    lent = [f"--volume={path}:{path}:ro" for path in LENT if path.exists()]
     given = [f"--build-arg={argument}" for argument in arguments]
-    options = ["--isolation=chroot", "--layers", "--pull-never", *given, *lent]
+    options = ["--isolation=chroot", "--layers", "--pull-never", *given, *lent_by_the_machine()]
     return buildah(places, "build", *options, "--file", dockerfile, "--tag", reference, ".")
+
+
+def lent_by_the_machine() -> list[str]:
+    return [f"--volume={path}:{path}:ro" for path in LENT if path.exists()]
 
 
 def last_instruction(log: Path) -> str:
