@@ -27,6 +27,7 @@ _COLUMNS = ",".join(
     (
         *("name", "messages_unacknowledged", "type", "policy", "effective_policy_definition"),
         *("messages", "consumers", "state", "leader", "online", "members"),
+        *("messages_ready", "messages_ready_high", "arguments.x-max-priority", "arguments.x-max-length"),
         *("message_stats.publish", "message_stats.ack", "message_stats.redeliver"),
     )
 )
@@ -160,10 +161,21 @@ def _count(number: object) -> int | None:
 
 def _in_force(queue: Mapping[str, Any]) -> QueueInForce:
     definition, empty = queue.get("effective_policy_definition"), _is_empty(queue)
+    ordered = _is_ordered(queue)
     if definition is None:
-        return QueueInForce(queue.get("type"), empty=empty)
+        return QueueInForce(queue.get("type"), empty=empty, ordered=ordered)
     # Told, and null: no policy applies. Erlang may write an empty object as an empty list.
-    return QueueInForce(queue.get("type"), str(queue.get("policy") or ""), _mapping(definition), empty)
+    return QueueInForce(queue.get("type"), str(queue.get("policy") or ""), _mapping(definition), empty, ordered)
+
+
+def _is_ordered(queue: Mapping[str, Any]) -> bool:
+    """Since RabbitMQ 4 a quorum queue has priorities too, without an argument: messages of a high one are counted."""
+    arguments, definition = _mapping(queue.get("arguments")), _mapping(queue.get("effective_policy_definition"))
+    if "x-max-priority" in arguments or _count(queue.get("messages_ready_high", 0)) != 0:
+        return False
+    ready = _count(queue.get("messages_ready"))
+    limits = [_count(limit) for limit in (arguments.get("x-max-length"), definition.get("max-length"))]
+    return ready is not None and not any(limit is not None and ready >= limit for limit in limits)
 
 
 def _is_empty(queue: Mapping[str, Any]) -> bool:

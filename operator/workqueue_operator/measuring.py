@@ -11,6 +11,7 @@ from workqueue_operator.clock import Clock
 from workqueue_operator.leader import LeaderSeen
 from workqueue_operator.management import ManagementApi, ManagementError
 from workqueue_operator.metrics import Metrics
+from workqueue_operator.oldest_message import Totals
 from workqueue_operator.policies import Policies, verdict_of
 from workqueue_operator.queue_policy import QueueInForce, consumer_timeout, missing_management_api
 from workqueue_operator.queue_reader import QueueReader
@@ -77,8 +78,9 @@ class Measuring:
             self.failed(address, reader, error)
             return
         for tracked in self._store.members(address):
-            _measured(tracked, answer.samples)
             seen = answer.there.queues.get(_queue_of(tracked))
+            _measured(tracked, answer.samples)
+            _measured_oldest(tracked, seen, answer.samples.get(_queue_of(tracked)), asked_at)
             tracked.leader = _leader(seen, asked_at)
             tracked.dead_letter_leader = _leader(answer.there.queues.get(_dead_letter_queue_of(tracked)), asked_at)
             tracked.consumer_timeout = consumer_timeout(seen) if seen else None
@@ -92,6 +94,12 @@ def _measured(tracked: Tracked, samples: Mapping[str, Sample]) -> None:
     else:
         tracked.estimate = tracked.estimate.updated(sample)
         tracked.no_rates = "no task was acked yet"
+
+
+def _measured_oldest(tracked: Tracked, seen: QueueInForce | None, sample: Sample | None, asked_at: float) -> None:
+    if seen:
+        totals = Totals(sample.published, sample.acked) if sample else None
+        tracked.oldest.measured(asked_at, totals, ordered=seen.ordered)
 
 
 def _queue_of(tracked: Tracked) -> str:

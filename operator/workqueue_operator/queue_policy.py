@@ -56,6 +56,9 @@ class QueueInForce:
     definition: Definition | None = None
     #: It has 0 messages and 0 consumers, and its leader and a majority are online; False: not so, or not answered.
     empty: bool = False
+    #: Each message that its total counts enters it, and leaves it in the order in which it came. Not so with
+    #: priorities, and while it is full: messages that it refuses are counted too.
+    ordered: bool = False
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ class Reconciler:
 
     async def _pass(self, tracked: Tracked, reading: Counts | Unknown) -> None:
         seen = await self._gatherer.gather(tracked, reading)
+        self._look(tracked, seen)
         if isinstance(seen, Nothing):
             self._note(tracked, seen.trouble)
             await self._reporter.report_nothing(tracked, seen)
@@ -57,11 +58,18 @@ class Reconciler:
         self._note(tracked, outcome.trouble)
         await self._reporter.report(tracked, seen, outcome)
 
+    def _look(self, tracked: Tracked, seen: Seen | Nothing) -> None:
+        """Note the live count, as far as it can be believed: what waits, and since when."""
+        reading = seen.reading if isinstance(seen, Nothing) else _believed(tracked.memory, seen)
+        if isinstance(reading, Counts):
+            empty = reading.messages_ready == 0 and (reading.consumers > 0 or reading.has_leader)
+            asked_at = self._clock.monotonic() if reading.asked_at is None else reading.asked_at
+            tracked.oldest.looked(asked_at, reading.messages_ready, empty=empty)
+
     async def _act(self, memory: Memory, seen: Seen) -> Outcome:
         now, situation, policy = self._clock.monotonic(), seen.situation, seen.workqueue.scaling
         decision = decide(policy, situation, memory.history, now)
-        believed = readable(situation.reading, situation.workers, memory.history.in_use)
-        memory.remember(decision, believed, situation.workers.ready, now, policy)
+        memory.remember(decision, _believed(memory, seen), situation.workers.ready, now, policy)
         return await self._applier.apply(memory, seen, decision)
 
     def _note(self, tracked: Tracked, trouble: ClusterError | None) -> None:
@@ -78,3 +86,7 @@ class Reconciler:
         self._metrics.cluster_errors.labels(error.kind).inc()
         log.warning("%s: %s; trying again in %.1f s", tracked.key, error, refusal.retry_at - now)
         return refusal
+
+
+def _believed(memory: Memory, seen: Seen) -> Counts | Unknown:
+    return readable(seen.situation.reading, seen.situation.workers, memory.history.in_use)

@@ -20,6 +20,7 @@ from workqueue_operator.demand import Counts
 from workqueue_operator.health import Health, Silence, Unconsumed
 from workqueue_operator.history import History
 from workqueue_operator.leader import LeaderSeen
+from workqueue_operator.oldest_message import OldestMessage
 from workqueue_operator.queue_policy import Verdict
 from workqueue_operator.rates import Estimate
 from workqueue_operator.refusals import Refusal
@@ -174,6 +175,10 @@ class Tracked:
     #: What its dead-letter queue holds, and what is known of that queue's leader.
     dead_letters: DeadLetters = field(default_factory=DeadLetters)
     dead_letter_leader: LeaderSeen | None = None
+    #: How long its first message has waited.
+    oldest: OldestMessage = field(default_factory=OldestMessage)
+    #: The broker and virtual host that these are about; None: no broker yet.
+    place: str | None = None
     #: Other WorkQueues on the same queue, as far as they have the same login.
     sharers: tuple[Key, ...] = ()
     #: Seconds, of the policy in force; None: none sets it, or it is not known.
@@ -182,6 +187,10 @@ class Tracked:
     notices: deque[Notice] = field(default_factory=lambda: deque(maxlen=MOST_NOTICES))
     #: The pass under way, so that a slow one is not overtaken by the next.
     running: "asyncio.Task[None] | None" = None
+
+    def forget_queues(self) -> None:
+        """What was observed of its two queues is about others."""
+        self.dead_letters, self.dead_letter_leader, self.oldest = DeadLetters(), None, OldestMessage()
 
     def heard(self, trouble: BrokerError | None) -> None:
         """Take in what was wrong with the last reading; None: nothing.
@@ -249,7 +258,9 @@ class Store:
         """Where its broker is now; what is known of the login before stays when the login is the same."""
         if tracked.address != address:
             tracked.address, tracked.trouble, tracked.login_works = address, None, None
-            tracked.dead_letters, tracked.dead_letter_leader = DeadLetters(), None
+            if isinstance(address, BrokerAddress) and address.place != tracked.place:
+                tracked.place = address.place
+                tracked.forget_queues()
             self._place(tracked)
 
     def count_broker_error(self, address: Address | None, kind: str) -> None:
@@ -284,8 +295,8 @@ class Store:
         if known and known.uid == metadata["uid"]:
             if _secret_of(known.spec) != _secret_of(spec):
                 known.address = known.trouble = known.login_works = None
-            if _dead_letter_queue_of(known.spec) != _dead_letter_queue_of(spec):
-                known.dead_letters, known.dead_letter_leader = DeadLetters(), None
+            if _queues_of(known.spec) != _queues_of(spec):
+                known.forget_queues()
             known.spec, known.generation = spec, metadata["generation"]
         else:
             status = dict(body.get("status") or {})
@@ -363,8 +374,8 @@ def _secret_of(spec: WorkQueue | InvalidSpec) -> Key | None:
     return Key(spec.key.namespace, spec.broker_secret) if isinstance(spec, WorkQueue) else None
 
 
-def _dead_letter_queue_of(spec: WorkQueue | InvalidSpec) -> str | None:
-    return spec.queue.dead_letter_queue if isinstance(spec, WorkQueue) else None
+def _queues_of(spec: WorkQueue | InvalidSpec) -> tuple[str, str] | None:
+    return (spec.queue.declaration.name, spec.queue.dead_letter_queue) if isinstance(spec, WorkQueue) else None
 
 
 def _queue_of(tracked: Tracked) -> _Queue | None:

@@ -44,6 +44,8 @@ class Look:
     totals: Sample | None
     #: Messages in its dead-letter queue; None: not known.
     dead_letters: int | None
+    #: Seconds that the first message has waited; None: not known.
+    oldest: float | None
     #: Seconds of the operator's clock.
     now: float
 
@@ -111,6 +113,7 @@ NUMBERS = (
         lambda it: it.counts.messages_unacknowledged if it.counts else None,
     ),
     Number("consumers", "Consumers of the queue", lambda it: it.counts.consumers if it.counts else None),
+    Number("oldest_message_age_seconds", "Seconds that the first message has waited", lambda it: it.oldest),
     Number("dead_letters", "Messages ready in the dead-letter queue", lambda it: it.dead_letters),
     Number("queue_observed", "1 while the queue can be read", _observed),
     Number("reading_age_seconds", "Seconds since the last reading", _age),
@@ -212,6 +215,7 @@ class WorkQueueCollector(Collector):
             counts=reading if isinstance(reading, Counts) else None,
             target=None if memory.replicas is None else target,
             totals=tracked.estimate.last if tracked.estimate.is_fresh(now) else None,
+            oldest=tracked.oldest.age(now, reading.messages_ready) if isinstance(reading, Counts) else None,
             dead_letters=tracked.dead_letters.count(now),
             now=now,
         )

@@ -18,6 +18,7 @@ from workqueue_operator.dead_letters import DeadLetters
 from workqueue_operator.demand import Counts
 from workqueue_operator.management import ManagementError
 from workqueue_operator.metrics import CLUSTER_KINDS, LOOP_KINDS
+from workqueue_operator.oldest_message import Totals
 from workqueue_operator.rates import STALE_SECONDS
 from workqueue_operator.resource import Mode
 from workqueue_operator.scaling import Reason, Unknown
@@ -66,6 +67,7 @@ async def scraped() -> Operator:
     await operator.after(1, tracked, Counts(30, 0))
     await operator.after(70, tracked, Counts(0, 6, messages_unacknowledged=0))
     operator.measured(tracked, published=40, acked=30, redelivered=2, in_progress=0)
+    tracked.oldest.measured(operator.clock.now, Totals(40, 30), ordered=True)
     tracked.dead_letters = DeadLetters(messages=1, counted_at=operator.clock.now)
     await operator.applier.wait()
     return operator
@@ -179,7 +181,13 @@ async def test_what_is_not_known_has_no_series() -> None:
     (tracked,) = operator.store
     tracked.memory.reading = Unknown("Unavailable", "the broker is away")
     operator.clock.advance(max(STALE_SECONDS, dead_letters.STALE_SECONDS) + 1)
-    for name in ("messages_ready", "messages_unacknowledged", "consumers", "dead_letters"):
+    for name in (
+        "messages_ready",
+        "messages_unacknowledged",
+        "consumers",
+        "oldest_message_age_seconds",
+        "dead_letters",
+    ):
         assert operator.number(name) is None, name
     for name in ("published", "acked", "redelivered"):
         assert operator.number(f"messages_{name}_total") is None, name
