@@ -16,16 +16,25 @@ def pod(request, helm, one):
 
 
 def test_restricted_standard(pod):
+    check_restricted(pod)
+
+
+@pytest.mark.parametrize(("chart", "values"), CHARTS)
+def test_the_pods_of_helm_test_are_restricted_too(helm, one, chart, values):
+    check_restricted(one(helm.template(chart, values, tests=True), "Pod")["spec"])
+
+
+def check_restricted(pod):
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(pod)
-    assert {kind for volume in pod["volumes"] for kind in volume if kind != "name"} <= ALLOWED_VOLUMES
+    assert {kind for volume in pod.get("volumes", []) for kind in volume if kind != "name"} <= ALLOWED_VOLUMES
     for container in pod["containers"]:
         context = container["securityContext"]
         assert context["allowPrivilegeEscalation"] is False
         assert context["capabilities"] == {"drop": ["ALL"]}
         assert "privileged" not in context
-        assert all("hostPort" not in port for port in container["ports"])
+        assert all("hostPort" not in port for port in container.get("ports", []))
 
 
 def test_root_is_read_only_and_tmp_is_not(pod):
