@@ -70,6 +70,17 @@ def test_one_field_of_a_security_context_can_be_set_or_taken_out(pod):
     }
 
 
+NOTHING = ("podLabels", "podAnnotations", "commonLabels", "nodeSelector", "tolerations", "affinity", "resources")
+
+
+def test_null_takes_what_is_optional_away(render, one):
+    """As `--set NAME=null` does: Helm drops the value, also the chart's own."""
+    values = dict.fromkeys((*NOTHING, "networkPolicy", "imagePullSecrets", "topologySpreadConstraints"))
+    pod = one(render(values), "Deployment")["spec"]["template"]
+    assert "resources" not in pod["spec"]["containers"][0]
+    assert not {"nodeSelector", "tolerations", "affinity", "imagePullSecrets"} & set(pod["spec"])
+
+
 def test_priority_and_spread(pod):
     spread = [{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}]
     spec = pod({"priorityClassName": "high", "topologySpreadConstraints": spread})["spec"]

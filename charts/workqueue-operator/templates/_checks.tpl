@@ -46,7 +46,9 @@
 {{- fail (printf "prometheusRule.slo.objective is %v: set it to 0.95 to 0.9999, the share of tasks that start in time" .slo.objective) }}
 {{- end }}
 {{- end }}
-{{- if and .Values.networkPolicy.enabled .Values.serviceMonitor.enabled (not .Values.networkPolicy.metricsFrom) }}
+{{- with .Values.networkPolicy }}
+{{- if and .enabled $.Values.serviceMonitor.enabled (not .metricsFrom) }}
 {{- fail "serviceMonitor.enabled and networkPolicy.enabled are both true, and no peer may read the metrics: set networkPolicy.metricsFrom to where Prometheus runs, such as [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]" }}
+{{- end }}
 {{- end }}
 {{- end -}}
