@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from dashboards.names import OF_THE_CLUSTER, exported, known
-from dashboards.queries import BUILT_IN, Read, reads, variables
+from dashboards.queries import WINDOWS, Read, reads, variables
 from dashboards.reasons import colours
 from workqueue_operator.scaling import Reason
 
@@ -184,7 +184,7 @@ def test_windows_are_grafanas_or_few(query: str) -> None:
 
 def test_variables_are_those_that_are_chosen_above(dashboard: Any) -> None:
     chosen = {one["name"] for one in dashboard["templating"]["list"]}
-    used = set().union(*map(variables, queries(dashboard))) - BUILT_IN
+    used = set().union(*map(variables, queries(dashboard))) - set(WINDOWS)
     assert used <= chosen
     assert chosen - used <= {"datasource", "filters"}, "a choice that changes nothing"
     lists = [one for one in dashboard["templating"]["list"] if one["type"] == "query"]
