@@ -8,6 +8,7 @@ from dashboards.shapes import (
     ANY_IS_RED,
     BLUE,
     GREEN,
+    NO_DEAD_LETTERS,
     ORANGE,
     WAIT_STEPS,
     bars,
@@ -28,6 +29,7 @@ AGE = f"workqueue_operator_oldest_message_age_seconds{S}"
 EACH = "max by (namespace, workqueue)"
 
 NO_OPERATOR = "Unknown: no operator is scraped"
+NO_AGE = "no queue may have a message, or no management API is read"
 NEEDS_MANAGEMENT = "no WorkQueue's Secret has a management_uri"
 
 
@@ -87,7 +89,7 @@ NOW = Row(
             unit="s",
             steps=WAIT_STEPS,
             width=3,
-            may_be_empty="no queue may have a message, or no management API is read",
+            may_be_empty=NO_AGE,
         ),
         stat("Workers", "How many workers run?", f"sum(workqueue_operator_replicas{S})", empty=NO_OPERATOR, width=3),
         dead_letters(S, "How many tasks were given up and lie in the dead-letter queues?", "sum", width=3),
@@ -100,12 +102,12 @@ TABLE = Panel(
     "Which WorkQueue needs me? A click on a row opens the dashboard of that queue.",
     (
         Query(f"{EACH} ({READY})", "Waiting"),
-        Query(f"{EACH} ({AGE})", "Oldest message"),
+        Query(f"{EACH} ({AGE})", "Oldest message", NO_AGE),
         Query(f"{EACH} (workqueue_operator_replicas{S})", "Workers"),
         Query(f"{EACH} (workqueue_operator_wanted_replicas{S})", "Wanted"),
         Query(f"{EACH} (workqueue_operator_max_replicas{S})", "Maximum"),
         Query(f"max by (namespace, workqueue, reason) (workqueue_operator_decision_reason{S} == 1)", "Reason"),
-        Query(f"{EACH} (workqueue_operator_dead_letters{S})", "Dead letters"),
+        Query(f"{EACH} (workqueue_operator_dead_letters{S})", "Dead letters", NO_DEAD_LETTERS),
         Query(f"{EACH} (workqueue_operator_queue_observed{S})", "Can be read"),
     ),
     "No WorkQueue matches the choice above",
@@ -130,7 +132,7 @@ OVER_TIME = Row(
             empty="Unknown, or no message waited",
             unit="s",
             steps=WAIT_STEPS,
-            may_be_empty="no queue may have a message, or no management API is read",
+            may_be_empty=NO_AGE,
         ),
         stacked(
             "Workers by namespace",

@@ -91,7 +91,7 @@ DECISIONS = Row(
             "Waiting and unacknowledged messages",
             "What did the operator read from the queue?",
             Query(READY, "waiting"),
-            Query(f"workqueue_operator_messages_unacknowledged{S}", "unacknowledged"),
+            Query(f"workqueue_operator_messages_unacknowledged{S}", "unacknowledged", NEEDS_MANAGEMENT),
             empty="The queue could not be read in this time",
             unit="short",
         ),

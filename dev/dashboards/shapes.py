@@ -17,6 +17,8 @@ ANY_IS_ORANGE = (Step(0, GREEN), Step(1, ORANGE))
 #: Nothing of it is good, any of it must be repaired.
 ANY_IS_RED = (Step(0, GREEN), Step(1, RED))
 
+NO_DEAD_LETTERS = "a dead-letter queue is declared with its first message"
+
 QUANTILES = (("median", 0.5), ("95 %", 0.95), ("99 %", 0.99))
 
 
@@ -60,6 +62,6 @@ def dead_letters(matchers: str, question: str, total: str = "", **more: Any) -> 
         empty="None yet, or unknown",
         unit="short",
         steps=ANY_IS_ORANGE,
-        may_be_empty="a dead-letter queue is declared with its first message",
+        may_be_empty=NO_DEAD_LETTERS,
         **more,
     )

@@ -20,9 +20,8 @@ from write_dashboards import DASHBOARDS
 #: By job.
 PAGES = {"operator": (SYSTEM, 8080), "workers": (SERVED, METRICS_PORT), "broker": (BROKER, 15692)}
 PANELS = [panel for dashboard in DASHBOARDS for panel in dashboard.panels()]
-#: Read by panels that need data; others may need another program, or what this run has not.
-NEEDED = [panel for panel in PANELS if not panel.may_be_empty]
-CERTAIN = {read.metric for panel in NEEDED for query in panel.queries for read in reads(query.expr)}
+#: Others may need another program, or what this run has not.
+CERTAIN = {read.metric for panel in PANELS for query in panel.needed() for read in reads(query.expr)}
 ALL_READS = {read for dashboard in DASHBOARDS for _, expr in expressions(dashboard) for read in reads(expr)}
 
 

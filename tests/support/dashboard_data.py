@@ -86,10 +86,10 @@ class Asking:
         return found
 
     def empty(self, dashboard: Dashboard) -> set[str]:
-        """The queries without data, of panels that always have some."""
+        """The queries without data that always have some."""
         return {
             f"{dashboard.title}, {panel.title}: {query.expr}"
             for panel in dashboard.panels()
-            for query in panel.queries
-            if not self.panel(panel, query) and not panel.may_be_empty
+            for query in panel.needed()
+            if not self.panel(panel, query)
         }
