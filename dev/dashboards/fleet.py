@@ -4,10 +4,13 @@ from workqueue_operator.scaling import Reason
 
 from dashboards.model import Dashboard, Kind, Panel, Query, Row, Step, Style, Variable
 from dashboards.shapes import (
+    AGE_UNKNOWN,
+    AGE_UNKNOWN_WHEN,
     ANY_IS_ORANGE,
     ANY_IS_RED,
     BLUE,
     GREEN,
+    NO_AGE,
     NO_DEAD_LETTERS,
     ORANGE,
     WAIT_STEPS,
@@ -29,7 +32,6 @@ AGE = f"workqueue_operator_oldest_message_age_seconds{S}"
 EACH = "max by (namespace, workqueue)"
 
 NO_OPERATOR = "Unknown: no operator is scraped"
-NO_AGE = "no queue may have a message, or no management API is read"
 NEEDS_MANAGEMENT = "no WorkQueue's Secret has a management_uri"
 
 
@@ -83,9 +85,10 @@ NOW = Row(
         ),
         stat(
             "Oldest message",
-            "For how long has the message that is served next waited, in the queue where that is longest?",
+            "For how long has the message that is served next waited, in the queue where that is longest? "
+            + AGE_UNKNOWN_WHEN,
             f"max({AGE})",
-            empty="Unknown, or no message waits",
+            empty=AGE_UNKNOWN,
             unit="s",
             steps=WAIT_STEPS,
             width=3,
@@ -127,9 +130,9 @@ OVER_TIME = Row(
         ),
         lines(
             "Oldest message, ten oldest",
-            "In which queues do tasks wait too long?",
+            "In which queues do tasks wait too long? " + AGE_UNKNOWN_WHEN,
             Query(largest(AGE), "{{namespace}}/{{workqueue}}"),
-            empty="Unknown, or no message waited",
+            empty=AGE_UNKNOWN,
             unit="s",
             steps=WAIT_STEPS,
             may_be_empty=NO_AGE,

@@ -2,7 +2,10 @@
 
 from dashboards.model import Annotation, Dashboard, Kind, Panel, Query, Row, Shows, Style, Variable
 from dashboards.shapes import (
+    AGE_UNKNOWN,
+    AGE_UNKNOWN_WHEN,
     BLUE,
+    NO_AGE,
     PURPLE,
     WAIT_STEPS,
     bars,
@@ -44,12 +47,12 @@ NOW = Row(
         ),
         stat(
             "Oldest message",
-            "For how long has the message that is served next waited?",
+            "For how long has the message that is served next waited? " + AGE_UNKNOWN_WHEN,
             AGE,
-            empty="Unknown, or no message waits",
+            empty=AGE_UNKNOWN,
             unit="s",
             steps=WAIT_STEPS,
-            may_be_empty="the queue may be empty, or no management API is read",
+            may_be_empty=NO_AGE,
         ),
         stat(
             "Workers",
@@ -112,13 +115,13 @@ DURATIONS = Row(
     (
         lines(
             "Oldest message",
-            "Does a task wait too long now?",
+            "Does a task wait too long now? " + AGE_UNKNOWN_WHEN,
             Query(AGE, "oldest"),
-            empty="Unknown, or no message waited",
+            empty=AGE_UNKNOWN,
             unit="s",
             steps=WAIT_STEPS,
             width=8,
-            may_be_empty="the queue may be empty, or no management API is read",
+            may_be_empty=NO_AGE,
         ),
         lines(
             "Time until start",
