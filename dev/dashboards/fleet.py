@@ -31,7 +31,7 @@ READY = f"workqueue_operator_messages_ready{S}"
 AGE = f"workqueue_operator_oldest_message_age_seconds{S}"
 EACH = "max by (namespace, workqueue)"
 
-NO_OPERATOR = "Unknown: no operator is scraped"
+NO_OPERATOR = "No operator seen"
 NEEDS_MANAGEMENT = "no WorkQueue's Secret has a management_uri"
 
 
@@ -79,7 +79,7 @@ NOW = Row(
             "Waiting messages",
             "How many messages wait in all queues that can be read?",
             f"sum({READY})",
-            empty="Unknown: no queue can be read",
+            empty="No queue is read",
             unit="short",
             width=3,
         ),
@@ -171,7 +171,7 @@ OVER_TIME = Row(
                 f"sum by (namespace, workqueue) (increase(workqueue_operator_scales_total{S}[1h])) > 6",
                 "{{namespace}}/{{workqueue}}",
             ),
-            empty="No WorkQueue scaled more than 6 times in an hour",
+            empty="At most 6 in an hour, or no operator was scraped",
             steps=(Step(0, GREEN), Step(6, BLUE), Step(20, ORANGE)),
             may_be_empty="few scales are the normal case",
         ),
