@@ -14,7 +14,7 @@ from workqueue_broker.connection import ConnectionSettings, broker_errors, conne
 from workqueue_broker.declaration import QueueDeclaration
 from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailable, QueueMismatch
 from workqueue_broker.tls import Tls
-from workqueue_worker.amqp import read_queue
+from workqueue_worker.amqp import Trials
 from workqueue_worker.amqp.session import Session
 
 SETTINGS = ConnectionSettings(name="errors")
@@ -42,11 +42,12 @@ def test_a_queue_with_arguments_can_be_used_as_it_is_and_nobody_is_told_to_delet
     with quorum_queue.channel() as channel:
         channel.queue_declare("urgent", durable=True, arguments={"x-max-priority": 5})
     address = quorum_queue.server.address(quorum_queue.vhost)
-    with pytest.raises(QueueMismatch) as raised:  # what check does
-        read_queue(address, "errors", QueueDeclaration("urgent"), declared=True)
+    with Trials(address, "errors") as trials:  # what check does
+        with pytest.raises(QueueMismatch) as raised:
+            trials.counts(QueueDeclaration("urgent"), declared=True)
+        assert trials.counts(QueueDeclaration("urgent"), declared=False).messages_ready == 0
     assert NEVER in str(raised.value)
     assert "delete" not in str(raised.value)
-    assert read_queue(address, "errors", QueueDeclaration("urgent"), declared=False).messages_ready == 0
     done = new_task(quorum_queue.uri, tmp_path, "--queue", "urgent", "a task")
     assert done.code == 3
     assert NEVER in done.err
@@ -59,7 +60,8 @@ def test_a_user_without_the_right_to_declare_is_told_how_to_do_without(quorum_qu
         QueueDeclaration("task_queue").declare(connect(address, SETTINGS).channel())
     assert "configure to declare a queue" in str(raised.value)
     assert NEVER in str(raised.value)
-    read_queue(address, "errors", QueueDeclaration("task_queue"), declared=False)
+    with Trials(address, "errors") as trials:
+        trials.counts(QueueDeclaration("task_queue"), declared=False)
 
 
 @pytest.mark.parametrize("first", [0, 1])

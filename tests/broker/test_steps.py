@@ -20,7 +20,7 @@ from workqueue_producer.amqp.link import Link
 from workqueue_producer.amqp.session import LinkSettings
 from workqueue_producer.metrics import PublisherMetrics, QueueMetrics
 from workqueue_producer.outbox import Outbox
-from workqueue_worker.amqp import check_may_write
+from workqueue_worker.amqp import Trials
 from workqueue_worker.amqp.consuming import ConsumePlan, ConsumerLink
 from workqueue_worker.amqp.reading import connect_reading
 
@@ -86,8 +86,11 @@ def test_a_worker_that_tries_whether_it_may_write_ends_and_says_that_it_lives(
 ) -> None:
     mute.answer = answer
     alive: list[bool] = []
-    with pytest.raises(BrokerUnavailable, match=not_answered(step)):
-        check_may_write(address, "steps", lambda: alive.append(True), LIMIT_SECONDS)
+    with (
+        Trials(address, "steps", lambda: alive.append(True), LIMIT_SECONDS) as trials,
+        pytest.raises(BrokerUnavailable, match=not_answered(step)),
+    ):
+        trials.write()
     assert alive
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from task_queue import TaskQueue
+from valve import Valve
 from waiting import wait_until
 from worker_process import SUPPORT, is_alive
 from workqueue_broker.declaration import QueueType
@@ -29,6 +30,26 @@ def test_a_check_names_the_handler_and_counts_the_queue(quorum_queue) -> None:
     assert (read[:10], write[:10]) == ("ok   read:", "ok   write")
     assert dead == "ok   dead-letter queue: queue 'task_queue.dead' is missing, a worker will make it"
     quorum_queue.wait_for_counts(2, 0)
+
+
+@pytest.mark.parametrize("declare", ["Create", "Never"])
+def test_a_check_opens_one_connection_whatever_the_broker_refuses(quorum_queue, declare: str) -> None:
+    """It closes the channel of each try, and not the connection."""
+    quorum_queue.dead.declare()
+    port = quorum_queue.server.amqp_port
+    with Valve(port) as valve:
+        done = try_out("check", "--declare", declare, uri=quorum_queue.uri.replace(f":{port}", f":{valve.port}"))
+    assert (done.returncode, valve.accepted) == (0, 1), done.stdout
+
+
+def test_a_check_goes_on_with_another_connection_where_an_alarm_has_ended_the_first(own_quorum_queue) -> None:
+    own_quorum_queue.dead.declare()
+    port = own_quorum_queue.server.amqp_port
+    own_quorum_queue.server.set_memory_alarm(True)
+    with Valve(port) as valve:
+        done = try_out("check", uri=own_quorum_queue.uri.replace(f":{port}", f":{valve.port}"))
+    assert (done.returncode, valve.accepted) == (0, 2), done.stdout
+    assert done.stdout.splitlines()[-1].startswith("ok   dead-letter queue: 'task_queue.dead' has 0 tasks ready")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ class Valve:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._to_be_closed = False
+        #: Connections so far.
+        self.accepted = 0
 
     def close_after_publish(self) -> None:
         """From the next publish on, that connection's client hears nothing more."""
@@ -35,6 +37,7 @@ class Valve:
         with contextlib.suppress(OSError):  # closed
             while True:
                 client, _ = self._listener.accept()
+                self.accepted += 1
                 broker = socket.create_connection(self._behind)
                 closed = threading.Event()
                 for source, sink, asks in ((client, broker, True), (broker, client, False)):

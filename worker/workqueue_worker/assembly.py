@@ -11,7 +11,7 @@ from workqueue_broker.declaration import QueueType
 from workqueue_broker.errors import BrokerError
 
 from workqueue_worker import consumer_timeout, logs
-from workqueue_worker.amqp import ConsumePlan, ConsumerLink, CopyLink, check_may_write
+from workqueue_worker.amqp import ConsumePlan, ConsumerLink, CopyLink, Trials
 from workqueue_worker.command import CommandHandler
 from workqueue_worker.consumer import Consumer
 from workqueue_worker.copies import Copies
@@ -109,7 +109,8 @@ def _open_link(
 ) -> ConsumerLink:
     address = read_address()
     # Before a task comes: one that fails could not be copied, and each return brings it nearer to the delivery limit.
-    check_may_write(address, _copies_name(settings), health.tick)
+    with Trials(address, _copies_name(settings), health.tick) as trials:
+        trials.write()
     plan = ConsumePlan(
         address=address,
         connection_name=f"{worker_name()} {settings.queue}",

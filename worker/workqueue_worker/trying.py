@@ -8,9 +8,9 @@ from textwrap import indent
 
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.declaration import QueueDeclaration
-from workqueue_broker.errors import BrokerError, QueueMissing
+from workqueue_broker.errors import BrokerError, InvalidAddress, QueueMissing
 
-from workqueue_worker.amqp import check_may_configure, check_may_read, check_may_write, read_queue
+from workqueue_worker.amqp import Trials
 from workqueue_worker.handlers import Handler, HandlerError
 from workqueue_worker.outcomes import cause_of
 from workqueue_worker.settings import Settings
@@ -38,15 +38,19 @@ def check(settings: Settings, load_handler: Callable[[], Handler], environment: 
 
 
 def _check_broker(settings: Settings, environment: Mapping[str, str]) -> bool:
-    if not _check("broker and queue", lambda: _describe_queue(settings, environment)):
-        return False
-    address = BrokerAddress.from_environment(environment)
-    answers = [
-        _check("read", lambda: _describe_reading(settings, address)),
-        _check("write", lambda: _describe_writing(address)),
-        _check("dead-letter queue", lambda: _describe_dead_letters(settings, address)),
-    ]
-    return all(answers)
+    try:
+        address = BrokerAddress.from_environment(environment)
+    except InvalidAddress as error:
+        return _bad("broker and queue", error)
+    with Trials(address, _CONNECTION_NAME) as trials:
+        if not _check("broker and queue", lambda: f"{address}: {_describe_counts(settings, trials, settings.queue)}"):
+            return False
+        answers = [
+            _check("read", lambda: _describe_reading(settings, trials)),
+            _check("write", lambda: _describe_writing(trials)),
+            _check("dead-letter queue", lambda: _describe_counts(settings, trials, settings.dead_letter_queue)),
+        ]
+        return all(answers)
 
 
 def run_one(settings: Settings, handler: Handler, task: Task) -> int:
@@ -80,11 +84,15 @@ def _check(what: str, describe: Callable[[], str]) -> bool:
     try:
         say(f"ok   {what}: {describe()}")
     except (HandlerError, BrokerError) as error:
-        say(f"bad  {what}: {error}")
-        if trace := cause_of(error) if isinstance(error, HandlerError) else "":
-            say(indent(trace, "     "))
-        return False
+        return _bad(what, error)
     return True
+
+
+def _bad(what: str, error: Exception) -> bool:
+    say(f"bad  {what}: {error}")
+    if trace := cause_of(error) if isinstance(error, HandlerError) else "":
+        say(indent(trace, "     "))
+    return False
 
 
 def _describe_handler(settings: Settings, load_handler: Callable[[], Handler]) -> str:
@@ -101,20 +109,13 @@ def _describe_command(command: Sequence[str]) -> str:
     return " ".join([program, *command[1:]])
 
 
-def _describe_queue(settings: Settings, environment: Mapping[str, str]) -> str:
-    address = BrokerAddress.from_environment(environment)
-    return f"{address}: {_describe_counts(settings, address, settings.queue)}"
-
-
-def _describe_counts(settings: Settings, address: BrokerAddress, queue: str) -> str:
+def _describe_counts(settings: Settings, trials: Trials, queue: str) -> str:
     if settings.create:
-        check_may_configure(address, _CONNECTION_NAME, queue)
+        trials.configure(queue)
     try:
         declaration = QueueDeclaration(queue, settings.queue_type)
         # A dead-letter queue that is there in another form is as good.
-        counts = read_queue(
-            address, _CONNECTION_NAME, declaration, declared=settings.create and queue == settings.queue
-        )
+        counts = trials.counts(declaration, declared=settings.create and queue == settings.queue)
     except QueueMissing as error:
         if settings.create:
             return f"queue {queue!r} is missing, a worker will make it"
@@ -122,15 +123,11 @@ def _describe_counts(settings: Settings, address: BrokerAddress, queue: str) -> 
     return f"{queue!r} has {counts.messages_ready} tasks ready and {counts.consumers} consumers"
 
 
-def _describe_reading(settings: Settings, address: BrokerAddress) -> str:
-    check_may_read(address, _CONNECTION_NAME, settings.queue)
+def _describe_reading(settings: Settings, trials: Trials) -> str:
+    trials.read(settings.queue)
     return f"this user may take tasks from {settings.queue!r}"
 
 
-def _describe_writing(address: BrokerAddress) -> str:
-    check_may_write(address, _CONNECTION_NAME)
+def _describe_writing(trials: Trials) -> str:
+    trials.write()
     return "this user may publish copies of failed tasks"
-
-
-def _describe_dead_letters(settings: Settings, address: BrokerAddress) -> str:
-    return _describe_counts(settings, address, settings.dead_letter_queue)

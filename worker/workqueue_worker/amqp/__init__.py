@@ -5,10 +5,9 @@ pika's exceptions leave this package as the errors of workqueue_broker. What is 
 
 from workqueue_worker.amqp.consuming import ConsumePlan, ConsumerLink
 from workqueue_worker.amqp.copying import CopyLink, CopyRefused
-from workqueue_worker.amqp.declaring import read_queue
 from workqueue_worker.amqp.messages import NotSendable
 from workqueue_worker.amqp.parked import ParkedTasks
-from workqueue_worker.amqp.permissions import check_may_configure, check_may_read, check_may_write
+from workqueue_worker.amqp.permissions import Trials
 
 __all__ = [
     "ConsumePlan",
@@ -17,8 +16,5 @@ __all__ = [
     "CopyRefused",
     "NotSendable",
     "ParkedTasks",
-    "check_may_configure",
-    "check_may_read",
-    "check_may_write",
-    "read_queue",
+    "Trials",
 ]

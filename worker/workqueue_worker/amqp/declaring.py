@@ -1,12 +1,9 @@
-"""Declaring and reading queues beside the one that is consumed."""
+"""Declaring queues beside the one that is consumed."""
 
-import contextlib
 from typing import Any
 
 from pika import exceptions as amqp
-from workqueue_broker.address import BrokerAddress
-from workqueue_broker.connection import ConnectionSettings, broker_errors, connect
-from workqueue_broker.declaration import QueueCounts, QueueDeclaration, read_counts
+from workqueue_broker.declaration import QueueDeclaration
 
 
 def ensure_queue(connection: Any, queue: QueueDeclaration) -> None:
@@ -22,19 +19,3 @@ def ensure_queue(connection: Any, queue: QueueDeclaration) -> None:
             raise
     else:
         channel.close()
-
-
-def read_queue(address: BrokerAddress, connection_name: str, queue: QueueDeclaration, *, declared: bool) -> QueueCounts:
-    """The live counts of a queue that is there, over a connection of its own; raises a BrokerError.
-
-    `declared`: also raise QueueMismatch or AccessRefused when it cannot be declared as a worker would do.
-    """
-    connection = connect(address, ConnectionSettings(name=connection_name))
-    try:
-        with broker_errors(address):
-            channel = connection.channel()
-            counts = read_counts(channel, queue.name)
-            return queue.declare(channel) if declared else counts
-    finally:
-        with contextlib.suppress(amqp.AMQPError, OSError):
-            connection.close()

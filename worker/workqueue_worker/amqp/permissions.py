@@ -9,11 +9,13 @@ import contextlib
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from pika import exceptions as amqp
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.answering import ANSWER_SECONDS
 from workqueue_broker.connection import ConnectionSettings, broker_errors
+from workqueue_broker.declaration import QueueCounts, QueueDeclaration, read_counts
 from workqueue_broker.errors import AccessRefused, BrokerError
 
 from workqueue_worker.amqp.session import CalledChannel, Session
@@ -22,34 +24,79 @@ from workqueue_worker.amqp.session import CalledChannel, Session
 BLOCKED_SECONDS = 1.0
 
 
-def check_may_read(address: BrokerAddress, name: str, queue: str) -> None:
-    """Raise AccessRefused when the user may not take tasks from the queue, missing or not.
+class Trials:
+    """Tries over one connection what a worker needs. Each try has a channel of its own, as the broker closes it."""
 
-    `name`: of the connection, shown in the management UI; so for the other checks.
-    """
-    with read_permission(queue):
-        _try(address, name, lambda channel: _consume(channel, queue))
+    def __init__(
+        self,
+        address: BrokerAddress,
+        name: str,
+        alive: Callable[[], None] = lambda: None,
+        answer_timeout: float = ANSWER_SECONDS,
+    ) -> None:
+        """Connects with the first try. `name`: of the connection, shown in the management UI.
 
+        `alive` is called every few seconds while a step waits, for at most `answer_timeout` seconds.
+        """
+        self._address = address
+        self._settings = ConnectionSettings(name=name, blocked_timeout=BLOCKED_SECONDS, answer_timeout=answer_timeout)
+        self._alive = alive
+        self._session: Session | None = None
 
-def check_may_configure(address: BrokerAddress, name: str, queue: str) -> None:
-    """Raise AccessRefused when the user may not declare the queue, missing or not."""
-    with configure_permission(queue):
-        _try(address, name, lambda channel: channel.queue_declare(queue, arguments={"x-message-ttl": -1}))
+    def __enter__(self) -> "Trials":
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        if self._session:
+            with contextlib.suppress(amqp.AMQPError, OSError):
+                self._session.close()
 
-def check_may_write(
-    address: BrokerAddress,
-    name: str,
-    alive: Callable[[], None] = lambda: None,
-    answer_timeout: float = ANSWER_SECONDS,
-) -> None:
-    """Raise AccessRefused when the user may not publish a copy of a task.
+    def read(self, queue: str) -> None:
+        """Raise AccessRefused when the user may not take tasks from the queue, missing or not."""
+        with read_permission(queue):
+            self._try(lambda channel: _consume(channel, queue))
 
-    Returns also when an alarm of the broker blocks publishers, as it then answers nothing. `alive` is called every few
-    seconds while a step waits, for at most `answer_timeout` seconds.
-    """
-    with write_permission():
-        _try(address, name, _publish_to_no_queue, alive, answer_timeout)
+    def configure(self, queue: str) -> None:
+        """Raise AccessRefused when the user may not declare the queue, missing or not."""
+        with configure_permission(queue):
+            self._try(lambda channel: channel.queue_declare(queue, arguments={"x-message-ttl": -1}))
+
+    def write(self) -> None:
+        """Raise AccessRefused when the user may not publish a copy of a task.
+
+        Returns also when an alarm of the broker blocks publishers, as it then answers nothing.
+        """
+        with write_permission():
+            self._try(_publish_to_no_queue)
+
+    def counts(self, queue: QueueDeclaration, *, declared: bool) -> QueueCounts:
+        """The live counts of a queue that is there; raises a BrokerError.
+
+        `declared`: also raise QueueMismatch or AccessRefused when it cannot be declared as a worker would do.
+        """
+        session = self._connected()
+        with broker_errors(self._address):
+            channel: Any = session.channel()
+            counts = read_counts(channel, queue.name)
+            return queue.declare(channel) if declared else counts
+
+    def _try(self, attempt: Callable[[CalledChannel], object]) -> None:
+        session = self._connected()
+        try:
+            with broker_errors(self._address):
+                attempt(session.channel())
+        except BrokerError as error:
+            if not _is_allowed(error.__cause__):
+                raise
+
+    def _connected(self) -> Session:
+        """The connection, or a new one: an alarm ends it."""
+        if self._session and self._session.closed:
+            self.__exit__()
+            self._session = None
+        if self._session is None:
+            self._session = Session(self._address, self._settings, self._alive)
+        return self._session
 
 
 def read_permission(queue: str) -> contextlib.AbstractContextManager[None]:
@@ -73,26 +120,6 @@ def _consume(channel: CalledChannel, queue: str) -> None:
 
 def _publish_to_no_queue(channel: CalledChannel) -> None:
     channel.publish(f"workqueue-check-{uuid.uuid4()}")
-
-
-def _try(
-    address: BrokerAddress,
-    name: str,
-    attempt: Callable[[CalledChannel], object],
-    alive: Callable[[], None] = lambda: None,
-    answer_timeout: float = ANSWER_SECONDS,
-) -> None:
-    settings = ConnectionSettings(name=name, blocked_timeout=BLOCKED_SECONDS, answer_timeout=answer_timeout)
-    session = Session(address, settings, alive)
-    try:
-        with broker_errors(address):
-            attempt(session.channel())
-    except BrokerError as error:
-        if not _is_allowed(error.__cause__):
-            raise
-    finally:
-        with contextlib.suppress(amqp.AMQPError, OSError):
-            session.close()
 
 
 def _is_allowed(answer: object) -> bool:
