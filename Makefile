@@ -104,6 +104,10 @@ bench-reaction: setup ## Measure publish to scaled on a real cluster, 200 bursts
 bench-worker: setup ## Measure the worker beside the tutorial's loop, Celery and Dramatiq, in 12 minutes; wants an idle machine
 	@$(BIN)/python benchmarks/worker/run.py --rabbitmq $(firstword $(RABBITMQ))
 
+.PHONY: bench-readings
+bench-readings: setup ## Measure the operator's readings of 1,000 queues beside one blocking channel, in 5 minutes
+	@$(BIN)/python benchmarks/readings/run.py --rabbitmq $(lastword $(RABBITMQ))
+
 .PHONY: bench-publisher
 bench-publisher: setup ## Measure the publisher beside a bare window, one at a time and a Go client, in 10 minutes; needs go
 	@$(BIN)/python benchmarks/publisher/run.py --rabbitmq $(firstword $(RABBITMQ))

@@ -1,7 +1,7 @@
 """Contenders that take turns, round after round, and what came of it as a table and as JSON.
 
 Rule: only rates of one round are compared, so that a busy machine slows all; a ratio is the median over the rounds.
-Used by the benchmarks of the worker and of the publisher.
+Used by the benchmarks of the worker, of the publisher and of readings.
 """
 
 import json
