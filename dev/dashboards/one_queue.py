@@ -2,10 +2,7 @@
 
 from dashboards.model import Annotation, Dashboard, Kind, Panel, Query, Row, Shows, Style, Variable
 from dashboards.shapes import (
-    AGE_UNKNOWN,
-    AGE_UNKNOWN_WHEN,
     BLUE,
-    NO_AGE,
     PURPLE,
     WAIT_STEPS,
     bars,
@@ -42,15 +39,17 @@ def or_zero(counted: str, label: str) -> str:
 NOW = Row(
     "Now",
     (
-        stat("Waiting messages", "How many tasks wait?", READY, empty="Queue is not read", unit="short"),
+        stat(
+            "Waiting messages", "How many tasks wait?", READY, empty="Unknown: the queue cannot be read", unit="short"
+        ),
         stat(
             "Oldest message",
-            "For how long has the message that is served next waited? " + AGE_UNKNOWN_WHEN,
+            "For how long has the message that is served next waited?",
             AGE,
-            empty=AGE_UNKNOWN,
+            empty="Unknown, or no message waits",
             unit="s",
             steps=WAIT_STEPS,
-            may_be_empty=NO_AGE,
+            may_be_empty="the queue may be empty, or no management API is read",
         ),
         stat(
             "Workers",
@@ -58,14 +57,14 @@ NOW = Row(
             Query(f"workqueue_operator_replicas{S}", "running"),
             Query(f"workqueue_operator_wanted_replicas{S}", "wanted"),
             Query(f"workqueue_operator_max_replicas{S}", "maximum"),
-            empty="No operator seen",
+            empty="Unknown: no operator is scraped",
         ),
         stat("Reason", "Why are there so many workers?", REASON, empty=UNDECIDED, shows=Shows.REASON),
         stat(
             "Time to drain",
             "When is the queue empty if messages come and go as in the last five minutes?",
             f"{READY} / (rate({ACKED}[5m]) - rate({PUBLISHED}[5m]) > 0.001)",
-            empty="Never, or unknown",
+            empty="The queue does not shrink",
             unit="s",
             may_be_empty="a queue that grows or stands still is never empty",
         ),
@@ -92,7 +91,7 @@ DECISIONS = Row(
             "Waiting and unacknowledged messages",
             "What did the operator read from the queue?",
             Query(READY, "waiting"),
-            Query(f"workqueue_operator_messages_unacknowledged{S}", "unacknowledged", NEEDS_MANAGEMENT),
+            Query(f"workqueue_operator_messages_unacknowledged{S}", "unacknowledged"),
             empty="The queue could not be read in this time",
             unit="short",
         ),
@@ -113,13 +112,13 @@ DURATIONS = Row(
     (
         lines(
             "Oldest message",
-            "Does a task wait too long now? " + AGE_UNKNOWN_WHEN,
+            "Does a task wait too long now?",
             Query(AGE, "oldest"),
-            empty=AGE_UNKNOWN,
+            empty="Unknown, or no message waited",
             unit="s",
             steps=WAIT_STEPS,
             width=8,
-            may_be_empty=NO_AGE,
+            may_be_empty="the queue may be empty, or no management API is read",
         ),
         lines(
             "Time until start",
@@ -198,7 +197,8 @@ WORKERS = Row(
                 f"sum by (state) (increase(workqueue_operator_scale_down_victims_total{S}[$__rate_interval]))",
                 "{{state}}",
             ),
-            empty="No operator was scraped in this time",
+            empty="No scale-down since the operator started",
+            may_be_empty="there may have been no scale-down",
         ),
         stacked(
             "Pods by phase",

@@ -174,7 +174,8 @@ def test_the_workers_pod_checks_what_a_worker_needs_and_asks_each_worker(helm, o
     assert pod["spec"]["volumes"] == deployment["spec"]["template"]["spec"]["volumes"]
     program, host, port = asking["args"]
     assert program.strip() == WORKERS.read_text().strip()
-    assert (host, port) == (service["metadata"]["name"], "9000")
+    assert (host, port) == (f"{service['metadata']['name']}.demo.svc", "9000")
+    assert host != pod["metadata"]["name"], "that is the test's own pod, by its /etc/hosts"
     assert service["spec"]["selector"] == deployment["spec"]["selector"]["matchLabels"]
     assert service["spec"]["clusterIP"] == "None"
     assert pod["spec"]["automountServiceAccountToken"] is False

@@ -123,8 +123,7 @@ volumeMounts:
     # Readable for whichever user the image runs as; nobody else is in this container.
     defaultMode: 0444
 - name: tmp
-  emptyDir:
-    sizeLimit: {{ .Values.tmpSizeLimit }}
+  emptyDir: {}
 {{- with .Values.volumes }}
 {{- toYaml . | nindent 0 }}
 {{- end }}
