@@ -210,6 +210,27 @@ def test_columns_tell_how_many_wait_how_many_work_and_why(kubectl, unserved_name
     assert values.split()[-2:] == ["0", "50"]
 
 
+def test_no_operator_has_looked_yet_is_what_a_new_one_says(stored):
+    assert stored()["status"] == {"observedGeneration": -1}
+
+
+@pytest.mark.parametrize(
+    ("selector", "found"),
+    [
+        ("spec.mode=Paused", True),
+        ("spec.mode=Active", False),
+        ("spec.broker.secretName=rabbitmq", True),
+        ("spec.broker.secretName!=rabbitmq", False),
+        ("spec.scaleTargetRef.name=worker", True),
+    ],
+)
+def test_it_is_found_by_its_fields(kubectl, unserved_namespace, stored, selector, found):
+    """By Kubernetes 1.31 and newer."""
+    stored(mode="Paused")
+    answer = kubectl("get", "wq", "-n", unserved_namespace, "--field-selector", selector, "-o", "name")
+    assert bool(answer.stdout.strip()) == found
+
+
 def test_an_eleventh_recent_decision_is_refused(kubectl, unserved_namespace, stored):
     stored()
     decision = {"time": "2026-01-02T03:04:05Z", "replicas": 8, "reason": "Backlog", "message": ""}
