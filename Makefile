@@ -16,6 +16,10 @@ help: ## Print this help
 demo: setup ## Run the main job: install everything, send 60 tasks, watch the workers come and go
 	@$(WITH_CLUSTER) $(BIN)/python dev/demo.py
 
+.PHONY: demo-grafana
+demo-grafana: setup ## Put Prometheus and Grafana with our dashboards and alerts beside the demo, print their addresses
+	@$(WITH_CLUSTER) $(BIN)/python dev/demo_grafana.py
+
 .PHONY: clean-demo
 clean-demo: ## Remove what the demo made, and only that; makes nothing first
 	@$(PYTHON) dev/with_cluster.py --existing -- $(PYTHON) dev/clean_demo.py

@@ -4,6 +4,7 @@ Run by `make demo`, inside dev/with_cluster.py. Everything it makes lies in one 
 WorkQueue; clean_demo.py removes both. Its test runs it in a namespace of the tests.
 """
 
+import json
 import os
 import shlex
 import sys
@@ -14,7 +15,7 @@ import broker_counts
 import sender
 from clusters import LOCAL_CONTEXT
 from demo_view import ACKED, BROKER, REDELIVERED, View, line, table
-from kube import CommandFailed, Kube, image_settings, images, install_broker
+from kube import CHECKOUT, CommandFailed, Kube, image_settings, images, install_broker
 from operators import (
     alone_in,
     definition_in_use,
@@ -32,6 +33,7 @@ from rich.table import Table
 QUEUE = "thumbnails"
 TASK_QUEUE = "task_queue"
 OPERATOR = "workqueue-operator"
+DASHBOARDS = CHECKOUT / "charts" / "workqueue-operator" / "dashboards"
 #: Sixty tasks of one to three seconds: a dot is a second.
 TASKS = [f"Task {number}{'.' * (1 + number % 3)}" for number in range(1, 61)]
 #: Seconds after which a demo that does not end is given up, and between two looks.
@@ -80,7 +82,7 @@ def install_operator(kube: Kube, namespace: str) -> None:
     refuse_second_operator(operators(kube), namespace, namespace)
     kube.make_namespace(namespace, "demo")
     with working(console, "Installing the operator (helm)"):
-        settings = (*image_settings("operator"), *definition_settings(kube))
+        settings = (*image_settings("operator"), *definition_settings(kube), "--set", "dashboards.enabled=true")
         only_here = ("--set", f"watchNamespaces={{{namespace}}}", "--wait", "--timeout", "180s")
         kube.install(OPERATOR, "workqueue-operator", namespace, *settings, *only_here)
 
@@ -167,9 +169,13 @@ def print_hints(kube: Kube, namespace: str) -> None:
     for command in (
         f"kubectl --context {kube.context} get wq -n {namespace} -w",
         f"kubectl --context {kube.context} describe wq -n {namespace} {QUEUE}",
+        "make demo-grafana  # Prometheus and Grafana beside it; `make demo` once more gives them something to show",
         "make clean-demo    # removes what the demo made",
     ):
         console.print(f"  {command}", highlight=False, soft_wrap=True)
+    titles = ", ".join(json.loads(path.read_text())["title"] for path in sorted(DASHBOARDS.glob("*.json")))
+    console.print(f"\nDashboards: {titles}.", highlight=False)
+    console.print(f"In a Grafana of yours: Dashboards, New, Import, each file of {DASHBOARDS.relative_to(CHECKOUT)}.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python3 dev/images.py [operator worker producer rabbitmq 01-own-handler …]`: images for the cluster of KUBE_CONTEXT.
+"""`python3 dev/images.py [operator worker producer rabbitmq prometheus …]`: images for the cluster of KUBE_CONTEXT.
 
 Prints JSON: for each name its repository and tag. A tag is a hash of what the image is built from, so what is already
 there is neither built nor loaded again. Without KUBE_CONTEXT they go to the local cluster of dev/cluster. Every folder
@@ -24,7 +24,11 @@ EXAMPLES = tuple(sorted(path.parent.name for path in CHECKOUT.glob("examples/*/D
 #: What an image holds beside its own part and the shared code.
 MORE_SOURCES = {"worker": ("producer",)}
 SHARED_SOURCES = ("pyproject.toml", "requirements.lock", "README.md", "LICENSE", "NOTICE", ".dockerignore", "broker")
-OFFICIAL_RABBITMQ = "docker.io/library/rabbitmq:4-management"
+#: Of other projects: the cluster pulls the official ones, and the local one gets Debian's.
+OFFICIAL = {
+    "rabbitmq": "docker.io/library/rabbitmq:4-management",
+    "prometheus": "docker.io/prom/prometheus:v3.14.0",
+}
 
 
 class NoDelivery(Exception):
@@ -32,7 +36,7 @@ class NoDelivery(Exception):
 
 
 def main() -> int:
-    known = (*PARTS, "rabbitmq", *EXAMPLES)
+    known = (*PARTS, *OFFICIAL, *EXAMPLES)
     parser = argparse.ArgumentParser(prog="python3 dev/images.py", description=__doc__)
     parser.add_argument("name", nargs="*", default=known, metavar="NAME")
     names = parser.parse_args().name
@@ -66,10 +70,11 @@ def local_images(names: Sequence[str]) -> dict[str, str]:
         made[name] = f"{LOCAL_REPOSITORY}/{name}:{example_hash(name, made['worker'])}"
         from_worker = ["--context", f"examples/{name}", "--build-arg", f"WORKER_IMAGE={made['worker']}"]
         run([*LOCAL_CLUSTER, "build", *from_worker, f"examples/{name}/Dockerfile={made[name]}"])
-    if "rabbitmq" in names:
-        series = os.environ.get("RABBITMQ_SERIES", "4")
-        made["rabbitmq"] = run([*LOCAL_CLUSTER, "base", f"rabbitmq-{series}"]).strip()
-        run([*LOCAL_CLUSTER, "load", made["rabbitmq"]])
+    series = os.environ.get("RABBITMQ_SERIES", "4")
+    for name, base in (("rabbitmq", f"rabbitmq-{series}"), ("prometheus", "prometheus")):
+        if name in names:
+            made[name] = run([*LOCAL_CLUSTER, "base", base]).strip()
+            run([*LOCAL_CLUSTER, "load", made[name]])
     return made
 
 
@@ -85,9 +90,7 @@ def docker_images(names: Sequence[str], context: str) -> dict[str, str]:
     for name in (name for name in names if name in EXAMPLES):
         made[name] = f"{repository}/{name}:{example_hash(name, made['worker'])}"
         docker_image(made[name], deliver, "--build-arg", f"WORKER_IMAGE={made['worker']}", f"examples/{name}")
-    if "rabbitmq" in names:
-        made["rabbitmq"] = OFFICIAL_RABBITMQ  # the cluster pulls it itself
-    return made
+    return made | {name: image for name, image in OFFICIAL.items() if name in names}
 
 
 def docker_image(image: str, deliver: Sequence[str], *options: str) -> None:

@@ -1,4 +1,4 @@
-"""Makes the images that a registry would otherwise give: a slim Python, RabbitMQ, and the pause program of pods.
+"""Makes the images that a registry would otherwise give: a slim Python, RabbitMQ, Prometheus, and pods' pause program.
 
 Rule: each is named by a hash of what it is made from and made once, whole or not at all.
 `up` and the image builder call it.
@@ -66,7 +66,16 @@ PYTHON = DebianImage(
         "--cmd=python3",
     ),
 )
-DEBIAN_IMAGES = {image.name: image for image in (PYTHON, rabbitmq("3", "bookworm"), rabbitmq("4", "trixie"))}
+PROMETHEUS = DebianImage(
+    name="prometheus",
+    suite="trixie",
+    packages=("prometheus", "ca-certificates"),
+    # As the official image, so that one manifest suits both: its user, and arguments alone.
+    settings=("--user=65534:65534", '--entrypoint=["/usr/bin/prometheus"]', "--workingdir=/"),
+)
+DEBIAN_IMAGES = {
+    image.name: image for image in (PYTHON, rabbitmq("3", "bookworm"), rabbitmq("4", "trixie"), PROMETHEUS)
+}
 PAUSE_PROGRAM = Path("/usr/bin/catatonit")
 
 

@@ -4,10 +4,14 @@ from workqueue_operator.scaling import Reason
 
 from dashboards.model import Dashboard, Kind, Panel, Query, Row, Step, Style, Variable
 from dashboards.shapes import (
+    AGE_UNKNOWN,
+    AGE_UNKNOWN_WHEN,
     ANY_IS_ORANGE,
     ANY_IS_RED,
     BLUE,
     GREEN,
+    NO_AGE,
+    NO_DEAD_LETTERS,
     ORANGE,
     WAIT_STEPS,
     bars,
@@ -27,7 +31,7 @@ READY = f"workqueue_operator_messages_ready{S}"
 AGE = f"workqueue_operator_oldest_message_age_seconds{S}"
 EACH = "max by (namespace, workqueue)"
 
-NO_OPERATOR = "Unknown: no operator is scraped"
+NO_OPERATOR = "No operator seen"
 NEEDS_MANAGEMENT = "no WorkQueue's Secret has a management_uri"
 
 
@@ -75,19 +79,20 @@ NOW = Row(
             "Waiting messages",
             "How many messages wait in all queues that can be read?",
             f"sum({READY})",
-            empty="Unknown: no queue can be read",
+            empty="No queue is read",
             unit="short",
             width=3,
         ),
         stat(
             "Oldest message",
-            "For how long has the message that is served next waited, in the queue where that is longest?",
+            "For how long has the message that is served next waited, in the queue where that is longest? "
+            + AGE_UNKNOWN_WHEN,
             f"max({AGE})",
-            empty="Unknown, or no message waits",
+            empty=AGE_UNKNOWN,
             unit="s",
             steps=WAIT_STEPS,
             width=3,
-            may_be_empty="no queue may have a message, or no management API is read",
+            may_be_empty=NO_AGE,
         ),
         stat("Workers", "How many workers run?", f"sum(workqueue_operator_replicas{S})", empty=NO_OPERATOR, width=3),
         dead_letters(S, "How many tasks were given up and lie in the dead-letter queues?", "sum", width=3),
@@ -100,12 +105,12 @@ TABLE = Panel(
     "Which WorkQueue needs me? A click on a row opens the dashboard of that queue.",
     (
         Query(f"{EACH} ({READY})", "Waiting"),
-        Query(f"{EACH} ({AGE})", "Oldest message"),
+        Query(f"{EACH} ({AGE})", "Oldest message", NO_AGE),
         Query(f"{EACH} (workqueue_operator_replicas{S})", "Workers"),
         Query(f"{EACH} (workqueue_operator_wanted_replicas{S})", "Wanted"),
         Query(f"{EACH} (workqueue_operator_max_replicas{S})", "Maximum"),
         Query(f"max by (namespace, workqueue, reason) (workqueue_operator_decision_reason{S} == 1)", "Reason"),
-        Query(f"{EACH} (workqueue_operator_dead_letters{S})", "Dead letters"),
+        Query(f"{EACH} (workqueue_operator_dead_letters{S})", "Dead letters", NO_DEAD_LETTERS),
         Query(f"{EACH} (workqueue_operator_queue_observed{S})", "Can be read"),
     ),
     "No WorkQueue matches the choice above",
@@ -125,12 +130,12 @@ OVER_TIME = Row(
         ),
         lines(
             "Oldest message, ten oldest",
-            "In which queues do tasks wait too long?",
+            "In which queues do tasks wait too long? " + AGE_UNKNOWN_WHEN,
             Query(largest(AGE), "{{namespace}}/{{workqueue}}"),
-            empty="Unknown, or no message waited",
+            empty=AGE_UNKNOWN,
             unit="s",
             steps=WAIT_STEPS,
-            may_be_empty="no queue may have a message, or no management API is read",
+            may_be_empty=NO_AGE,
         ),
         stacked(
             "Workers by namespace",
@@ -166,7 +171,7 @@ OVER_TIME = Row(
                 f"sum by (namespace, workqueue) (increase(workqueue_operator_scales_total{S}[1h])) > 6",
                 "{{namespace}}/{{workqueue}}",
             ),
-            empty="No WorkQueue scaled more than 6 times in an hour",
+            empty="At most 6 in an hour, or no operator was scraped",
             steps=(Step(0, GREEN), Step(6, BLUE), Step(20, ORANGE)),
             may_be_empty="few scales are the normal case",
         ),

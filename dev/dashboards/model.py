@@ -40,6 +40,8 @@ class Query:
 
     expr: str
     legend: str = ""
+    #: Why it may answer nothing while everything runs and the panel's other queries answer.
+    may_be_empty: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,13 @@ class Panel:
     steps: tuple[Step, ...] = ()
     style: Style = Style.LINES
     shows: Shows = Shows.VALUE
-    #: Why it may have no data while everything runs; empty: it always has.
+    #: Why it may have no data at all while everything runs; empty: it always has.
     may_be_empty: str = ""
+
+    def needed(self) -> Iterator[Query]:
+        """The queries that answer whenever everything runs."""
+        if not self.may_be_empty:
+            yield from (query for query in self.queries if not query.may_be_empty)
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,6 @@ OF_THE_CLUSTER: Mapping[str, frozenset[str]] = {
     "kube_pod_container_resource_limits": frozenset(("namespace", "pod", "container", "resource")),
     "container_memory_working_set_bytes": frozenset(("namespace", "pod", "container")),
 }
-#: Being written; taken out when the registries have them.
-COMING: Mapping[str, frozenset[str]] = {
-    "workqueue_operator_oldest_message_age_seconds": frozenset(("namespace", "workqueue")),
-}
 #: The series of a type, by what follows the metric's name, with the labels that the type adds.
 SERIES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "counter": {"_total": ()},
@@ -37,7 +33,7 @@ def exported() -> dict[str, frozenset[str]]:
 
 def known() -> dict[str, frozenset[str]]:
     """The same with the metrics of the cluster."""
-    return {**COMING, **exported(), **OF_THE_CLUSTER}
+    return {**exported(), **OF_THE_CLUSTER}
 
 
 def _operator() -> CollectorRegistry:

@@ -2,7 +2,10 @@
 
 from dashboards.model import Annotation, Dashboard, Kind, Panel, Query, Row, Shows, Style, Variable
 from dashboards.shapes import (
+    AGE_UNKNOWN,
+    AGE_UNKNOWN_WHEN,
     BLUE,
+    NO_AGE,
     PURPLE,
     WAIT_STEPS,
     bars,
@@ -39,17 +42,15 @@ def or_zero(counted: str, label: str) -> str:
 NOW = Row(
     "Now",
     (
-        stat(
-            "Waiting messages", "How many tasks wait?", READY, empty="Unknown: the queue cannot be read", unit="short"
-        ),
+        stat("Waiting messages", "How many tasks wait?", READY, empty="Queue is not read", unit="short"),
         stat(
             "Oldest message",
-            "For how long has the message that is served next waited?",
+            "For how long has the message that is served next waited? " + AGE_UNKNOWN_WHEN,
             AGE,
-            empty="Unknown, or no message waits",
+            empty=AGE_UNKNOWN,
             unit="s",
             steps=WAIT_STEPS,
-            may_be_empty="the queue may be empty, or no management API is read",
+            may_be_empty=NO_AGE,
         ),
         stat(
             "Workers",
@@ -57,14 +58,14 @@ NOW = Row(
             Query(f"workqueue_operator_replicas{S}", "running"),
             Query(f"workqueue_operator_wanted_replicas{S}", "wanted"),
             Query(f"workqueue_operator_max_replicas{S}", "maximum"),
-            empty="Unknown: no operator is scraped",
+            empty="No operator seen",
         ),
         stat("Reason", "Why are there so many workers?", REASON, empty=UNDECIDED, shows=Shows.REASON),
         stat(
             "Time to drain",
             "When is the queue empty if messages come and go as in the last five minutes?",
             f"{READY} / (rate({ACKED}[5m]) - rate({PUBLISHED}[5m]) > 0.001)",
-            empty="The queue does not shrink",
+            empty="Never, or unknown",
             unit="s",
             may_be_empty="a queue that grows or stands still is never empty",
         ),
@@ -91,7 +92,7 @@ DECISIONS = Row(
             "Waiting and unacknowledged messages",
             "What did the operator read from the queue?",
             Query(READY, "waiting"),
-            Query(f"workqueue_operator_messages_unacknowledged{S}", "unacknowledged"),
+            Query(f"workqueue_operator_messages_unacknowledged{S}", "unacknowledged", NEEDS_MANAGEMENT),
             empty="The queue could not be read in this time",
             unit="short",
         ),
@@ -112,13 +113,13 @@ DURATIONS = Row(
     (
         lines(
             "Oldest message",
-            "Does a task wait too long now?",
+            "Does a task wait too long now? " + AGE_UNKNOWN_WHEN,
             Query(AGE, "oldest"),
-            empty="Unknown, or no message waited",
+            empty=AGE_UNKNOWN,
             unit="s",
             steps=WAIT_STEPS,
             width=8,
-            may_be_empty="the queue may be empty, or no management API is read",
+            may_be_empty=NO_AGE,
         ),
         lines(
             "Time until start",
@@ -197,8 +198,7 @@ WORKERS = Row(
                 f"sum by (state) (increase(workqueue_operator_scale_down_victims_total{S}[$__rate_interval]))",
                 "{{state}}",
             ),
-            empty="No scale-down since the operator started",
-            may_be_empty="there may have been no scale-down",
+            empty="No operator was scraped in this time",
         ),
         stacked(
             "Pods by phase",

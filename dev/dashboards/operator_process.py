@@ -7,7 +7,7 @@ from dashboards.model import Dashboard, Query, Row, Shows
 from dashboards.one_queue import DASHBOARD as ONE_QUEUE
 from dashboards.shapes import ANY_IS_ORANGE, ANY_IS_RED, LATE_STEPS, bars, lines, quantiles, stacked, stat
 
-NOT_SCRAPED = "No operator is scraped"
+NOT_SCRAPED = "No operator seen"
 NO_SCALE = "No Deployment was scaled in this time"
 
 
@@ -21,6 +21,11 @@ def increase(metric: str, window: str, matchers: str = "") -> str:
     return f"sum(increase({metric}{matchers}[{window}]))"
 
 
+#: A line at 0, which shows that an operator was scraped and had none.
+NO_ERROR = (
+    'label_replace(label_replace(0 * sum(workqueue_operator_build_info), "kind", "no error", "", ""), '
+    '"broker", "all brokers", "", "")'
+)
 BUSY_REMOVED = increase("workqueue_operator_scale_down_victims_total", "1d", f'{{state="{State.BUSY}"}}')
 
 NOW = Row(
@@ -32,7 +37,7 @@ NOW = Row(
             Query("workqueue_operator_build_info", "{{version}}"),
             empty=NOT_SCRAPED,
             shows=Shows.NAME,
-            width=3,
+            width=6,
         ),
         stat(
             "Slowest loop",
@@ -41,16 +46,16 @@ NOW = Row(
             empty=NOT_SCRAPED,
             unit="s",
             steps=LATE_STEPS,
-            width=3,
+            width=6,
         ),
         stat(
             "Oldest reading",
             "How old is the reading of the queue that was read longest ago?",
             "max(workqueue_operator_reading_age_seconds)",
-            empty="No queue was read yet",
+            empty="No queue is read",
             unit="s",
             steps=LATE_STEPS,
-            width=3,
+            width=6,
         ),
         stat(
             "Namespaces not watched",
@@ -58,7 +63,7 @@ NOW = Row(
             "sum(1 - workqueue_operator_namespace_watched)",
             empty=NOT_SCRAPED,
             steps=ANY_IS_RED,
-            width=3,
+            width=6,
         ),
         stat(
             "Busy workers removed, 24 h",
@@ -66,7 +71,7 @@ NOW = Row(
             f"{BUSY_REMOVED} or 0 * sum(workqueue_operator_build_info)",
             empty=NOT_SCRAPED,
             steps=ANY_IS_ORANGE,
-            width=3,
+            width=6,
         ),
         stat(
             "Missing permissions, 1 h",
@@ -74,7 +79,7 @@ NOW = Row(
             increase("workqueue_operator_cluster_errors_total", "1h", f'{{kind="{Forbidden.kind}"}}'),
             empty=NOT_SCRAPED,
             steps=ANY_IS_RED,
-            width=3,
+            width=6,
         ),
         stat(
             "Unexpected failures, 1 h",
@@ -82,7 +87,7 @@ NOW = Row(
             increase("workqueue_operator_loop_failures_total", "1h"),
             empty=NOT_SCRAPED,
             steps=ANY_IS_ORANGE,
-            width=3,
+            width=6,
         ),
         stat(
             "Memory",
@@ -90,7 +95,7 @@ NOW = Row(
             f"max({own('process_resident_memory_bytes')})",
             empty=NOT_SCRAPED,
             unit="bytes",
-            width=3,
+            width=6,
         ),
     ),
 )
@@ -142,7 +147,7 @@ ACTIONS = Row(
             Query(
                 "sum by (reason) (rate(workqueue_operator_decisions_total[$__rate_interval])) * 60 > 0", "{{reason}}"
             ),
-            empty="No decision changed in this time",
+            empty="No new decision, or no operator was scraped",
             unit="cpm",
             width=8,
             may_be_empty="sizes and reasons may stay as they are",
@@ -165,13 +170,13 @@ ERRORS = Row(
             "Broker errors",
             "Which brokers cannot be read, and why? Those without an error are left out.",
             Query(
-                "sum by (broker, kind) (rate(workqueue_operator_broker_errors_total[$__rate_interval])) > 0",
-                "{{broker}} {{kind}}",
+                "sum by (broker, kind) (rate(workqueue_operator_broker_errors_total[$__rate_interval])) > 0 "
+                f"or {NO_ERROR}",
+                "{{kind}}: {{broker}}",
             ),
-            empty="No error in this time",
+            empty="No operator was scraped in this time",
             unit="reqps",
             width=8,
-            may_be_empty="no error is the normal case",
         ),
         stacked(
             "API server errors",
@@ -187,9 +192,8 @@ ERRORS = Row(
             Query(
                 "sum by (state) (increase(workqueue_operator_scale_down_victims_total[$__rate_interval]))", "{{state}}"
             ),
-            empty="No scale-down since the operator started",
+            empty="No operator was scraped in this time",
             width=8,
-            may_be_empty="there may have been no scale-down",
         ),
     ),
 )

@@ -1,16 +1,14 @@
 """What a query reads: the series, the labels it needs of them, and whether it looks at a window of time."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import promql_parser as promql
 
 #: What Grafana puts in; the values suit a view of three hours, scraped each 15 s.
-WINDOWS = {"$__rate_interval": "1m", "$__range": "3h", "$__interval": "15s"}
-#: The variables of Grafana's own; all others are a dashboard's.
-BUILT_IN = frozenset(name.lstrip("$") for name in WINDOWS)
+WINDOWS = {"__rate_interval": "1m", "__range": "3h", "__interval": "15s"}
 
 
 class Unreadable(Exception):
@@ -29,11 +27,9 @@ class Read:
     windowed: bool = False
 
 
-def filled(expr: str, values: dict[str, str] | None = None) -> str:
-    """The query as Grafana sends it, with `values` for the dashboard's variables."""
-    for name, value in WINDOWS.items():
-        expr = expr.replace(name, value)
-    for name, value in (values or {}).items():
+def filled(expr: str, values: Mapping[str, str] | None = None) -> str:
+    """The query as Grafana sends it, with `values` for variables, by their names."""
+    for name, value in {**WINDOWS, **(values or {})}.items():
         expr = re.sub(rf"\${name}\b", lambda _, text=value: text, expr)
     return expr
 

@@ -17,6 +17,15 @@ ANY_IS_ORANGE = (Step(0, GREEN), Step(1, ORANGE))
 #: Nothing of it is good, any of it must be repaired.
 ANY_IS_RED = (Step(0, GREEN), Step(1, RED))
 
+NO_AGE = "there is none without the management API, nor until what waited at the operator's start is gone"
+#: What a panel of ages says in its description, and without data.
+AGE_UNKNOWN_WHEN = (
+    "Unknown without management_uri, with message priorities, at maxLength, and after a start of operator or broker "
+    "until what waited then is gone."
+)
+AGE_UNKNOWN = "Unknown age"
+NO_DEAD_LETTERS = "a dead-letter queue is declared with its first message"
+
 QUANTILES = (("median", 0.5), ("95 %", 0.95), ("99 %", 0.99))
 
 
@@ -60,6 +69,6 @@ def dead_letters(matchers: str, question: str, total: str = "", **more: Any) -> 
         empty="None yet, or unknown",
         unit="short",
         steps=ANY_IS_ORANGE,
-        may_be_empty="a dead-letter queue is declared with its first message",
+        may_be_empty=NO_DEAD_LETTERS,
         **more,
     )

@@ -8,7 +8,7 @@ PODS = '{namespace="$namespace", queue="$queue", pod=~"$pod"}'
 #: Of the producers, in whichever namespace they run.
 Q = '{queue="$queue"}'
 
-NO_WORKER = "No worker is scraped"
+NO_WORKER = "No worker seen"
 NO_WORKER_THEN = "No worker was scraped in this time"
 NO_PRODUCER = "No producer is scraped"
 PRODUCERS = "applications that publish are scraped by their own teams"

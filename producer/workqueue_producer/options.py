@@ -9,7 +9,8 @@ from typing import Any, BinaryIO
 
 from workqueue_broker.declaration import QueueDeclaration, QueueType
 from workqueue_broker.environment import variable
-from workqueue_broker.names import NAME_BYTES, InvalidName, checked_name
+from workqueue_broker.flags import header, utf8_size
+from workqueue_broker.names import InvalidName, checked_name
 
 from workqueue_producer.publisher import TIMEOUT, PublisherSettings
 from workqueue_producer.task import EXPIRATION_MS_MAX, PRIORITY_MAX, PROPERTIES, SHORT_TEXT_BYTES
@@ -17,8 +18,6 @@ from workqueue_producer.task import EXPIRATION_MS_MAX, PRIORITY_MAX, PROPERTIES,
 #: The tutorial's task, when no words are given.
 DEFAULT_TASK = "Hello World!"
 UNCONFIRMED_FILE = "unconfirmed-tasks.jsonl"
-#: All headers of a message must fit into one frame, of 128 KiB by default.
-HEADER_BYTES = 65536
 
 _EPILOG = """\
 The broker's address: AMQP_URL, or AMQP_HOST, AMQP_PORT, AMQP_USERNAME, AMQP_PASSWORD (or AMQP_PASSWORD_FILE) and
@@ -143,7 +142,7 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
 
 def _add_message(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--header", type=_header, action="append", default=[], metavar="NAME=VALUE", help="a header for each task")
+    add("--header", type=header, action="append", default=[], metavar="NAME=VALUE", help="a header for each task")
     add("--content-type", type=_short_text, metavar="TYPE", help="such as application/json")
     add(
         "--priority",
@@ -218,7 +217,7 @@ def _bounded(text: str, at_most: int) -> int:
 
 
 def _short_text(text: str) -> str:
-    if _size(text) > SHORT_TEXT_BYTES:
+    if utf8_size(text) > SHORT_TEXT_BYTES:
         raise argparse.ArgumentTypeError(f"may have {SHORT_TEXT_BYTES} bytes")
     return text
 
@@ -240,14 +239,6 @@ def _queue_name(text: str) -> str:
         raise argparse.ArgumentTypeError(f"(QUEUE_NAME) {error}") from None
 
 
-def _size(text: str) -> int:
-    """In bytes."""
-    try:
-        return len(text.encode())
-    except UnicodeEncodeError:  # the command line may hold any bytes
-        raise argparse.ArgumentTypeError("must be UTF-8") from None
-
-
 def _queue_type(text: str) -> QueueType:
     try:
         return QueueType(text)
@@ -259,12 +250,3 @@ def _declare(text: str) -> str:
     if text not in ("Create", "Never"):
         raise argparse.ArgumentTypeError(f"must be Create or Never, not {text!r}")
     return text
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise argparse.ArgumentTypeError("must be NAME=VALUE")
-    if _size(name) > NAME_BYTES or _size(value) > HEADER_BYTES:
-        raise argparse.ArgumentTypeError(f"NAME may have {NAME_BYTES} bytes, and VALUE {HEADER_BYTES}")
-    return name, value

@@ -166,7 +166,7 @@ class Publisher:
 
         What is not confirmed by then fails. Returns at once in a forked child, where it changes nothing.
         """
-        self._close(timeout)
+        _close([self], timeout)
 
     @property
     def last_confirmed_at(self) -> float | None:
@@ -179,25 +179,13 @@ class Publisher:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        left = self._close(TIMEOUT if value is None else EXIT_SECONDS)
+        left = _close([self], TIMEOUT if value is None else EXIT_SECONDS)
         if not left:
             return
         failure = NotConfirmed(f"{self._trouble()} (the publisher was closed)", left)
         if value is None:
             raise failure
         value.add_note(str(failure))  # the block's own exception stays what it is
-
-    def _close(self, timeout: float) -> Sequence[Task]:
-        """Returns what was left without a confirm and that no caller had given up."""
-        if self._forked:
-            return ()
-        deadline = monotonic() + timeout
-        self._outbox.close()
-        self._outbox.drain(timeout)
-        left = [message.task for message in self._link.stop()]
-        self._callbacks.close(max(0.0, deadline - monotonic()))
-        _open.discard(self)
-        return left
 
     @property
     def _forked(self) -> bool:
@@ -256,6 +244,25 @@ _open: set[Publisher] = set()
 @atexit.register
 def _close_all() -> None:
     """At the interpreter's end: what is not confirmed by EXIT_SECONDS is logged with its ids, by the sender."""
-    deadline = monotonic() + EXIT_SECONDS
-    for publisher in list(_open):
-        publisher._close(max(0.0, deadline - monotonic()))
+    _close(list(_open), EXIT_SECONDS)
+
+
+def _close(publishers: Sequence[Publisher], timeout: float) -> Sequence[Task]:
+    """Close them side by side; returns what was left without a confirm and that no caller had given up.
+
+    Each step begins for all before the next one, as their own threads do the work: at the interpreter's end no thread
+    can be started that would close one of them.
+    """
+    deadline = monotonic() + timeout
+    ours = [publisher for publisher in publishers if not publisher._forked]
+    for publisher in ours:
+        publisher._outbox.close()
+    for publisher in ours:
+        publisher._outbox.drain(max(0.0, deadline - monotonic()))
+    for publisher in ours:
+        publisher._link.ask_to_stop()
+    left = [message.task for publisher in ours for message in publisher._link.stop()]
+    for publisher in ours:
+        publisher._callbacks.close(max(0.0, deadline - monotonic()))
+    _open.difference_update(ours)
+    return left

@@ -15,6 +15,7 @@ from waiting import wait_until
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.declaration import QueueDeclaration
 from workqueue_producer import NotConfirmed, Publisher, PublisherClosed, PublisherSettings, Task
+from workqueue_producer.publisher import _close_all
 
 AWAY = BrokerAddress.from_uri("amqp://127.0.0.1:1")
 PROGRAM = """
@@ -108,6 +109,20 @@ def test_what_is_not_confirmed_at_the_end_of_the_program_is_named(tmp_path) -> N
     done = program("publisher = publisher()\n" + SUBMIT, tmp_path, str(AWAY))
     assert "queue task_queue: 500 submitted tasks not confirmed: " in done.stderr
     assert all(f"id-{number}" in done.stderr for number in range(500))
+
+
+def test_publishers_are_closed_side_by_side() -> None:
+    """One whose broker is away keeps no other from being closed, nor from saying goodbye."""
+    publishers = [Publisher(AWAY, QueueDeclaration(name)) for name in ("one", "two", "three")]
+    futures = [publisher.submit(b"x") for publisher in publishers]
+    closing = threading.Thread(target=_close_all)
+    closing.start()
+    wait_until(lambda: all(publisher._outbox.closed for publisher in publishers), 60, "all take nothing more")
+    assert [future.done() for future in futures] == [False] * 3
+    for publisher in publishers:
+        publisher._outbox.abandon(list(publisher._outbox._queue))  # so that they wait no longer
+    closing.join(60)
+    assert [future.done() for future in futures] == [True] * 3
 
 
 @pytest.mark.once

@@ -1,5 +1,7 @@
 """Both charts' pods keep the restricted Pod Security Standard, and a bit more: nothing to write to but /tmp."""
 
+from unittest.mock import ANY
+
 import pytest
 
 CHARTS = [("workqueue-operator", {}), ("workqueue", {"broker": {"secretName": "rabbitmq"}})]
@@ -42,7 +44,20 @@ def test_root_is_read_only_and_tmp_is_not(pod):
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
     assert list(mounts) == ["/tmp"]
-    assert {"name": mounts["/tmp"], "emptyDir": {}} in pod["volumes"]
+    assert {"name": mounts["/tmp"], "emptyDir": {"sizeLimit": ANY}} in pod["volumes"]
+
+
+def test_no_pod_may_fill_its_nodes_disk(pod):
+    limits = [volume["emptyDir"].get("sizeLimit") for volume in pod["volumes"] if "emptyDir" in volume]
+    assert limits in (["16Mi"], ["1Gi"])
+
+
+def test_workers_that_write_more_have_a_field_for_it_that_takes_a_quantity(helm, one):
+    name, values = CHARTS[1]
+    spec = one(helm.template(name, {**values, "tmpSizeLimit": "20Gi"}), "Deployment")["spec"]["template"]["spec"]
+    assert {"name": "tmp", "emptyDir": {"sizeLimit": "20Gi"}} in spec["volumes"]
+    for wrong in ("much", "0", 5):
+        assert "tmpSizeLimit" in helm.refusal(name, {**values, "tmpSizeLimit": wrong})
 
 
 def test_the_user_is_the_images_so_that_a_teams_own_image_may_have_another(pod):

@@ -3,13 +3,17 @@
 They run in a namespace of the tests: a person's own demo may be on the cluster, before, after and meanwhile.
 """
 
+import json
 import re
 import subprocess
 import sys
+from typing import Any
+from urllib.parse import quote
 
 import pytest
-from kube import CHECKOUT, Kube
+from kube import CHECKOUT, Kube, Proxy
 from operators import DEMO_NAMESPACE, TESTS_DEMO_NAMESPACE
+from waiting import wait_until
 
 
 def run(program: str) -> str:
@@ -26,13 +30,49 @@ def objects(kube: Kube, namespace: str) -> set[tuple[str, str]]:
     return {(one["name"], one["uid"]) for one in found}
 
 
+def asked(proxy: Proxy, path: str) -> Any:
+    """What the demo's Prometheus answers; None while it does not."""
+    service = f"/api/v1/namespaces/{TESTS_DEMO_NAMESPACE}/services/prometheus:9090"
+    answer = proxy.text(f"{service}/proxy/api/v1/{path}")
+    return None if answer is None else json.loads(answer)["data"]
+
+
+def values(proxy: Proxy, query: str) -> list[str]:
+    """The numbers of a query's series."""
+    answer = asked(proxy, f"query?query={quote(query)}")
+    return [one["value"][1] for one in answer["result"]] if answer else []
+
+
+def assert_prometheus_sees_operator_workers_and_broker(kube: Kube) -> None:
+    of_the_demo = f'namespace="{TESTS_DEMO_NAMESPACE}"'
+    kube.kubectl("scale", "-n", TESTS_DEMO_NAMESPACE, "deployment/thumbnails-worker", "--replicas=1")
+    with kube.proxy() as proxy:
+        for query in (
+            f'workqueue_operator_replicas{{{of_the_demo},workqueue="thumbnails"}}',
+            f'workqueue_worker_slots{{{of_the_demo},queue="task_queue"}}',
+            f"rabbitmq_queues{{{of_the_demo}}}",
+        ):
+            found = wait_until(lambda query=query: values(proxy, query) or None, 120, f"Prometheus answers {query}")
+            assert len(found) == 1, f"{query} is scraped twice"
+        rules = [rule for group in asked(proxy, "rules")["groups"] for rule in group["rules"]]
+        assert "WorkQueueNoProgress" in {rule["name"] for rule in rules}
+        wait_until(lambda: not values(proxy, 'ALERTS{alertname="WorkQueueOperatorDown"}'), 60, "the operator is seen")
+        evaluated = [rule for group in asked(proxy, "rules")["groups"] for rule in group["rules"]]
+        assert {rule["health"] for rule in evaluated} <= {"ok", "unknown"}, [
+            (rule["name"], rule.get("lastError")) for rule in evaluated
+        ]
+
+
 @pytest.mark.timeout(900)
 def test_the_demo_does_its_sixty_tasks_and_is_removed_and_only_that(kube: Kube, operator: str) -> None:
     """Beside the tests' operator, and a person's demo where there is one."""
     watched = [name for name in (operator, DEMO_NAMESPACE) if kube.exists("namespace", name)]
     before = {name: objects(kube, name) for name in watched}
     try:
-        shown = dict(re.findall(r"│ ([a-z][a-z (-]+[a-z)]) +│ (.+?) +│", run("demo.py")))
+        printed = run("demo.py")
+        shown = dict(re.findall(r"│ ([a-z][a-z (-]+[a-z)]) +│ (.+?) +│", printed))
+        assert f"port-forward -n {TESTS_DEMO_NAMESPACE} service/prometheus 9090" in run("demo_grafana.py")
+        assert_prometheus_sees_operator_workers_and_broker(kube)
     finally:
         removed = run("clean_demo.py")
     numbers = {name: int(value) for name, value in shown.items() if value.isdecimal()}
@@ -45,6 +85,8 @@ def test_the_demo_does_its_sixty_tasks_and_is_removed_and_only_that(kube: Kube, 
         "busy workers stopped": 0,
     }
     assert re.fullmatch(r"\d+\.\d+ s", shown["first publish to first scale"])
+    assert "Dashboards: WorkQueue / Fleet" in printed
+    assert "make demo-grafana" in printed
     assert f"Removed namespace {TESTS_DEMO_NAMESPACE} and all in it." in removed
     assert "The definition of WorkQueue stays" in removed
     assert not kube.exists("namespace", TESTS_DEMO_NAMESPACE)

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dashboards.checks import NotExported, check
+from dashboards.model import Dashboard, Row
 from dashboards.names import OF_THE_CLUSTER, exported, known
-from dashboards.queries import BUILT_IN, Read, reads, variables
+from dashboards.queries import WINDOWS, Read, Unreadable, reads, variables
 from dashboards.reasons import colours
+from dashboards.shapes import stat
 from workqueue_operator.scaling import Reason
 
 FOLDER = Path(__file__).parents[2] / "charts" / "workqueue-operator" / "dashboards"
@@ -184,7 +187,7 @@ def test_windows_are_grafanas_or_few(query: str) -> None:
 
 def test_variables_are_those_that_are_chosen_above(dashboard: Any) -> None:
     chosen = {one["name"] for one in dashboard["templating"]["list"]}
-    used = set().union(*map(variables, queries(dashboard))) - BUILT_IN
+    used = set().union(*map(variables, queries(dashboard))) - set(WINDOWS)
     assert used <= chosen
     assert chosen - used <= {"datasource", "filters"}, "a choice that changes nothing"
     lists = [one for one in dashboard["templating"]["list"] if one["type"] == "query"]
@@ -253,6 +256,25 @@ def test_the_metrics_of_a_cluster_are_no_condition() -> None:
     ]
     assert len(set(foreign)) == 2
     assert all("kube-state-metrics" in empty for _, empty in foreign)
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("sum(workqueue_operator_repplicas)", "Size: no part exports workqueue_operator_repplicas"),
+        ("sum by (qeue) (workqueue_tasks_in_progress)", "Size: workqueue_tasks_in_progress has no label qeue"),
+    ],
+)
+def test_what_no_part_exports_is_an_error_before_a_file_is_written(query: str, named: str) -> None:
+    panel = stat("Size", "How many?", query, empty="unknown")
+    with pytest.raises(NotExported, match=named):
+        check(Dashboard("x", "X", "", (Row("Now", (panel,)),)), known())
+
+
+@pytest.mark.parametrize("query", ["sum(", "rate(a_total)", "a[$unknown]"])
+def test_what_is_no_promql_is_an_error_too(query: str) -> None:
+    with pytest.raises(Unreadable, match=re.escape(query)):
+        reads(query)
 
 
 def test_what_is_known_comes_from_the_registries() -> None:

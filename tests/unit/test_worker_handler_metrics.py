@@ -109,7 +109,7 @@ def test_a_collector_that_hangs_is_not_waited_for_and_asked_once() -> None:
 
 
 def test_a_collector_that_hangs_is_waited_for_once_and_not_for_each_page() -> None:
-    """The pages and /healthz share a thread, so each wait would keep the kubelet's probe from its answer."""
+    """Pages are built one after another, and the operator waits a second for the one that it asked for."""
     hanging = Hanging()
     hanging.describe = list  # type: ignore[attr-defined]
     registry = CollectorRegistry()
@@ -128,7 +128,8 @@ def test_a_workers_page_has_no_series_of_python_itself_and_changes_no_switch_of_
 from prometheus_client import Counter, REGISTRY, generate_latest
 from workqueue_worker.metrics import WorkerMetrics
 Counter("orders", "Orders.")
-page = WorkerMetrics("q").page().decode()
+metrics = WorkerMetrics("q")
+page = metrics.page(metrics.of_the_handler()).decode()
 assert "orders_total 0.0" in page
 assert 'workqueue_tasks_acked_total{queue="q"} 0.0' in page
 assert page.count("\\nprocess_cpu_seconds_total ") == 1

@@ -37,7 +37,7 @@ def documented() -> dict[str, set[str]]:
 
 def test_each_metric_is_documented_with_its_labels_and_no_other_is() -> None:
     found = {}
-    for family in text_string_to_metric_families(WorkerMetrics("q").page().decode()):
+    for family in text_string_to_metric_families(WorkerMetrics("q").page(b"").decode()):
         if not family.name.startswith(PROCESS):
             name = family.name + ("_total" if family.type == "counter" else "")
             found[name] = {label for sample in family.samples for label in sample.labels} - {"le"}

@@ -83,10 +83,82 @@ def test_hundreds_of_slow_clients_keep_nobody_from_an_answer_and_cost_no_threads
         clients = [connect(server, stack, data) for _ in range(SLOW_CLIENTS)]
         for path in ("/healthz", "/metrics"):
             assert get(server, path)[0] == 200
-        # The thread of a handler's collectors comes with the first page; those of earlier tests may end.
-        assert threading.active_count() <= threads + 1
+        # That of a handler's collectors and the one that waits for them come with the first page.
+        assert threading.active_count() <= threads + 2
         for client in clients[: SLOW_CLIENTS - MOST_CONNECTIONS]:
             assert is_closed(client), "those that waited longest made room"
+
+
+class SlowMetrics(WorkerMetrics):
+    """Those of a handler whose collectors take until they are released; and how often they were read."""
+
+    def __init__(self) -> None:
+        super().__init__("orders")
+        self.readings = 0
+        self.reading = threading.Event()
+        self.released = threading.Event()
+
+    def of_the_handler(self) -> bytes:
+        self.readings += 1
+        self.reading.set()
+        self.released.wait()
+        return b"theirs 1\n"
+
+
+@pytest.fixture
+def slow_metrics() -> Iterator[SlowMetrics]:
+    metrics = SlowMetrics()
+    yield metrics
+    metrics.released.set()
+
+
+@pytest.fixture
+def slow_server(health: Health, slow_metrics: SlowMetrics) -> Iterator[ProbeServer]:
+    server = ProbeServer(0, health, slow_metrics, request_seconds=1000)
+    yield server
+    slow_metrics.released.set()
+    server.close()
+
+
+def test_a_page_that_waits_for_a_handlers_collectors_keeps_no_probe_from_its_answer(
+    slow_server: ProbeServer, slow_metrics: SlowMetrics
+) -> None:
+    with ExitStack() as stack:
+        client = connect(slow_server, stack, b"GET /metrics HTTP/1.1\r\n\r\n")
+        assert slow_metrics.reading.wait(30)
+        assert get(slow_server, "/healthz") == (200, "alive\n")
+        assert get(slow_server, "/readyz")[0] == 503
+        slow_metrics.released.set()
+        assert b"theirs 1" in client.makefile("rb").read()
+
+
+def test_pages_that_are_asked_for_while_one_is_built_are_that_one_and_their_numbers_are_of_its_end(
+    slow_server: ProbeServer, slow_metrics: SlowMetrics
+) -> None:
+    """The operator asks just before a scale-down: a page of before its question would call a busy worker idle."""
+    with ExitStack() as stack:
+        first = connect(slow_server, stack, b"GET /metrics HTTP/1.1\r\n\r\n")
+        assert slow_metrics.reading.wait(30)
+        slow_metrics.in_progress.set(1)
+        others = [connect(slow_server, stack, b"GET /metrics HTTP/1.1\r\n\r\n") for _ in range(20)]
+        wait_until(lambda: len(slow_server._open) == 21, 30, "all have asked")
+        get(slow_server, "/healthz")  # whose connection came later
+        slow_metrics.released.set()
+        for client in (first, *others):
+            assert b'workqueue_tasks_in_progress{queue="orders"} 1.0' in client.makefile("rb").read()
+        assert slow_metrics.readings == 1
+        assert "theirs 1" in get(slow_server, "/metrics")[1]
+        assert slow_metrics.readings == 2
+
+
+def test_the_workers_own_numbers_are_there_when_a_handler_has_used_up_all_threads(health: Health) -> None:
+    class NoThreads(WorkerMetrics):
+        def of_the_handler(self) -> bytes:
+            raise RuntimeError("can't start new thread")
+
+    server = ProbeServer(0, health, NoThreads("orders"))
+    assert "workqueue_tasks_in_progress" in get(server, "/metrics")[1]
+    server.close()
 
 
 def test_clients_that_do_not_read_their_answer_keep_nobody_from_one(server: ProbeServer) -> None:

@@ -14,6 +14,7 @@ from workqueue_broker import standard_streams
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.environment import at_start
 from workqueue_broker.errors import BrokerError, InvalidAddress, QueueMissing
+from workqueue_broker.flags import header
 
 from workqueue_worker import logs, streams
 from workqueue_worker.ending import end_soon
@@ -209,16 +210,9 @@ def _dead_letter_options(parser: argparse.ArgumentParser) -> None:
     add_options(parser, QUEUE_OPTIONS)
 
 
-def _header(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} must be NAME=VALUE")
-    return name, value
-
-
 def _run_one_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--id", default="run-one", help="the task's id (default: run-one)")
-    parser.add_argument("--header", action="append", type=_header, metavar="NAME=VALUE", help="may be given again")
+    parser.add_argument("--header", action="append", type=header, metavar="NAME=VALUE", help="may be given again")
     parser.add_argument("--content-type", metavar="TYPE", help="of the body, such as application/json")
     add_options(parser, (*TASK_OPTIONS, *LOG_OPTIONS))
 

@@ -31,34 +31,52 @@ class HandlerMetrics:
         """The series whose names clash with none of `ours`; those of a reading that takes too long are left out."""
         with self._lock:
             if self._reading is None or not self._reading.is_alive():
-                self._reading = _Reading(self._registry)
-                self._reading.start()
+                self._reading = _Reading(self._registry, _taken(ours))
+                self._reading.begin()
             reading = self._reading
-        reading.join(max(0.0, reading.until - time.monotonic()))
+        if reading.is_alive():
+            reading.join(max(0.0, reading.until - time.monotonic()))
         problem = f"a collector takes longer than {COLLECT_SECONDS:g} s" if reading.is_alive() else reading.problem
         if problem and not self._complained:
             self._complained = True
             logger.warning("/metrics lacks metrics of the handler's module: %s", problem)
-        return _page(list(reading.metrics), ours)
+        return b"".join(list(reading.series))
 
 
 class _Reading(threading.Thread):
-    """One reading; `metrics` has what has come so far, and `problem` why there is no more."""
+    """One reading; `series` has what has come so far, in the text format, and `problem` why there is no more."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, taken: set[str]) -> None:
+        """`taken`: names that are left out."""
         super().__init__(name="handler-metrics", daemon=True)
-        self.metrics: list[Metric] = []
+        self.series: list[bytes] = []
         self.problem = ""
         #: On the monotonic clock: one that hangs is waited for once, and not for each page.
         self.until = time.monotonic() + COLLECT_SECONDS
         self._registry = registry
+        self._taken = taken
+
+    def begin(self) -> None:
+        """Start, unless the handler's module has used up all the threads that the process may have."""
+        try:
+            self.start()
+        except RuntimeError:
+            self.problem = "no thread can be started to read them"
 
     def run(self) -> None:
         try:
             for metric in self._registry.collect():
-                self.metrics.append(metric)
+                self._add(metric)
         except BaseException as error:  # noqa: BLE001 - whatever a collector of the user's raises
             self.problem = f"a collector raises {type(error).__name__}"
+
+    def _add(self, metric: Metric) -> None:
+        """The first metric of each name, if it is one: a collector of the user's may give anything."""
+        with contextlib.suppress(Exception):
+            names = _names(metric)
+            if not names & self._taken:
+                self.series.append(rendered(metric))
+                self._taken |= names
 
 
 def rendered(metric: Metric) -> bytes:
@@ -79,18 +97,10 @@ class _Just(CollectorRegistry):
         return [self._metric]
 
 
-def _page(metrics: Iterable[Metric], ours: Iterable[Metric]) -> bytes:
-    """The first metric of each name, but none of ours nor of those that prometheus_client registers for everybody."""
+def _taken(ours: Iterable[Metric]) -> set[str]:
+    """The names of our metrics, and of those that prometheus_client registers in every process."""
     of_python = [metric for collector in (PLATFORM_COLLECTOR, GC_COLLECTOR) for metric in collector.collect()]
-    taken = {name for metric in (*ours, *of_python) for name in _names(metric)}
-    parts = []
-    for metric in metrics:
-        with contextlib.suppress(Exception):  # a collector of the user's may give anything
-            names = _names(metric)
-            if not names & taken:
-                parts.append(rendered(metric))
-                taken |= names
-    return b"".join(parts)
+    return {name for metric in (*ours, *of_python) for name in _names(metric)}
 
 
 def _names(metric: Metric) -> set[str]:

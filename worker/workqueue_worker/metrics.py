@@ -90,10 +90,13 @@ class WorkerMetrics:
         info = Gauge("worker_info", "1; what this worker is.", labels, namespace="workqueue", registry=self.registry)
         info.labels(self._queue, version("workqueue"), handler).set(1)
 
-    def page(self) -> bytes:
-        """What /metrics answers: the worker's series, then those of the handler's module."""
-        ours = list(self.registry.collect())
-        return b"".join(map(rendered, ours)) + self._handlers.page(ours)
+    def of_the_handler(self) -> bytes:
+        """The series of the handler's module, for page(). May take COLLECT_SECONDS."""
+        return self._handlers.page(self.registry.collect())
+
+    def page(self, of_the_handler: bytes) -> bytes:
+        """What /metrics answers: the worker's series as they are now, then those of the handler's module."""
+        return b"".join(map(rendered, self.registry.collect())) + of_the_handler
 
     def _counter(self, name: str, text: str) -> Counter:
         return Counter(name, text, ["queue"], namespace="workqueue", registry=self.registry).labels(self._queue)

@@ -1,12 +1,14 @@
 """The HTTP server of /metrics, /healthz and /readyz: one thread, however many clients, and however slow they are.
 
 A kubelet kills a worker whose /healthz does not answer, so no client may keep another one from its answer: a request
-has a deadline as a whole, and when too many connections wait, the one that has waited longest is closed.
+has a deadline as a whole, and when too many connections wait, the one that has waited longest is closed. The handler's
+own collectors are waited for in a second thread, for one page at a time.
 """
 
 import asyncio
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from workqueue_worker.health import Health
 from workqueue_worker.metrics import CONTENT_TYPE, WorkerMetrics
@@ -35,7 +37,10 @@ class ProbeServer:
         """Listen; port 0 takes a free one. Raises OSError when the port is taken."""
         self._pages = {"/metrics": self._metrics, "/healthz": self._healthz, "/readyz": self._readyz}
         self._health = health
-        self._page = metrics.page
+        self._worker_metrics = metrics
+        #: The page that is built now, while nothing of the worker's own was read for it yet.
+        self._building: asyncio.Task[Page] | None = None
+        self._collecting = ThreadPoolExecutor(max_workers=1, thread_name_prefix="metrics")
         self._request_seconds = request_seconds
         #: The connections that are open, in the order in which they came.
         self._open: dict[asyncio.Task[None] | None, None] = {}
@@ -54,6 +59,7 @@ class ProbeServer:
         """Stop answering."""
         self._loop.call_soon_threadsafe(self._closed.set)
         self._thread.join()
+        self._collecting.shutdown(wait=False)
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -70,7 +76,7 @@ class ProbeServer:
         self._open[task] = None
         try:
             async with asyncio.timeout(self._request_seconds):
-                writer.write(self._response(await reader.readuntil(b"\r\n\r\n")))
+                writer.write(await self._response(await reader.readuntil(b"\r\n\r\n")))
                 writer.close()
                 await writer.wait_closed()
         except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError, asyncio.CancelledError):
@@ -86,10 +92,10 @@ class ProbeServer:
             if longest:
                 longest.cancel()
 
-    def _response(self, head: bytes) -> bytes:
+    async def _response(self, head: bytes) -> bytes:
         method, _, rest = head.partition(b"\r\n")[0].decode("latin-1").partition(" ")
         page = self._pages.get(rest.partition(" ")[0].partition("?")[0], _not_found)
-        status, content_type, body = page() if method in ("GET", "HEAD") else _only_get()
+        status, content_type, body = await page() if method in ("GET", "HEAD") else _only_get()
         fields = (
             f"HTTP/1.1 {status} {_REASONS[status]}",
             f"Content-Type: {content_type}",
@@ -98,16 +104,30 @@ class ProbeServer:
         )
         return "\r\n".join((*fields, "", "")).encode() + (b"" if method == "HEAD" else body)
 
-    def _metrics(self) -> Page:
-        return 200, CONTENT_TYPE, self._page()
+    async def _metrics(self) -> Page:
+        """One page for all who wait. The worker's numbers in it are never older than any of their requests."""
+        if self._building is None:
+            self._building = asyncio.create_task(self._build())
+        return await asyncio.shield(self._building)
 
-    def _healthz(self) -> Page:
+    async def _build(self) -> Page:
+        of_the_handler = b""
+        try:
+            loop = asyncio.get_running_loop()
+            of_the_handler = await loop.run_in_executor(self._collecting, self._worker_metrics.of_the_handler)
+        except RuntimeError:
+            pass  # a handler has used up all threads: the operator must still learn whether the worker is idle
+        finally:
+            self._building = None
+        return 200, CONTENT_TYPE, self._worker_metrics.page(of_the_handler)
+
+    async def _healthz(self) -> Page:
         silent = self._health.seconds_since_tick
         if silent > STUCK_SECONDS:
             return _text(503, f"stuck: the connection's thread has been silent for {silent:.0f} s")
         return _text(200, "alive")
 
-    def _readyz(self) -> Page:
+    async def _readyz(self) -> Page:
         readiness, holding = self._health.readiness, self._health.holding
         text = readiness.text if holding is None else f"{readiness.text}; {holding}"
         return _text(200 if readiness.ready else 503, text)
@@ -124,7 +144,7 @@ def _text(status: int, text: str) -> Page:
     return status, "text/plain; charset=utf-8", f"{text}\n".encode()
 
 
-def _not_found() -> Page:
+async def _not_found() -> Page:
     return _text(404, "here are /metrics, /healthz and /readyz")
 
 

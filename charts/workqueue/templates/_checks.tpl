@@ -39,6 +39,9 @@
 {{- fail (printf "image.digest is %q: set it to sha256: and 64 hexadecimal digits, as the registry shows it, or leave it empty to use image.tag" .) }}
 {{- end }}
 {{- end }}
+{{- if not (regexMatch "^[1-9][0-9]*(Ki|Mi|Gi|Ti|k|M|G|T)$" .Values.tmpSizeLimit) }}
+{{- fail (printf "tmpSizeLimit is %q: set it to a size such as 1Gi" .Values.tmpSizeLimit) }}
+{{- end }}
 {{- range $name, $value := .Values.commonLabels }}
 {{- if or (hasPrefix "app.kubernetes.io/" $name) (hasPrefix "helm.sh/" $name) }}
 {{- fail (printf "commonLabels has %s, which this chart sets itself: choose another name" $name) }}

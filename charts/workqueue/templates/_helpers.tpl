@@ -123,7 +123,8 @@ volumeMounts:
     # Readable for whichever user the image runs as; nobody else is in this container.
     defaultMode: 0444
 - name: tmp
-  emptyDir: {}
+  emptyDir:
+    sizeLimit: {{ .Values.tmpSizeLimit }}
 {{- with .Values.volumes }}
 {{- toYaml . | nindent 0 }}
 {{- end }}

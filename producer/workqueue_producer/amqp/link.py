@@ -56,11 +56,15 @@ class Link:
         """From any thread: the outbox has something."""
         self._loop.add_callback_threadsafe(self._sender.pump)
 
-    def stop(self) -> list[Message]:
-        """From any thread but its own: fail what is left, say goodbye, end the thread; returns what was left."""
+    def ask_to_stop(self) -> None:
+        """From any thread: fail what is left, say goodbye, end the thread. Returns at once."""
         if self._thread.is_alive():
             self._loop.add_callback_threadsafe(self._say_goodbye)
-            self._thread.join()
+
+    def stop(self) -> list[Message]:
+        """The same, from any thread but its own; returns what was left, once the thread has ended."""
+        self.ask_to_stop()
+        self._thread.join()
         return self._left
 
     @property
@@ -131,6 +135,8 @@ class Link:
             self._session = Session(self._loop, self._settings, self)
 
     def _say_goodbye(self) -> None:
+        if self._stopping:  # asked twice
+            return
         self._stopping = True
         self._left += self._sender.fail_all(PublisherClosed("the publisher was closed"))
         if self._session is None or self._session.gone:
