@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .PHONY: help
 help: ## Print this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-17s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-22s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\n  With KUBE_CONTEXT=name, demo and tests use that cluster; without, kind or a local one-node cluster.\n'
 
 .PHONY: demo
@@ -111,6 +111,10 @@ bench-readings: setup ## Measure the operator's readings of 1,000 queues beside 
 .PHONY: bench-publisher
 bench-publisher: setup ## Measure the publisher beside a bare window, one at a time and a Go client, in 10 minutes; needs go
 	@$(BIN)/python benchmarks/publisher/run.py --rabbitmq $(firstword $(RABBITMQ))
+
+.PHONY: bench-oldest-message
+bench-oldest-message: setup ## Measure the estimated age of a queue's first message beside the real one, on each RabbitMQ
+	@for version in $(RABBITMQ); do $(BIN)/python benchmarks/oldest_message/run.py --rabbitmq $$version || exit 1; done
 
 .PHONY: bench-simulation
 bench-simulation: setup ## Compare the scaling rules with a model of KEDA, with plots

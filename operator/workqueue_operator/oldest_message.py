@@ -164,8 +164,8 @@ class OldestMessage:
 
     def _published_at(self, before: int) -> float | None:
         """When the message was published that `before` messages came before; None: earlier than the totals began."""
-        if self._empty_at is not None:  # all that waits came later; the totals may lag
-            before = max(before, self._points[0].published)
+        if self._empty_at is not None and self._empty_at >= self._points[0].time:
+            before = max(before, self._points[0].published)  # all that waits came later; the totals may lag
         elif before < self._points[0].published:
             return None
         empty_at = float("-inf") if self._empty_at is None else self._empty_at

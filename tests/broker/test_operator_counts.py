@@ -1,10 +1,14 @@
-"""What the operator's metrics say of a real queue: its dead letters, and the broker's own totals."""
+"""What the operator's metrics say of a real queue: its dead letters, the broker's own totals, its first message."""
+
+from collections.abc import Callable
 
 from operating import NAME, Operating, operating, secret_of
 from rabbitmq_server import RabbitMQServer
 from task_queue import TaskQueue
+from worker_process import WorkerProcess
 from workqueue_broker.declaration import QueueType
 from workqueue_operator.dead_letters import ASK_SECONDS
+from workqueue_operator.leader import SETTLED_SECONDS
 
 
 def secret(queue: TaskQueue) -> dict[str, str]:
@@ -56,3 +60,72 @@ async def test_an_empty_dead_letter_queue_is_zero_only_once_that_is_known(quorum
         await operator.until(lambda: tracked.dead_letter_leader not in (None, seen), "the management API was asked")
         operator.clock.ahead += ASK_SECONDS
         await operator.until(lambda: operator.number("dead_letters") == 0, "no dead letters")
+
+
+async def test_tasks_of_a_worker_that_was_gone_before_anything_scraped_it_are_counted(
+    task_queue: TaskQueue, start_worker: Callable[..., WorkerProcess]
+) -> None:
+    """From the broker's totals: the worker's own counters went with it."""
+    task_queue.send("a", "b", "c")
+    assert start_worker(task_queue, "ledger_ok", "--max-tasks", "3").exit_code() == 0
+    async with operating() as operator:
+        operator.add(secret(task_queue), queue={"name": task_queue.name, "type": task_queue.type}, mode="Paused")
+        await operator.until(lambda: operator.number("messages_acked_total") == 3, "three tasks were acked")
+        assert operator.number("messages_published_total") == 3
+        assert operator.number("messages_redelivered_total") == 0
+
+
+async def test_the_age_of_the_first_message_is_that_of_a_message_published_when_it_was(task_queue: TaskQueue) -> None:
+    """Each of two batches came between two totals that the operator read, and so did its estimate of the first."""
+    async with operating() as operator:
+        operator.add(secret(task_queue), queue={"name": task_queue.name, "type": task_queue.type}, mode="Paused")
+        (tracked,) = operator.store
+        await operator.until(lambda: tracked.empty_since, "the queue was read")
+        operator.clock.ahead += 2 * SETTLED_SECONDS  # 0 and 0 for so long, and the management API shows it too
+        await operator.until(lambda: operator.number("oldest_message_age_seconds") == 0, "known to be empty")
+        await compare_batch(operator, task_queue, 0, "a", "b", "c")
+        await compare_batch(operator, task_queue, 3, "d", "e")
+
+
+async def compare_batch(operator: Operating, queue: TaskQueue, already: int, *batch: str) -> None:
+    """Send a batch after so many messages, take those, and compare the age of the first one of the batch."""
+    (tracked,) = operator.store
+    since = min(await counted(operator, already), tracked.memory.read_at or 0.0)
+    queue.send(*batch)
+    until = await counted(operator, already + len(batch))
+    take(queue, already)
+    await operator.until(lambda: operator.number("messages_ready") == len(batch), "only the batch waits")
+    now, age = operator.clock.monotonic(), operator.number("oldest_message_age_seconds")
+    assert age is not None
+    assert since <= operator.clock.monotonic() - age
+    assert now - age <= until
+
+
+async def test_messages_with_priorities_have_no_age(rabbitmq: RabbitMQServer) -> None:
+    queue = TaskQueue(rabbitmq, rabbitmq.new_vhost(), QueueType.CLASSIC)
+    with queue.channel() as channel:
+        channel.queue_declare(queue.name, durable=True, arguments={"x-max-priority": 5})
+    queue.send("a", "b")
+    async with operating() as operator:
+        operator.add(secret(queue), queue={"name": queue.name, "type": queue.type, "declare": "Never"}, mode="Paused")
+        await operator.until(lambda: operator.number("messages_published_total") == 2, "the totals are known")
+        (tracked,) = operator.store
+        assert tracked.oldest.points == []
+        assert operator.number("oldest_message_age_seconds") is None
+
+
+async def counted(operator: Operating, published: int) -> float:
+    """When the operator first had a total of so many, in seconds of its clock."""
+    (tracked,) = operator.store
+
+    def total() -> bool:
+        return bool(tracked.oldest.points) and tracked.oldest.points[-1].published == published
+
+    await operator.until(total, f"a total of {published}")
+    return tracked.oldest.points[-1].time
+
+
+def take(queue: TaskQueue, count: int) -> None:
+    with queue.channel() as channel:
+        for _ in range(count):
+            channel.basic_get(queue.name, auto_ack=True)

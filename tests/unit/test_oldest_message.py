@@ -144,6 +144,16 @@ def test_messages_that_do_not_leave_in_order_have_no_age() -> None:
     assert queue.oldest.age(queue.now + 2, 100) is None, "what came in another order still waits"
 
 
+def test_what_came_between_an_empty_queue_and_the_first_total_has_an_unknown_age() -> None:
+    """As while the management API was away for long."""
+    oldest = OldestMessage()
+    oldest.looked(1.0, 0, empty=True)
+    oldest.looked(2.0, 50, empty=False)
+    oldest.looked(1000.0, 50, empty=False)
+    oldest.measured(1000.0, Totals(50, 0), ordered=True)
+    assert oldest.age(1000.0, 50) is None
+
+
 @pytest.mark.parametrize("jump", [-1000.0, -1.0])
 def test_a_clock_that_went_back_makes_the_age_unknown(jump: float) -> None:
     queue = started()
