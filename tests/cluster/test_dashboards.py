@@ -7,18 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dashboard_data import Asking, Series, configuration
+from dashboard_data import Asking, Page, Series, scraped
 from dashboards.checks import expressions
 from dashboards.names import OF_THE_CLUSTER
 from dashboards.queries import Read, reads
 from prometheus import Programs
-from prometheus_server import running
 from waiting import wait_until
 from work import BROKER, METRICS_PORT, SERVED, SYSTEM, Work
 from write_dashboards import DASHBOARDS
 
 #: By job.
-PAGES = {"operator": (SYSTEM, 8080), "workers": (SERVED, METRICS_PORT), "broker": (BROKER, 15692)}
+PAGES = {"operator": Page(SYSTEM, 8080), "workers": Page(SERVED, METRICS_PORT), "broker": Page(BROKER, 15692)}
 PANELS = [panel for dashboard in DASHBOARDS for panel in dashboard.panels()]
 #: Others may need another program, or what this run has not.
 CERTAIN = {read.metric for panel in PANELS for query in panel.needed() for read in reads(query.expr)}
@@ -37,8 +36,7 @@ def asking(work: Work, prometheus_programs: Programs, tmp_path: Path) -> Iterato
         "deployment": f"{work.name}-worker",
         "pod": ".*",
     }
-    scraping = configuration(work.proxy.address.removeprefix("http://"), PAGES)
-    with running(prometheus_programs, tmp_path, scraping) as server:
+    with scraped(prometheus_programs, tmp_path, work.proxy, PAGES) as server:
         asked = Asking(server, chosen, time.time())
         wait_until(lambda: jobs_up(asked) == set(PAGES), 60, "operator, worker and broker are scraped")
         work.send([f"Task {number}.." for number in range(24)])

@@ -1,17 +1,23 @@
 """What a real Prometheus answers to Grafana's questions; it scrapes a run on the cluster as the charts' monitors do.
 
-It finds the pods by the API server and scrapes them through it, as a pod's address may be out of reach from here.
+It scrapes the pods through the API server, as a pod's address may be out of reach from here.
 """
 
+import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dashboards.model import Dashboard, Kind, Panel, Query
 from dashboards.queries import filled
-from prometheus_server import PrometheusServer
+from http_server import HttpServer
+from kube import Proxy
+from prometheus import Programs
+from prometheus_server import PrometheusServer, running
 
 #: Seconds between two scrapes, and between two points of a query over time.
 SCRAPE_SECONDS = 1
@@ -22,32 +28,46 @@ RATE_SECONDS = 10
 Series = dict[str, Any]
 
 
-def configuration(proxy: str, ports: Mapping[str, tuple[str, int]]) -> dict[str, Any]:
-    """`proxy`: host:port of a kubectl proxy; `ports`: by job the namespace and port of its pods."""
-    jobs = [_job(proxy, name, namespace, port) for name, (namespace, port) in ports.items()]
-    interval = f"{SCRAPE_SECONDS}s"
-    return {"global": {"scrape_interval": interval, "scrape_timeout": interval}, "scrape_configs": jobs}
+@dataclass(frozen=True)
+class Page:
+    """The pods of a namespace whose page of metrics is scraped, and its port."""
+
+    namespace: str
+    port: int
 
 
-def _job(proxy: str, name: str, namespace: str, port: int) -> dict[str, Any]:
-    pod = "/api/v1/namespaces/$1/pods/$2:$3/proxy/metrics"
-    found = [f"__meta_kubernetes_{label}" for label in ("namespace", "pod_name", "pod_container_port_number")]
-    return {
-        "job_name": name,
-        "honor_labels": name == "operator",  # as its ServiceMonitor: its metrics have the namespace of their WorkQueue
-        "kubernetes_sd_configs": [
-            {"role": "pod", "api_server": f"http://{proxy}", "namespaces": {"names": [namespace]}}
-        ],
-        "relabel_configs": [
-            {"action": "keep", "source_labels": found[2:], "regex": str(port)},
-            {"action": "keep", "source_labels": ["__meta_kubernetes_pod_phase"], "regex": "Running"},
-            {"source_labels": found, "regex": "(.+);(.+);(.+)", "replacement": pod, "target_label": "__metrics_path__"},
-            {"source_labels": ["__address__"], "target_label": "instance"},
-            {"target_label": "__address__", "replacement": proxy},
-            {"source_labels": found[:1], "target_label": "namespace"},
-            {"source_labels": found[1:2], "target_label": "pod"},
-        ],
-    }
+@contextmanager
+def scraped(programs: Programs, directory: Path, proxy: Proxy, pages: Mapping[str, Page]) -> Iterator[PrometheusServer]:
+    """A Prometheus that scrapes these pages, by job, for as long as the block lasts."""
+    interval = {"scrape_interval": f"{SCRAPE_SECONDS}s", "scrape_timeout": f"{SCRAPE_SECONDS}s"}
+    with HttpServer(lambda path: targets(proxy, pages[path.strip("/")])) as discovery:
+        jobs = [
+            {
+                "job_name": name,
+                "honor_labels": name == "operator",  # as by its ServiceMonitor
+                "http_sd_configs": [{"url": f"{discovery.uri}/{name}", "refresh_interval": "1s"}],
+            }
+            for name in pages
+        ]
+        with running(programs, directory, {"global": interval, "scrape_configs": jobs}) as server:
+            yield server
+
+
+def targets(proxy: Proxy, page: Page) -> tuple[int, str]:
+    """Status and text of an answer to Prometheus: the pods that run. Debian's build cannot ask an API server itself."""
+    pods = proxy.items(f"/api/v1/namespaces/{page.namespace}/pods")
+    if pods is None:
+        return 503, ""  # it goes on with those that it knows
+    return 200, json.dumps([target(proxy, page, pod) for pod in pods if pod["status"]["phase"] == "Running"])
+
+
+def target(proxy: Proxy, page: Page, pod: dict[str, Any]) -> dict[str, Any]:
+    """A pod with the labels that a monitor gives it."""
+    name = pod["metadata"]["name"]
+    path = f"/api/v1/namespaces/{page.namespace}/pods/{name}:{page.port}/proxy/metrics"
+    instance = f"{pod['status']['podIP']}:{page.port}"
+    labels = {"__metrics_path__": path, "instance": instance, "namespace": page.namespace, "pod": name}
+    return {"targets": [proxy.address.removeprefix("http://")], "labels": labels}
 
 
 @dataclass
