@@ -23,9 +23,10 @@ from archives import write_tar, write_tar_gz  # noqa: E402 - dev/ is no package
 from base_images import buildah  # noqa: E402
 from image_building import lent_by_the_machine  # noqa: E402
 from images import LOCAL_CLUSTER, PARTS  # noqa: E402
+from locks import lock_file, locked  # noqa: E402
 from node_program import bin_folder  # noqa: E402
 from places import places  # noqa: E402
-from sbom import write_sbom  # noqa: E402
+from sbom import CYCLONEDX, write_sbom  # noqa: E402
 
 CHARTS = ("workqueue", "workqueue-operator")
 SUMS = "SHA256SUMS"
@@ -161,30 +162,32 @@ def helm() -> str:
 
 
 def build_images(release: Release) -> None:
+    for program, remedy in (("buildah", "install it"), (CYCLONEDX, "run make release, which installs it")):
+        if shutil.which(program) is None:
+            raise CannotRelease(f"{program} is missing: {remedy}")
     base = local_base() if release.base == "local" else release.base
-    for part in PARTS:
-        build_image(release, part, base)
-        name = f"workqueue-{part}-{release.version}"
-        write_sbom(
-            release.folder / f"{name}.oci.tar", release.folder / f"{name}.cdx.json", release.source, release.epoch
-        )
+    with locked(lock_file("release-images"), "the images of a release"):  # their names in the store are the same
+        for part in PARTS:
+            archive = build_image(release, part, base)
+            sbom = archive.with_name(archive.name.replace(".oci.tar", ".cdx.json"))
+            write_sbom(archive, sbom, release.source, release.epoch)
 
 
-def build_image(release: Release, part: str, base: str) -> None:
-    """Without any layer of an earlier build, so that two builds are two."""
+def build_image(release: Release, part: str, base: str) -> Path:
+    """Without any layer of an earlier build, so that two builds are two. Returns the archive."""
+    archive = release.folder / f"workqueue-{part}-{release.version}.oci.tar"
     image = f"localhost/workqueue-release/{part}:{release.version}"
-    run(
-        buildah(places(), *image_options(release.epoch, base), "--file", f"{part}/Dockerfile", "--tag", image, "."),
-        release,
-    )
+    made_from = ("--file", f"{part}/Dockerfile", "--tag", image, ".")
+    run(buildah(places(), *image_options(release.epoch, base), *made_from), release)
     with tempfile.TemporaryDirectory(dir=release.folder.parent) as layout:
-        run(buildah(places(), "push", image, f"oci:{layout}:{release.version}"), release)
-        write_tar(release.folder / f"workqueue-{part}-{release.version}.oci.tar", Path(layout), release.epoch)
+        run(buildah(places(), "push", image, f"oci:{layout}:{image}"), release)
+        write_tar(archive, Path(layout), release.epoch)
+    return archive
 
 
 def image_options(epoch: int, base: str) -> list[str]:
     """`base`: empty for the one that the Dockerfile names, which is pulled."""
-    pull = "--pull-never" if base.startswith("localhost/") else "--pull-always"
+    pull = "--pull=never" if base.startswith("localhost/") else "--pull=always"
     given = [f"--build-arg=BASE_IMAGE={base}"] if base else []
     once = ("--isolation=chroot", "--no-cache", "--layers=false")
     return ["build", *once, f"--timestamp={epoch}", pull, *given, *lent_by_the_machine()]

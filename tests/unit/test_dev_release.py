@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from archives import write_tar, write_tar_gz
-from release import CannotRelease, build, check_replaceable, check_tag, checksums, image_options
+from release import CannotRelease, Release, build, build_images, check_replaceable, check_tag, checksums, image_options
 from sbom import unpack_metadata
 
 EPOCH = 1_700_000_000
@@ -130,13 +130,13 @@ def digest(data: bytes) -> str:
 
 def test_images_are_built_from_nothing_kept_and_with_the_time_of_the_commit() -> None:
     official = image_options(EPOCH, "")
-    assert {"--no-cache", "--layers=false", f"--timestamp={EPOCH}", "--pull-always"} <= set(official)
+    assert {"--no-cache", "--layers=false", f"--timestamp={EPOCH}", "--pull=always"} <= set(official)
     assert not any(option.startswith("--build-arg") for option in official)
 
 
 def test_a_base_of_this_machine_is_not_pulled() -> None:
     local = image_options(EPOCH, "localhost/workqueue/python:abc")
-    assert {"--pull-never", "--build-arg=BASE_IMAGE=localhost/workqueue/python:abc"} <= set(local)
+    assert {"--pull=never", "--build-arg=BASE_IMAGE=localhost/workqueue/python:abc"} <= set(local)
 
 
 def test_two_builds_of_wheel_and_sdist_are_the_same_bytes(tmp_path: Path) -> None:
@@ -159,3 +159,9 @@ def test_a_build_that_fails_leaves_the_earlier_release(tmp_path: Path, monkeypat
         build(earlier, ["charts"], "")
     assert (earlier / "SHA256SUMS").read_text() == "earlier"
     assert [path.name for path in tmp_path.iterdir()] == ["dist"]
+
+
+def test_a_missing_program_is_named_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(CannotRelease, match="buildah is missing: install it"):
+        build_images(Release(tmp_path, tmp_path, "1.2.3", EPOCH))
