@@ -1,16 +1,18 @@
 """Our own port: /metrics and /healthz, for a scraper and a kubelet, and bounded for whoever else reaches the pod.
 
 A request's head has a deadline and a size, connections have a number, and the page of metrics is kept for a while,
-as making it for thousands of WorkQueues stops the event loop.
+as making it for thousands of WorkQueues takes the event loop much time.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
 #: Seconds that a connection may take, and bytes of a request's head.
 CONNECTION_SECONDS = 10.0
@@ -40,6 +42,8 @@ class Server:
         self._server: asyncio.Server | None = None
         #: The connections there are, oldest first.
         self._tasks: dict[asyncio.Task[None], None] = {}
+        #: The page that is being made; None: none is.
+        self._making: asyncio.Task[None] | None = None
         self._page = b""
         self._page_until = float("-inf")
 
@@ -56,10 +60,11 @@ class Server:
         """End all connections."""
         if self._server:
             self._server.close()
-        for task in self._tasks:
+        tasks = [*self._tasks, *((self._making,) if self._making else ())]
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if tasks:
+            await asyncio.wait(tasks)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._tasks) >= MOST_CONNECTIONS:
@@ -73,7 +78,7 @@ class Server:
             with suppress(TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
                 async with asyncio.timeout(CONNECTION_SECONDS):
                     head = await reader.readuntil(b"\r\n\r\n")
-                    writer.write(self._answer(head))
+                    writer.write(await self._answer(head))
                     writer.write_eof()
                     await writer.drain()
                     while await reader.read(MAX_HEAD_BYTES):  # till the other side has all of it and closes
@@ -81,25 +86,48 @@ class Server:
         finally:
             writer.transport.abort()
 
-    def _answer(self, head: bytes) -> bytes:
+    async def _answer(self, head: bytes) -> bytes:
         method, _, rest = head.partition(b" ")
         path = rest.partition(b" ")[0].partition(b"?")[0]
         if method not in (b"GET", b"HEAD"):
             return _response("405 Method Not Allowed", b"")
         if path == b"/metrics":
-            return _response("200 OK", self._metrics(), "text/plain; version=0.0.4; charset=utf-8")
+            return _response("200 OK", await self._metrics(), "text/plain; version=0.0.4; charset=utf-8")
         if path == b"/healthz":
             health = self._health()
             return _response("200 OK" if health.fine else "503 Service Unavailable", f"{health.text}\n".encode())
         return _response("404 Not Found", b"")
 
-    def _metrics(self) -> bytes:
-        started = time.monotonic()
-        if started >= self._page_until:
-            self._page = generate_latest(self._registry)
-            took = time.monotonic() - started
-            self._page_until = started + max(METRICS_SECONDS, METRICS_SHARE * took)
+    async def _metrics(self) -> bytes:
+        """The page, made once for all who ask: a connection that ends does not end its making."""
+        if self._making is None and time.monotonic() >= self._page_until:
+            self._making = asyncio.create_task(self._make_page())
+        if self._making:
+            await asyncio.shield(self._making)
         return self._page
+
+    async def _make_page(self) -> None:
+        """One metric in each turn of the event loop."""
+        started = time.monotonic()
+        try:
+            pieces = []
+            for family in self._registry.collect():
+                pieces.append(generate_latest(_One(family)))
+                await asyncio.sleep(0)
+            self._page = b"".join(pieces)
+            self._page_until = started + max(METRICS_SECONDS, METRICS_SHARE * (time.monotonic() - started))
+        finally:
+            self._making = None
+
+
+@dataclass(frozen=True)
+class _One(Collector):
+    """One metric, as the library takes it."""
+
+    family: Metric
+
+    def collect(self) -> Iterable[Metric]:
+        return (self.family,)
 
 
 def _response(status: str, body: bytes, content_type: str = "text/plain; charset=utf-8") -> bytes:

@@ -1,8 +1,9 @@
 """The operator's own port: what it answers, and what those cost who ask without end."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -21,9 +22,10 @@ class Counted(Collector):
 
 
 @asynccontextmanager
-async def serving(health: Health | None = None) -> AsyncIterator[tuple[Server, Counted]]:
+async def serving(health: Health | None = None, *more: Collector) -> AsyncIterator[tuple[Server, Counted]]:
     registry, counted = CollectorRegistry(), Counted()
-    registry.register(counted)
+    for collector in (counted, *more):
+        registry.register(collector)
     server = Server(registry, lambda: health or Health(True))
     await server.listen(0, "127.0.0.1")
     yield server, counted
@@ -63,6 +65,43 @@ async def test_one_page_of_metrics_serves_all_who_ask_at_once() -> None:
     assert counted.made == before + 1
     assert len(set(answers)) == 1
     assert b"\nmade %d.0\n" % counted.made in answers[0]
+
+
+async def test_between_two_metrics_of_a_page_the_event_loop_goes_on() -> None:
+    """A page of a thousand WorkQueues takes a fifth of a second, and readings go on meanwhile."""
+    turns, seen = 0, []
+
+    class Many(Collector):
+        def collect(self) -> Iterator[Metric]:
+            for number in range(5):
+                seen.append(turns)
+                yield GaugeMetricFamily(f"m{number}", "One of several", number)
+
+    async def tick() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with serving(None, Many()) as (server, _):
+        seen.clear()  # registering collects once
+        ticking = asyncio.create_task(tick())
+        answer = await ask(server, b"GET /metrics HTTP/1.1\r\n\r\n")
+        ticking.cancel()
+    assert all(before < after for before, after in pairwise(seen))
+    assert len(seen) == 5
+    assert answer.endswith(b"m4 4.0\n")
+
+
+async def test_a_page_is_made_though_the_one_who_asked_is_gone() -> None:
+    async with serving() as (server, counted):
+        before = counted.made
+        for _ in range(MOST_CONNECTIONS):
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(b"GET /metrics HTTP/1.1\r\n\r\n")
+            writer.transport.abort()
+        assert b"\nmade " in await ask(server, b"GET /metrics HTTP/1.1\r\n\r\n")
+        assert counted.made == before + 1
 
 
 async def test_a_kubelet_is_answered_though_others_hold_all_connections() -> None:
