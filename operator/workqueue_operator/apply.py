@@ -147,7 +147,7 @@ class Applier:
         memory.unanswered = Unanswered(replicas, until)  # noted before the call, as its answer may be lost
         try:
             with self._metrics.scale_request_seconds.time():
-                scaled = await self._cluster.set_replicas(seen.target, replicas)
+                scaled = await self._cluster.set_replicas(self._latest(seen.target), replicas)
         except (
             Conflict,
             NotFound,
@@ -168,6 +168,14 @@ class Applier:
         self._watch(memory, seen, scaled, shrink)
         self._store.see_target(scaled)
         return scaled
+
+    def _latest(self, target: Target) -> Target:
+        """The Deployment as last seen, if its size is still the one decided for.
+
+        Asking the workers takes seconds, in which its status may change, and a scale to 0 is refused after any change.
+        """
+        known = self._store.target(target.key)
+        return known if known and (known.uid, known.replicas) == (target.uid, target.replicas) else target
 
     def _watch(self, memory: Memory, seen: Seen, scaled: Target, shrink: Shrink | None) -> None:
         """Have it watched who goes by this scale, and end the watch over the one before."""

@@ -1,19 +1,19 @@
 """Whole passes over a WorkQueue, on the fakes: what is written, when, and what is not."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from fakes import ManualClock
+from fakes import FakeCluster, ManualClock
 from passes import DEPLOYMENT, WORKQUEUE, Operator, body
-from workqueue_operator.cluster import ClusterUnavailable
+from workqueue_operator.cluster import ClusterUnavailable, Pod
 from workqueue_operator.demand import Counts
 from workqueue_operator.gather import MANUAL_SECONDS
 from workqueue_operator.queue_policy import Verdict, missing_management_api
 from workqueue_operator.resource import Key, WorkQueue
 from workqueue_operator.scaling import Unknown
 from workqueue_operator.shrinking import GOING_COST
-from workqueue_operator.store import Checked, Tracked
+from workqueue_operator.store import Checked, Store, Tracked
 from workqueue_operator.victim_watch import WATCH_SECONDS
 
 AWAY = Unknown("Unavailable", "connection refused")
@@ -79,6 +79,29 @@ async def test_from_nothing_to_work_and_back_to_nothing(world: World) -> None:
     assert world.replicas == 0
     assert world.writes("scale") == [6, 0]
     assert [one.reason for one in world.cluster.events] == ["Backlog", "BacklogDrained"]
+
+
+@dataclass
+class Flapping(FakeCluster):
+    """Its Deployment's status changes while the workers are asked; `store` sees it, as by the watch."""
+
+    store: Store = field(default_factory=Store)
+
+    async def ask_tasks_in_progress(self, pod: Pod, port: int) -> int | None:
+        old = self.targets[DEPLOYMENT]
+        self.targets[DEPLOYMENT] = replace(old, resource_version=old.resource_version + 1)
+        self.store.see_target(self.targets[DEPLOYMENT])
+        return await super().ask_tasks_in_progress(pod, port)
+
+
+async def test_a_status_that_changes_while_the_workers_are_asked_keeps_none_of_them(world: World) -> None:
+    """To 0 the whole Deployment must be as it was last seen, and its workers' readiness may flap."""
+    flapping = World(cluster=Flapping(store=world.store), store=world.store, period=world.period)
+    flapping.cluster.add_deployment(DEPLOYMENT, 0)
+    tracked = flapping.add()
+    await flapping.after(1, tracked, Counts(30, 0))
+    await flapping.after(62, tracked, Counts(0, 6))
+    assert flapping.writes("scale") == [6, 0]
 
 
 async def test_the_status_tells_the_decision_in_numbers(world: World) -> None:
