@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +56,24 @@ def test_what_was_dropped_is_known() -> None:
     lines = "print('x')\nsys.exit(standard_streams.problem_of(sys.stdout).errno)\n"
     assert run(lines, "> /dev/full").returncode == 28
     assert run("print('x')\nsys.exit(standard_streams.problem_of(sys.stdout) is not None)\n").returncode == 0
+
+
+def test_what_has_room_again_takes_what_comes_then(tmp_path: Path) -> None:
+    """A disk that was full for a while must not silence a worker's log for the rest of its life."""
+    lines = """
+import resource
+full = lambda bytes: resource.setrlimit(resource.RLIMIT_FSIZE, (bytes, resource.RLIM_INFINITY))
+full(0)
+print("dropped", flush=True)
+full(1000)
+print("written", flush=True)
+"""
+    done = run(lines, f"> {tmp_path}/out")
+    assert (done.returncode, (tmp_path / "out").read_text()) == (0, "written\n")
+
+
+def test_a_standard_input_that_is_closed_has_nothing_to_read() -> None:
+    assert run("sys.exit(7 if sys.stdin.buffer.read() == b'' else 1)\n", "<&-").returncode == 7
 
 
 @pytest.mark.parametrize("end", ["> /dev/full", ">&-", "2>&-", "> /dev/full 2>&1"])

@@ -134,9 +134,17 @@ def test_a_check_that_nobody_reads_says_by_its_exit_code_what_it_found(tmp_path:
     assert run_in_shell(tmp_path, "check --handler nothing:handle > /dev/full").returncode == 1
 
 
-def test_a_handler_may_print_though_the_worker_was_started_without_stdout(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stdout", [">&-", "> /dev/full"])
+def test_a_handler_may_print_though_nothing_takes_it(tmp_path: Path, stdout: str) -> None:
     (tmp_path / "prints.py").write_text("def handle(body, task):\n    print('x' * 100_000, flush=True)\n")
-    assert run_in_shell(tmp_path, "run-one --handler prints:handle < /dev/null >&-").returncode == 0
+    assert run_in_shell(tmp_path, f"run-one --handler prints:handle < /dev/null {stdout}").returncode == 0
+
+
+@pytest.mark.parametrize("spoils", ["sys.stdout.close()", "sys.stdout = None", "sys.stdout = open('/dev/full', 'w')"])
+def test_a_handler_that_spoils_stdout_changes_no_exit_code(tmp_path: Path, spoils: str) -> None:
+    lines = f"import sys\ndef handle(body, task):\n    {spoils}\n    sys.stdout and sys.stdout.closed or print('x')\n"
+    (tmp_path / "spoils.py").write_text(lines)
+    assert run_in_shell(tmp_path, "run-one --handler spoils:handle < /dev/null").returncode == 0
 
 
 # Process 1.

@@ -16,7 +16,7 @@ from workqueue_broker.environment import at_start
 from workqueue_broker.errors import BrokerError, InvalidAddress, QueueMissing
 from workqueue_broker.flags import header
 
-from workqueue_worker import logs, streams
+from workqueue_worker import logs
 from workqueue_worker.ending import end_soon
 from workqueue_worker.handlers import HandlerError
 from workqueue_worker.init_process import fork_worker
@@ -59,7 +59,7 @@ class Command:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the console script's entry. Imports little until it listens for signals."""
-    streams.open_missing()
+    standard_streams.protect()
     fork_worker()
     try:
         exit_code = _run_command(list(sys.argv[1:] if arguments is None else arguments))
@@ -109,7 +109,7 @@ def _complain(error: Exception, exit_code: int, log_format: LogFormat = LogForma
     if log_format is LogFormat.JSON:
         logger.error("%s", error, extra={"traceback": trace})
     else:
-        streams.complain("\n".join(part for part in (f"workqueue-worker: {error}", trace) if part))
+        standard_streams.complain("\n".join(part for part in (f"workqueue-worker: {error}", trace) if part))
     return exit_code
 
 
@@ -140,7 +140,6 @@ def _dead_letters(settings: Settings, options: argparse.Namespace, _starting: St
     from workqueue_worker.assembly import worker_name
     from workqueue_worker.dead_letters import Selection, drop_tasks, replay_tasks
 
-    standard_streams.protect()
     queue = settings.dead_letter_queue
     selection = Selection(frozenset(options.id or ()), options.limit)
     address = BrokerAddress.from_environment(at_start(os.environ))
@@ -253,7 +252,7 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
 
-        streams.say(f"{parser.prog} {version('workqueue')}")
+        standard_streams.say(f"{parser.prog} {version('workqueue')}")
         parser.exit()
 
 

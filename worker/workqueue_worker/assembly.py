@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.declaration import QueueType
 from workqueue_broker.errors import BrokerError
+from workqueue_broker.standard_streams import say
 
 from workqueue_worker import consumer_timeout, logs
 from workqueue_worker.amqp import ConsumePlan, ConsumerLink, CopyLink, Trials
@@ -25,7 +26,6 @@ from workqueue_worker.settings import DEFAULT_METRICS_PORT, DEFAULT_QUEUE, Setti
 from workqueue_worker.settlement import RetryPolicy
 from workqueue_worker.shutdown import EXIT_DRAINED
 from workqueue_worker.starting import Starting
-from workqueue_worker.streams import say
 from workqueue_worker.worker import ABANDON_SECONDS, Limits, Parts, Worker
 
 logger = logs.logger(__name__)

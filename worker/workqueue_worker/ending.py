@@ -6,7 +6,9 @@ import signal
 import threading
 from typing import NoReturn
 
-from workqueue_worker import logs, streams
+from workqueue_broker import standard_streams
+
+from workqueue_worker import logs
 
 logger = logs.logger(__name__)
 
@@ -27,12 +29,12 @@ def end_soon(exit_code: int) -> None:
     timer = threading.Timer(END_SECONDS, _give_up, [exit_code])
     timer.daemon = True
     timer.start()
-    streams.flush()
+    standard_streams.flush()
 
 
 def end_now(exit_code: int) -> NoReturn:
     """End without waiting for threads, and without atexit hooks."""
-    flushing = threading.Thread(target=streams.flush, daemon=True)
+    flushing = threading.Thread(target=standard_streams.flush, daemon=True)
     with contextlib.suppress(RuntimeError):  # no more threads
         flushing.start()
         flushing.join(FLUSH_SECONDS)

@@ -11,9 +11,10 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from workqueue_broker.standard_streams import say
+
 from workqueue_worker.outcomes import one_line, outcome_of
 from workqueue_worker.settlement import Finished, Outcome
-from workqueue_worker.streams import say
 from workqueue_worker.task import Reject, Retry, Task
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from textwrap import indent
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.declaration import QueueDeclaration
 from workqueue_broker.errors import BrokerError, InvalidAddress, QueueMissing
+from workqueue_broker.standard_streams import complain, say
 
 from workqueue_worker.amqp import Trials
 from workqueue_worker.handlers import Handler, HandlerError
 from workqueue_worker.outcomes import cause_of
 from workqueue_worker.settings import Settings
 from workqueue_worker.settlement import Failed, Finished, Outcome
-from workqueue_worker.streams import complain, say
 from workqueue_worker.task import Task
 from workqueue_worker.worker import ABANDON_SECONDS
 
