@@ -1,7 +1,8 @@
 """An upgrade from the charts before restarts no worker: the pods' template is the same to the byte.
 
 `upgrade_from` holds the charts to upgrade from. There is no release yet: these are the charts as they were before they
-got NetworkPolicies, dashboards and alerts. A release puts its own packages in their place.
+got NetworkPolicies, dashboards and alerts, but for one line: the queue's has the limit of /tmp that came since, which
+restarts the workers of an older checkout. A release puts its own packages in their place.
 """
 
 from pathlib import Path
