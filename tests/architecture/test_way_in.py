@@ -6,12 +6,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import kubernetes_validate
-import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-PAGES = ("README.md", "CHANGELOG.md", "SECURITY.md", "docs/support.md")
 
 
 def test_the_license_is_the_whole_apache_license() -> None:
@@ -39,13 +37,6 @@ def test_the_changelog_begins_with_the_version_of_charts_and_wheels() -> None:
 def test_each_entry_of_the_changelog_stands_under_a_heading_of_keep_a_changelog() -> None:
     headings = set(re.findall(r"^### (.*)$", changelog(), re.MULTILINE))
     assert headings <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_links_lead_to_files(page: str) -> None:
-    path = ROOT / page
-    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):
-        assert link.startswith("https://") or (path.parent / link).exists(), f"{page}: {link}"
 
 
 def test_the_matrix_names_the_versions_that_are_declared() -> None:
