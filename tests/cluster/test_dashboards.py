@@ -58,7 +58,7 @@ def test_each_query_answers_and_each_panel_has_data_or_says_why_it_may_have_none
         return not empty
 
     try:
-        wait_until(filled, 90, "each panel has data")
+        wait_until(filled, 150, "each panel has data")
     except AssertionError:
         assert empty == set(), "without data"
         raise

@@ -20,10 +20,10 @@ from prometheus import Programs
 from prometheus_server import PrometheusServer, running
 
 #: Seconds between two scrapes, and between two points of a query over time.
-SCRAPE_SECONDS = 1
+SCRAPE_SECONDS = 2
 STEP_SECONDS = 2
 #: Grafana takes four scrapes for a rate; here more, as a busy machine leaves some out.
-RATE_SECONDS = 10
+RATE_SECONDS = 16
 
 Series = dict[str, Any]
 
