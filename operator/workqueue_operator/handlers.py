@@ -59,6 +59,7 @@ def settings() -> kopf.OperatorSettings:
     made.watching.chunk_size = LIST_OBJECTS
     made.watching.server_timeout = STREAM_SECONDS  # inactivity_timeout watches the rest
     made.watching.client_timeout = STREAM_SECONDS + 10
+    made.queueing.exit_timeout = 0.2  # what is queued only changes the store, and the next watch lists all of it
     made.posting.enabled = False  # our Events are made from decisions
     made.process.ultimate_exiting_timeout = None  # it would kill the process, and this is one thread of it
     return made

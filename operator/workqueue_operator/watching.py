@@ -16,6 +16,8 @@ from workqueue_operator.cluster import Cluster, ClusterError, Forbidden, NotFoun
 from workqueue_operator.loops import BEAT_SECONDS, LEAVE_SECONDS, Beat, described, while_beating
 from workqueue_operator.store import Store
 
+#: Seconds after which the event loop of a kopf that ended is closed, even if tasks of it still run.
+CLOSE_SECONDS = 60.0
 #: What a person can do about a namespace that cannot be listed.
 REMEDIES = {
     NotFound: "; install the custom resource definition",
@@ -98,10 +100,12 @@ class _Kopf:
         with suppress(RuntimeError):  # our loop is closed: the process ends
             self._loop.call_soon_threadsafe(self._end, error)
         with suppress(Exception):
-            loop.run_until_complete(_leave())
-        loop.close()
+            loop.run_until_complete(_leave(LEAVE_SECONDS - 2 * BEAT_SECONDS))  # within the border's bound of it all
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._left.set)
+        with suppress(Exception):
+            loop.run_until_complete(_leave(CLOSE_SECONDS))
+        loop.close()
 
     async def _operate(self) -> None:
         registry = kopf.OperatorRegistry()
@@ -142,10 +146,10 @@ def with_remedy(error: ClusterError) -> str:
     return f"{error}{REMEDIES.get(type(error), '')}"
 
 
-async def _leave() -> None:
+async def _leave(seconds: float) -> None:
     """Cancel what is left of kopf, and give it the time to close its connections."""
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()
     if tasks:
-        await asyncio.wait(tasks, timeout=LEAVE_SECONDS - 2 * BEAT_SECONDS)  # within the border's bound of it all
+        await asyncio.wait(tasks, timeout=seconds)
