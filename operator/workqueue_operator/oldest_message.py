@@ -204,14 +204,16 @@ class OldestMessage:
         left = high.published - low.published
         least, taken = RISE_SHARE * left, 0
         rises = []
-        while left and self._rises and taken < left:
-            rise = self._rises.popleft()
+        while self._rises and taken < left:
+            rise, rest = self._rises.popleft(), None
             if rise.messages > left - taken:
                 rise, rest = rise.split(left - taken)
-                self._rises.appendleft(rest)
             if rise.messages >= least:
                 rises.append(rise)
                 taken += rise.messages
+            if rest:  # a later total has it
+                self._rises.appendleft(rest)
+                break
         if rises and rises[0].start < low.time:  # it came before the last total, which lagged
             low = Point(
                 max(rises[0].start, self._points[-2].time if len(self._points) > 1 else rises[0].start), low.published

@@ -183,6 +183,19 @@ def test_a_burst_makes_an_older_first_message_neither_older_nor_younger(lag: flo
         assert queue.age == pytest.approx(queue.true_age, abs=1.1)
 
 
+@pytest.mark.parametrize("count", [1_000_000, 2**32 - 1])
+def test_a_count_that_rises_far_above_the_totals_costs_no_time(count: int) -> None:
+    """A burst that the totals do not have yet, or what a hostile broker says: once a step for each message of it."""
+    oldest = OldestMessage()
+    oldest.looked(0.0, 0, empty=True)
+    oldest.measured(0.5, Totals(0, 0), ordered=True)
+    oldest.looked(1.0, 95, empty=False)
+    oldest.looked(2.0, 95, empty=False)
+    oldest.looked(3.0, 95 + count, empty=False)
+    oldest.measured(5.0, Totals(100, 0), ordered=True)
+    assert oldest.age(5.0, 95 + count) == pytest.approx(5.0, abs=1.1)
+
+
 def test_workers_that_stop_do_not_make_the_first_message_young() -> None:
     """Their pace of before is no reason to think that they go on: messages of a slow hour lie close together."""
     queue = started()
