@@ -14,7 +14,6 @@ from dashboards.shapes import (
     NO_DEAD_LETTERS,
     ORANGE,
     WAIT_STEPS,
-    bars,
     dead_letters,
     lines,
     stacked,
@@ -41,8 +40,9 @@ def where(condition: str) -> str:
 
 
 def largest(metric: str) -> str:
-    """The ten series that were largest at any time shown; topk alone would choose others at each step."""
-    return f"{metric} and topk(10, max_over_time({metric}[$__range] @ end()))"
+    """The ten WorkQueues that were largest at any time shown; topk alone would choose others at each step."""
+    most = f"{EACH} (max_over_time({metric}[$__range] @ end()))"
+    return f"{EACH} ({metric}) and topk(10, {most})"
 
 
 NOW = Row(
@@ -60,7 +60,7 @@ NOW = Row(
             width=3,
         ),
         stat(
-            "Without a reading",
+            "Unreadable",
             "How many queues cannot be read, so that their workers are held?",
             where(f"workqueue_operator_queue_observed{S} == 0"),
             empty=NO_OPERATOR,
@@ -72,11 +72,11 @@ NOW = Row(
             "How many queues ask for more workers than maxReplicas allows?",
             where(f"workqueue_operator_decision_reason{AT_MAXIMUM} == 1"),
             empty=NO_OPERATOR,
-            steps=ANY_IS_ORANGE,
+            steps=(Step(0, GREEN), Step(1, BLUE)),
             width=3,
         ),
         stat(
-            "Waiting messages",
+            "Waiting",
             "How many messages wait in all queues that can be read?",
             f"sum({READY})",
             empty="No queue is read",
@@ -84,7 +84,7 @@ NOW = Row(
             width=3,
         ),
         stat(
-            "Oldest message",
+            "Oldest",
             "For how long has the message that is served next waited, in the queue where that is longest? "
             + AGE_UNKNOWN_WHEN,
             f"max({AGE})",
@@ -161,10 +161,10 @@ OVER_TIME = Row(
             Query(f"sum(rate(workqueue_operator_messages_published_total{S}[$__rate_interval]))", "published"),
             Query(f"sum(rate(workqueue_operator_messages_acked_total{S}[$__rate_interval]))", "acked"),
             empty="Needs management_uri in the broker's Secret",
-            unit="reqps",
+            unit="mps",
             may_be_empty=NEEDS_MANAGEMENT,
         ),
-        bars(
+        lines(
             "Scales per hour",
             "Which WorkQueues change their size again and again? Those below 6 in an hour are left out.",
             Query(

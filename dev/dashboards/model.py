@@ -25,12 +25,14 @@ class Style(StrEnum):
 
 
 class Shows(StrEnum):
-    """What a stat panel writes."""
+    """What a stat panel writes, and whether lines are reasons."""
 
     VALUE = "value"
     #: The name of the series.
     NAME = "name"
-    #: The reason of a decision, in its colour.
+    #: Both, also where there is one series alone.
+    NAMED_VALUE = "named value"
+    #: The reasons of decisions, in their colours.
     REASON = "reason"
 
 

@@ -21,11 +21,21 @@ S = '{namespace="$namespace", workqueue="$workqueue"}'
 W = '{namespace="$namespace", queue="$queue"}'
 POD = 'namespace="$namespace", pod=~"$deployment-.*"'
 
-READY = f"workqueue_operator_messages_ready{S}"
-AGE = f"workqueue_operator_oldest_message_age_seconds{S}"
-REASON = f"workqueue_operator_decision_reason{S} == 1"
-PUBLISHED = f"workqueue_operator_messages_published_total{S}"
-ACKED = f"workqueue_operator_messages_acked_total{S}"
+
+def of_queue(metric: str) -> str:
+    """The operator's number of this queue, under one name before and after a restart of the operator."""
+    return f"max(workqueue_operator_{metric}{S})"
+
+
+def per_second(total: str, window: str = "$__rate_interval") -> str:
+    """How fast a total of the broker grows."""
+    return f"max(rate(workqueue_operator_{total}{S}[{window}]))"
+
+
+READY = of_queue("messages_ready")
+AGE = of_queue("oldest_message_age_seconds")
+REASON = f"max by (reason) (workqueue_operator_decision_reason{S} == 1)"
+PUBLISHED, ACKED = "messages_published_total", "messages_acked_total"
 
 UNDECIDED = "Nothing is decided"
 NO_WORKER = "no worker may run"
@@ -55,16 +65,16 @@ NOW = Row(
         stat(
             "Workers",
             "How many workers run, how many does the queue ask for, and how many may run?",
-            Query(f"workqueue_operator_replicas{S}", "running"),
-            Query(f"workqueue_operator_wanted_replicas{S}", "wanted"),
-            Query(f"workqueue_operator_max_replicas{S}", "maximum"),
+            Query(of_queue("replicas"), "running"),
+            Query(of_queue("wanted_replicas"), "wanted"),
+            Query(of_queue("max_replicas"), "maximum"),
             empty="No operator seen",
         ),
         stat("Reason", "Why are there so many workers?", REASON, empty=UNDECIDED, shows=Shows.REASON),
         stat(
             "Time to drain",
             "When is the queue empty if messages come and go as in the last five minutes?",
-            f"{READY} / (rate({ACKED}[5m]) - rate({PUBLISHED}[5m]) > 0.001)",
+            f"{READY} / ({per_second(ACKED, '5m')} - {per_second(PUBLISHED, '5m')} > 0.001)",
             empty="Never, or unknown",
             unit="s",
             may_be_empty="a queue that grows or stands still is never empty",
@@ -79,12 +89,12 @@ DECISIONS = Row(
         lines(
             "Workers",
             "Does the size follow the queue, and what keeps it from doing so?",
-            Query(f"workqueue_operator_replicas{S}", "running"),
-            Query(f"workqueue_operator_ready_replicas{S}", "ready"),
-            Query(f"workqueue_operator_wanted_replicas{S}", "wanted"),
-            Query(f"workqueue_operator_desired_replicas{S}", "desired now"),
-            Query(f"workqueue_operator_min_replicas{S}", "minimum"),
-            Query(f"workqueue_operator_max_replicas{S}", "maximum"),
+            Query(of_queue("replicas"), "running"),
+            Query(of_queue("ready_replicas"), "ready"),
+            Query(of_queue("wanted_replicas"), "wanted"),
+            Query(of_queue("desired_replicas"), "desired now"),
+            Query(of_queue("min_replicas"), "minimum"),
+            Query(of_queue("max_replicas"), "maximum"),
             empty="Nothing was decided in this time",
             style=Style.STEPS,
         ),
@@ -92,7 +102,7 @@ DECISIONS = Row(
             "Waiting and unacknowledged messages",
             "What did the operator read from the queue?",
             Query(READY, "waiting"),
-            Query(f"workqueue_operator_messages_unacknowledged{S}", "unacknowledged", NEEDS_MANAGEMENT),
+            Query(of_queue("messages_unacknowledged"), "unacknowledged", NEEDS_MANAGEMENT),
             empty="The queue could not be read in this time",
             unit="short",
         ),
@@ -146,11 +156,11 @@ OUTCOMES = Row(
         lines(
             "Published and acked messages",
             "Do the workers keep up? The broker counts, so workers that live for seconds are included.",
-            Query(f"rate({PUBLISHED}[$__rate_interval])", "published"),
-            Query(f"rate({ACKED}[$__rate_interval])", "acked"),
-            Query(f"rate(workqueue_operator_messages_redelivered_total{S}[$__rate_interval])", "redelivered"),
+            Query(per_second(PUBLISHED), "published"),
+            Query(per_second(ACKED), "acked"),
+            Query(per_second("messages_redelivered_total"), "redelivered"),
             empty="Needs management_uri in the broker's Secret",
-            unit="reqps",
+            unit="mps",
             width=8,
             may_be_empty=NEEDS_MANAGEMENT,
         ),
@@ -162,10 +172,10 @@ OUTCOMES = Row(
                 "{{reason}}",
             ),
             empty="No operator was scraped in this time",
-            unit="reqps",
+            unit="mps",
             width=8,
         ),
-        bars(
+        lines(
             "Dead-lettered tasks",
             "How many tasks were given up within five minutes, and why?",
             Query(

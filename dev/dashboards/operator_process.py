@@ -16,6 +16,11 @@ def own(process_metric: str) -> str:
     return f"{process_metric} and on (job, instance) workqueue_operator_build_info"
 
 
+def each_pod(process_metric: str) -> str:
+    """The same by pod, whose name is shorter than its address."""
+    return f"max by (pod) ({own(process_metric)})"
+
+
 def increase(metric: str, window: str, matchers: str = "") -> str:
     """How much a counter grew within the window."""
     return f"sum(increase({metric}{matchers}[{window}]))"
@@ -138,7 +143,7 @@ ACTIONS = Row(
             "How many queues does the operator read each second?",
             Query("sum(rate(workqueue_operator_readings_total[$__rate_interval]))", "readings"),
             empty="No operator was scraped in this time",
-            unit="reqps",
+            unit="rps",
             width=8,
         ),
         stacked(
@@ -148,8 +153,8 @@ ACTIONS = Row(
                 "sum by (reason) (rate(workqueue_operator_decisions_total[$__rate_interval])) * 60 > 0", "{{reason}}"
             ),
             empty="No new decision, or no operator was scraped",
-            unit="cpm",
             width=8,
+            shows=Shows.REASON,
             may_be_empty="sizes and reasons may stay as they are",
         ),
         stacked(
@@ -175,7 +180,7 @@ ERRORS = Row(
                 "{{kind}}: {{broker}}",
             ),
             empty="No operator was scraped in this time",
-            unit="reqps",
+            unit="cps",
             width=8,
         ),
         stacked(
@@ -204,19 +209,19 @@ PROCESS = Row(
         lines(
             "CPU",
             "How many cores does the operator use?",
-            Query(own("rate(process_cpu_seconds_total[$__rate_interval])"), "{{instance}}"),
+            Query(each_pod("rate(process_cpu_seconds_total[$__rate_interval])"), "{{pod}}"),
             empty="No operator was scraped in this time",
             width=8,
         ),
         lines(
             "Memory over time",
             "Does the operator's memory grow?",
-            Query(own("process_resident_memory_bytes"), "{{instance}}"),
+            Query(each_pod("process_resident_memory_bytes"), "{{pod}}"),
             empty="No operator was scraped in this time",
             unit="bytes",
             width=8,
         ),
-        bars(
+        lines(
             "Policies set per hour",
             "How often does the operator set RabbitMQ policies? If it never stops, another program changes them.",
             Query(increase("workqueue_operator_policies_set_total", "1h"), "policies"),

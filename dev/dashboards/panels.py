@@ -27,6 +27,7 @@ BOUNDS = ("minimum", "maximum", "limit")
 TEXT_MODES = {
     Shows.VALUE: common.BigValueTextMode.AUTO,
     Shows.NAME: common.BigValueTextMode.NAME,
+    Shows.NAMED_VALUE: common.BigValueTextMode.VALUE_AND_NAME,
     Shows.REASON: common.BigValueTextMode.VALUE,
 }
 
@@ -55,8 +56,9 @@ def rendered(panel: Panel) -> Any:
 
 
 def _thresholds(panel: Panel) -> built.ThresholdsConfig:
-    """Below the first step is the colour of what is unknown: never green."""
-    steps = [models.Threshold(None, UNKNOWN), *(models.Threshold(one.value, one.colour) for one in panel.steps)]
+    """Below the first step is the colour of what is unknown: never green. A line at 0 would look like a series."""
+    drawn = [one for one in panel.steps if panel.kind is not Kind.LINES or one.value > 0]
+    steps = [models.Threshold(None, UNKNOWN), *(models.Threshold(one.value, one.colour) for one in drawn)]
     return built.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(steps)
 
 
@@ -67,7 +69,7 @@ def _targets(panel: Panel) -> Iterator[prometheus.Dataquery]:
 
 def _target(panel: Panel, query: Query) -> prometheus.Dataquery:
     made = prometheus.Dataquery().expr(query.expr)
-    if panel.kind is Kind.TABLE or panel.shows is Shows.REASON:
+    if panel.kind is Kind.TABLE or (panel.kind is Kind.STAT and panel.shows is Shows.REASON):
         return made.instant().format(PromQueryFormat.TABLE)
     made = made.legend_format(query.legend)
     if panel.kind is Kind.STAT:
@@ -100,6 +102,8 @@ def _lines(panel: Panel) -> timeseries.Panel:
         made = made.axis_soft_max(1)  # the axis of a flat zero would reach 100
     if panel.steps:
         made = made.thresholds_style(shared.GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.DASHED))
+    if panel.shows is Shows.REASON:
+        made = _reasons(made)
     return _bounds(panel, _styled(panel.style, made))
 
 
@@ -122,7 +126,13 @@ def _bounds(panel: Panel, made: timeseries.Panel) -> timeseries.Panel:
 
 
 def _states(panel: Panel) -> statetimeline.Panel:
-    made = statetimeline.Panel().show_value(common.VisibilityMode.NEVER).row_height(0.9).legend(_legend(False))
+    return _reasons(
+        statetimeline.Panel().show_value(common.VisibilityMode.NEVER).row_height(0.9).legend(_legend(False))
+    )
+
+
+def _reasons(made: Any) -> Any:
+    """Each series has the colour of the reason that is its name."""
     for reason, colour in colours().items():
         made = made.override_by_name(reason, [_colour(colour)])
     return made

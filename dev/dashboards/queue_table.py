@@ -12,6 +12,14 @@ QUEUE_LINK = (
 )
 #: The column whose query answers with a label, and not with a number.
 REASON = "Reason"
+#: Pixels that a title with its signs needs, and a number; namespace and workqueue share what is left.
+WIDTHS = {
+    **dict.fromkeys(("Waiting", "Workers", "Wanted"), 100),
+    **dict.fromkeys(("Maximum", "Can be read"), 115),
+    "Oldest message": 160,
+    REASON: 160,
+    "Dead letters": 120,
+}
 UNITS = {"Waiting": "short", "Oldest message": "s", "Dead letters": "short"}
 STEPS = {
     "Oldest message": WAIT_STEPS,
@@ -31,6 +39,8 @@ def queue_table(panel: Panel) -> table.Panel:
         .filterable(True)
         .sort_by([shared.TableSortByFieldState().display_name("Oldest message").desc(True)])
     )
+    for column, width in WIDTHS.items():
+        made = made.override_by_name(column, [_property("custom.width", width)])
     for column, unit in UNITS.items():
         made = made.override_by_name(column, [_property("unit", unit)])
     for column, steps in STEPS.items():

@@ -1,7 +1,7 @@
 """The workers of one queue, and those who send to it."""
 
-from dashboards.model import Dashboard, Kind, Panel, Query, Row, Variable
-from dashboards.shapes import ANY_IS_ORANGE, bars, lines, quantiles, stacked, stat
+from dashboards.model import Dashboard, Kind, Panel, Query, Row, Shows, Variable
+from dashboards.shapes import ANY_IS_ORANGE, lines, quantiles, stacked, stat
 
 W = '{namespace="$namespace", queue="$queue"}'
 PODS = '{namespace="$namespace", queue="$queue", pod=~"$pod"}'
@@ -60,6 +60,7 @@ NOW = Row(
             "Which versions run, and with which handler? Two stand here during a rollout.",
             Query(f"count by (version, handler) (workqueue_worker_info{W})", "{{version}} {{handler}}"),
             empty=NO_WORKER,
+            shows=Shows.NAMED_VALUE,
             width=8,
         ),
     ),
@@ -73,7 +74,7 @@ TASKS = Row(
             "Does a worker do less than the others? Choose its pod above.",
             *spread(f"rate(workqueue_tasks_acked_total{PODS}[$__rate_interval])"),
             empty=NO_WORKER_THEN,
-            unit="reqps",
+            unit="mps",
         ),
         Panel(
             Kind.HEATMAP,
@@ -92,7 +93,7 @@ TASKS = Row(
             "How many deliveries went back to the queue, and why?",
             Query(f"sum by (cause) (rate(workqueue_tasks_requeued_total{PODS}[$__rate_interval]))", "{{cause}}"),
             empty=NO_WORKER_THEN,
-            unit="reqps",
+            unit="mps",
         ),
         lines(
             "Redelivered share",
@@ -111,7 +112,7 @@ TASKS = Row(
 PROCESSES = Row(
     "Connection and process",
     (
-        bars(
+        lines(
             "Reconnections per hour",
             "Do the workers lose their connections?",
             Query(f"sum(increase(workqueue_broker_reconnects_total{PODS}[1h]))", "all workers"),
@@ -147,7 +148,7 @@ SENDERS = Row(
                 "{{namespace}}",
             ),
             empty=NO_PRODUCER,
-            unit="reqps",
+            unit="mps",
             width=8,
             may_be_empty=PRODUCERS,
         ),

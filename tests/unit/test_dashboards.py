@@ -8,9 +8,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import promql_parser as promql
 import pytest
 from dashboards.names import OF_THE_CLUSTER, known
-from dashboards.queries import WINDOWS, reads, variables
+from dashboards.queries import WINDOWS, filled, reads, variables
 from dashboards.reasons import colours
 from workqueue_operator.scaling import Reason
 
@@ -39,6 +40,16 @@ def panels(dashboard: Any) -> Iterator[Panel]:
 
 def everywhere() -> list[Any]:
     return [pytest.param(one, id=f"{uid}: {one['title']}") for uid, each in DASHBOARDS.items() for one in panels(each)]
+
+
+def over_time() -> list[Any]:
+    return [
+        pytest.param(panel, one, id=f"{uid}: {panel['title']} {one['refId']}")
+        for uid, each in DASHBOARDS.items()
+        for panel in panels(each)
+        for one in panel["targets"]
+        if one["range"]
+    ]
 
 
 def queries(dashboard: Any) -> list[str]:
@@ -153,6 +164,45 @@ def test_thresholds_mean_something(dashboard: Any) -> None:
         assert len(set(named)) == len(named)
 
 
+def test_no_threshold_is_drawn_as_a_line_at_zero(dashboard: Any) -> None:
+    """It would look like a series that is 0."""
+    for panel in panels(dashboard):
+        if panel["type"] == "timeseries":
+            steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"][1:]
+            assert all(one["value"] > 0 for one in steps), panel["title"]
+
+
+def test_a_title_is_not_cut_off_on_a_small_screen(dashboard: Any) -> None:
+    """At 1,400 pixels a column has room for five letters, and the sign of the description takes the place of three."""
+    for panel in panels(dashboard):
+        assert len(panel["title"]) <= 5 * panel["gridPos"]["w"] - 3, panel["title"]
+
+
+def kept(node: Any) -> set[str] | None:
+    """The labels that a query's answer has; None: those of its series, such as the operator's pod."""
+    match node:
+        case promql.AggregateExpr():
+            return set(node.modifier.labels) if node.modifier else set()
+        case promql.BinaryExpr():
+            return kept(node.rhs) if isinstance(node.lhs, promql.NumberLiteral) else kept(node.lhs)
+        case promql.Call(func=function) if function.name == "histogram_quantile":
+            counted = kept(node.args[1])
+            return counted and counted - {"le"}
+        case promql.Call(func=function) if function.name == "label_replace":
+            return kept(node.args[0])
+        case promql.ParenExpr():
+            return kept(node.expr)
+    return None
+
+
+@pytest.mark.parametrize(("panel", "target"), over_time())
+def test_a_restart_of_the_operator_gives_no_second_line_of_one_name(panel: Panel, target: Any) -> None:
+    """Its series have another pod and instance then; the legend names each label that the answer keeps."""
+    labels = kept(promql.parse(filled(target["expr"])))
+    assert labels is not None, "made of no aggregation"
+    assert labels == set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])), panel["title"]
+
+
 @pytest.mark.parametrize("query", every_query())
 def test_a_query_reads_what_the_code_exports(query: str) -> None:
     """No series is missing, and each has the labels that the query compares, groups or joins by."""
@@ -212,7 +262,15 @@ def test_overrides_and_columns_are_those_of_columns_that_there_are() -> None:
     values = {f"Value #{one['refId']}" for one in table["targets"]}
     assert values <= {*organized["renameByName"], *organized["excludeByName"]}
     shown = set(organized["renameByName"].values())
-    assert {one["matcher"]["options"] for one in table["fieldConfig"]["overrides"]} <= shown
+    overrides = table["fieldConfig"]["overrides"]
+    assert {one["matcher"]["options"] for one in overrides} <= shown
+    widths = {one["matcher"]["options"]: one["properties"][0]["value"] for one in overrides if is_width(one)}
+    assert set(widths) == shown, "a column without a width takes that of the names"
+    assert sum(widths.values()) <= 1_000, "on a small screen the last columns were out of sight"
+
+
+def is_width(override: Any) -> bool:
+    return bool(override["properties"][0]["id"] == "custom.width")
 
 
 def test_each_reason_has_its_colour_wherever_reasons_are_shown() -> None:
