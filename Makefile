@@ -75,6 +75,11 @@ $(VENV)-release/.installed: dev/release-requirements.lock | $(VENV)/.installed
 dashboards: setup ## Write the Grafana dashboards into the operator's chart
 	@$(BIN)/python dev/write_dashboards.py
 
+.PHONY: dashboards-pictures
+# PROMETHEUS: asked again, such as http://localhost:9090 while `kubectl port-forward` of `make demo-grafana` runs.
+dashboards-pictures: setup ## Draw the pictures of the dashboards in docs/dashboards; needs npm and Chromium
+	@$(BIN)/python dev/draw_dashboards.py $(if $(PROMETHEUS),--prometheus $(PROMETHEUS)) $(DRAW)
+
 # Made anew when the lock or the project's metadata change; quiet when it is already there.
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) dev/environment.py $(VENV)
