@@ -16,6 +16,15 @@ CHARTS = Path(__file__).parents[2] / "charts"
 Manifest = dict[str, Any]
 
 
+class StrictLoader(yaml.SafeLoader):
+    """YAML in which a name may stand once in an object, as Flux, kustomize and strict API clients read it."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [self.construct_object(key, deep=True) for key, _ in node.value]
+        assert len(names) == len(set(names)), f"a name stands twice in {names}"
+        return super().construct_mapping(node, deep)
+
+
 class Helm:
     """The helm program; the answers of a render are lists of objects in the order of the output."""
 
@@ -36,7 +45,7 @@ class Helm:
         only = () if tests else ("--skip-tests",)
         answer = self.run("template", release, str(CHARTS / chart), "--namespace", "demo", *only, values=values)
         assert answer.returncode == 0, answer.stderr
-        return [item for item in yaml.safe_load_all(answer.stdout) if item]
+        return [item for item in yaml.load_all(answer.stdout, StrictLoader) if item]
 
     def refusal(self, chart: str, values: Manifest) -> str:
         """The error of values that must not be accepted."""

@@ -1,6 +1,7 @@
 """What Artifact Hub reads of the charts: its own words, and nothing that is not so."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +84,26 @@ def test_the_schema_has_every_value_and_no_other(chart: str) -> None:
         inner = schema["properties"][name].get("properties")
         if isinstance(value, dict) and inner is not None:
             assert set(value) <= set(inner), name
+
+
+#: What the templates leave out, or leave to Kubernetes, Prometheus or the WorkQueue definition, where a user sets null.
+OPTIONAL = {
+    *("resources", "podSecurityContext", "securityContext", "networkPolicy", "scaling.maxReplicas"),
+    *("scaling.messagesPerReplica", "image.pullPolicy", "podMonitor.interval", "serviceMonitor.interval"),
+    *("dashboards.labels", "dashboards.grafanaOperator.folder"),
+}
+
+
+@pytest.mark.parametrize("chart", ["workqueue-operator", "workqueue"])
+def test_null_takes_away_no_default_that_a_template_needs(chart: str) -> None:
+    """Helm drops such a value: a NetworkPolicy without ports is open, a number is 0, an object a nil pointer."""
+
+    def needed(values: dict[str, Any], schema: dict[str, Any], path: str = "") -> Iterator[str]:
+        for name, value in values.items():
+            if value and name not in schema.get("required", []) and path + name not in OPTIONAL:
+                yield path + name
+            if isinstance(value, dict) and "properties" in schema["properties"][name]:
+                yield from needed(value, schema["properties"][name], f"{path}{name}.")
+
+    values = yaml.safe_load((CHARTS / chart / "values.yaml").read_text())
+    assert list(needed(values, json.loads((CHARTS / chart / "values.schema.json").read_text()))) == []

@@ -55,6 +55,7 @@ def test_queue_says_how_to_watch_it(helm):
     assert "Queue task_queue" in notes
     assert "thumbnails-worker, 0 to 50" in notes
     assert "task_queue.dead" in notes
+    assert "0 to 0" in helm.notes("workqueue", {**BROKER, "scaling": {"maxReplicas": 0}})
     assert "get workqueue thumbnails --watch" in notes
     assert "describe workqueue thumbnails" in notes
 

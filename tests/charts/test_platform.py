@@ -38,6 +38,19 @@ def test_common_labels_are_on_each_object_and_pod_and_in_no_selector(render, one
     assert "team" not in str([item["spec"].get("selector") for item in objects if "spec" in item])
 
 
+def test_a_label_of_one_kind_of_object_takes_the_place_of_the_common_one(helm, one):
+    common = {"commonLabels": {"release": "blue"}}
+    nearer = {"enabled": True, "additionalLabels": {"release": "prometheus"}}
+    dashboards = {"enabled": True, "labels": {"release": "prometheus"}}
+    objects = helm.template(
+        "workqueue-operator", {**common, "serviceMonitor": nearer, "prometheusRule": nearer, "dashboards": dashboards}
+    )
+    objects += helm.template("workqueue", {**CHARTS["workqueue"], **common, "podMonitor": nearer})
+    found = {item["kind"]: item["metadata"]["labels"]["release"] for item in objects}
+    chosen = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "ConfigMap"}
+    assert {kind for kind, label in found.items() if label == "prometheus"} == chosen
+
+
 def test_common_labels_reach_the_pods(pod):
     assert pod({"commonLabels": {"team": "blue"}})["metadata"]["labels"]["team"] == "blue"
 
@@ -46,6 +59,8 @@ def test_a_digest_takes_the_place_of_the_tag(pod):
     (container,) = pod({"image": {"repository": "example.com/x", "tag": "7", "digest": DIGEST}})["spec"]["containers"]
     assert container["image"] == f"example.com/x@{DIGEST}"
     (container,) = pod({"image": {"repository": "example.com/x", "tag": "7"}})["spec"]["containers"]
+    assert container["image"] == "example.com/x:7"
+    (container,) = pod({"image": {"repository": "example.com/x", "tag": "7", "digest": None}})["spec"]["containers"]
     assert container["image"] == "example.com/x:7"
 
 
@@ -79,6 +94,29 @@ def test_null_takes_what_is_optional_away(render, one):
     pod = one(render(values), "Deployment")["spec"]["template"]
     assert "resources" not in pod["spec"]["containers"][0]
     assert not {"nodeSelector", "tolerations", "affinity", "imagePullSecrets"} & set(pod["spec"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("workqueue", "broker"),
+        ("workqueue", "queue"),
+        ("workqueue", "scaling"),
+        ("workqueue", "image"),
+        ("workqueue", "taskTimeoutSeconds"),
+        ("workqueue", "tmpSizeLimit"),
+        ("workqueue", "podMonitor"),
+        ("workqueue-operator", "image"),
+        ("workqueue-operator", "crds"),
+        ("workqueue-operator", "podPolicy"),
+        ("workqueue-operator", "serviceMonitor"),
+        ("workqueue-operator", "prometheusRule"),
+        ("workqueue-operator", "dashboards"),
+    ],
+)
+def test_null_for_what_is_needed_is_refused_by_its_name(helm, name, value):
+    """Without the schema's word the error would be a place in a template, and a nil pointer there."""
+    assert f"missing property '{value}'" in helm.refusal(name, {**CHARTS[name], value: None})
 
 
 def test_priority_and_spread(pod):

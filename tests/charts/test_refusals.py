@@ -65,6 +65,22 @@ def test_the_broker_must_not_give_up_before_the_worker_can_say_why(helm):
         ({"networkPolicy": {"enabled": True, "extraEgress": [{}]}}, "set restrictEgress to true"),
         ({"networkPolicy": {"enabled": True}, "podMonitor": {"enabled": True}}, "set networkPolicy.metricsFrom"),
         ({"networkPolicy": {"brokerPorts": []}}, "brokerPorts"),
+        (
+            {"scaling": {"minReplicas": 10, "maxReplicas": 5}},
+            "scaling.minReplicas is 10, more than scaling.maxReplicas, which is 5: lower minReplicas or raise",
+        ),
+        ({"scaling": {"minReplicas": 51}}, "more than scaling.maxReplicas, which is 50"),
+        ({"scaling": {"minReplicas": 1, "maxReplicas": 0}}, "more than scaling.maxReplicas, which is 0"),
+        ({"scaling": {"minReplicas": 51, "maxReplicas": None}}, "more than scaling.maxReplicas, which is 50"),
+        ({"scaling": {"fallback": {"replicas": 51}}}, "scaling.fallback.replicas is 51, more than scaling.maxReplicas"),
+        ({"queue": {"deadLetterQueue": "thumbnails"}}, "queue.deadLetterQueue is the queue itself"),
+        ({"queue": {"name": "a", "deadLetterQueue": "a"}}, "queue.deadLetterQueue is the queue itself"),
+        ({"env": [{"name": "QUEUE_NAME", "value": "x"}]}, "env has QUEUE_NAME, which this chart sets itself"),
+        ({"env": [{"name": "A", "value": 1}]}, "at '/env/0/value': got number, want string"),
+        ({"env": [{"name": "A"}, {"name": "A"}]}, "env has A, which this chart sets itself, or which is there twice"),
+        ({"image": {"repository": "example.com:5000/x:7"}}, "the tag goes into image.tag"),
+        ({"image": {"repository": "x@sha256:4f"}}, "the digest into image.digest"),
+        ({"podLabels": {"app.kubernetes.io/name": "x"}}, "podLabels has app.kubernetes.io/name, which this chart"),
         ({"podMonitor": {"scrapeTimeout": "5x"}}, 'podMonitor.scrapeTimeout is "5x": set a duration such as 15s'),
     ],
 )
@@ -81,6 +97,11 @@ def test_queue_chart_refuses(helm, values, named):
         ({"watchNamespaces": ["blue", "blue"]}, "watchNamespaces"),
         ({"crds": {"install": True}}, "install"),
         ({"image": {"pullPolicy": "Sometimes"}}, "pullPolicy"),
+        ({"image": {"repository": "example.com:5000/x:7"}}, "the tag goes into image.tag"),
+        (
+            {"podLabels": {"app.kubernetes.io/instance": "x"}},
+            "podLabels has app.kubernetes.io/instance, which this chart",
+        ),
         ({"serviceMonitor": {"enabled": "yes"}}, "enabled"),
         ({"podLabels": {"n": 1}}, "podLabels"),
         ({"networkPolicy": {"enabled": True}, "serviceMonitor": {"enabled": True}}, "set networkPolicy.metricsFrom"),
@@ -107,6 +128,18 @@ def test_queue_chart_refuses(helm, values, named):
 )
 def test_operator_chart_refuses(helm, values, named):
     assert named in helm.refusal("workqueue-operator", values)
+
+
+@pytest.mark.parametrize("repository", ["x", "example.com:5000/x", "example.com:5000/team/x"])
+def test_a_registrys_port_is_no_tag(helm, repository):
+    for chart, values in (("workqueue-operator", {}), ("workqueue", BROKER)):
+        assert helm.template(chart, {**values, "image": {"repository": repository}})
+
+
+def test_sizes_at_their_bounds_are_taken(helm):
+    equal = {"minReplicas": 0, "maxReplicas": 0, "fallback": {"replicas": 0}}
+    assert helm.template("workqueue", {**BROKER, "scaling": equal})
+    assert helm.template("workqueue", {**BROKER, "scaling": {"minReplicas": None, "maxReplicas": None}})
 
 
 @pytest.mark.parametrize("chart", ["workqueue-operator", "workqueue"])

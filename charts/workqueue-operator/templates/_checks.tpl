@@ -15,9 +15,18 @@
 {{- fail (printf "fullnameOverride is %q, which is no name of a Service: use lower-case letters, digits and hyphens" .) }}
 {{- end }}
 {{- end }}
+{{- if regexMatch "[:@][^/]*$" .Values.image.repository }}
+{{- fail (printf "image.repository is %q: the tag goes into image.tag, or the digest into image.digest" .Values.image.repository) }}
+{{- end }}
 {{- with .Values.image.digest }}
 {{- if not (regexMatch "^sha256:[0-9a-f]{64}$" .) }}
 {{- fail (printf "image.digest is %q: set it to sha256: and 64 hexadecimal digits, as the registry shows it, or leave it empty to use image.tag" .) }}
+{{- end }}
+{{- end }}
+{{- $own := include "workqueue-operator.podLabels" . | fromYaml }}
+{{- range $name, $value := .Values.podLabels }}
+{{- if hasKey $own $name }}
+{{- fail (printf "podLabels has %s, which this chart sets itself: choose another name" $name) }}
 {{- end }}
 {{- end }}
 {{- range $name, $value := .Values.commonLabels }}

@@ -38,9 +38,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{- /* Of an object with labels of its own, each of which takes the place of a common one: (list CONTEXT LABELS). */ -}}
+{{- define "workqueue-operator.labelsWith" -}}
+{{- $labels := include "workqueue-operator.labels" (first .) | fromYaml -}}
+{{- merge (dict) (last . | default dict) $labels | toYaml -}}
+{{- end -}}
+
 {{- define "workqueue-operator.image" -}}
 {{- with .Values.image -}}
-{{- ternary (printf "%s@%s" .repository .digest) (printf "%s:%s" .repository (.tag | default $.Chart.AppVersion)) (ne .digest "") -}}
+{{- .digest | empty | ternary (printf "%s:%s" .repository (.tag | default $.Chart.AppVersion)) (printf "%s@%v" .repository .digest) -}}
 {{- end -}}
 {{- end -}}
 

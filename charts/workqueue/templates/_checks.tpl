@@ -20,6 +20,9 @@
 {{- end }}
 {{- end }}
 {{- end }}
+{{- if eq (include "workqueue.deadLetterQueue" .) (include "workqueue.queue" .) }}
+{{- fail "queue.deadLetterQueue is the queue itself, so that a failed task would come back forever: name another queue, or leave it empty" }}
+{{- end }}
 {{- if and (not .Values.queue.deadLetterQueue) (gt (len (include "workqueue.queue" .)) 250) }}
 {{- fail "queue.name is longer than 250 bytes in UTF-8, too long for the default name of the dead-letter queue, which has .dead at its end. Choose a shorter name, or set queue.deadLetterQueue" }}
 {{- end }}
@@ -29,10 +32,30 @@
 {{- if and (eq .Values.queue.type "Quorum") (gt (int .Values.maxAttempts) (int .Values.queue.deliveryLimit)) }}
 {{- fail "maxAttempts is more than queue.deliveryLimit: RabbitMQ would take a failing task away before a worker can park it with the reason. Lower maxAttempts or raise queue.deliveryLimit" }}
 {{- end }}
+{{- $max := int (include "workqueue.maxReplicas" .) }}
+{{- if gt (int .Values.scaling.minReplicas) $max }}
+{{- fail (printf "scaling.minReplicas is %d, more than scaling.maxReplicas, which is %d: lower minReplicas or raise maxReplicas" (int .Values.scaling.minReplicas) $max) }}
+{{- end }}
+{{- with .Values.scaling.fallback }}
+{{- if gt (int .replicas) $max }}
+{{- fail (printf "scaling.fallback.replicas is %d, more than scaling.maxReplicas, which is %d: lower fallback.replicas or raise maxReplicas" (int .replicas) $max) }}
+{{- end }}
+{{- end }}
+{{- /* The last one of a name would hold: the worker would take its tasks from another queue than the operator reads. */ -}}
+{{- $names := dict }}
+{{- range (include "workqueue.surroundings" . | fromYaml).env }}
+{{- if hasKey $names .name }}
+{{- fail (printf "env has %s, which this chart sets itself, or which is there twice: set the chart's value for it, and leave it out of env" .name) }}
+{{- end }}
+{{- $_ := set $names .name true }}
+{{- end }}
 {{- with .Values.handler }}
 {{- if not (regexMatch "^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*$" .) }}
 {{- fail (printf "handler is %q: set it to MODULE:FUNCTION, such as my_tasks:handle" .) }}
 {{- end }}
+{{- end }}
+{{- if regexMatch "[:@][^/]*$" .Values.image.repository }}
+{{- fail (printf "image.repository is %q: the tag goes into image.tag, or the digest into image.digest" .Values.image.repository) }}
 {{- end }}
 {{- with .Values.image.digest }}
 {{- if not (regexMatch "^sha256:[0-9a-f]{64}$" .) }}
@@ -41,6 +64,12 @@
 {{- end }}
 {{- if not (regexMatch "^[1-9][0-9]*(Ki|Mi|Gi|Ti|k|M|G|T)$" .Values.tmpSizeLimit) }}
 {{- fail (printf "tmpSizeLimit is %q: set it to a size such as 1Gi" .Values.tmpSizeLimit) }}
+{{- end }}
+{{- $own := include "workqueue.podLabels" . | fromYaml }}
+{{- range $name, $value := .Values.podLabels }}
+{{- if hasKey $own $name }}
+{{- fail (printf "podLabels has %s, which this chart sets itself: choose another name" $name) }}
+{{- end }}
 {{- end }}
 {{- range $name, $value := .Values.commonLabels }}
 {{- if or (hasPrefix "app.kubernetes.io/" $name) (hasPrefix "helm.sh/" $name) }}

@@ -25,6 +25,11 @@
 {{- .Values.queue.deadLetterQueue | default (printf "%s.dead" (include "workqueue.queue" .)) -}}
 {{- end -}}
 
+{{- /* Without a value the definition's default holds; 0 is a value. */ -}}
+{{- define "workqueue.maxReplicas" -}}
+{{- hasKey .Values.scaling "maxReplicas" | ternary .Values.scaling.maxReplicas 50 | int -}}
+{{- end -}}
+
 {{- define "workqueue.selectorLabels" -}}
 app.kubernetes.io/name: workqueue-worker
 app.kubernetes.io/instance: {{ include "workqueue.name" . | quote }}
@@ -55,9 +60,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{- /* Of an object with labels of its own, each of which takes the place of a common one: (list CONTEXT LABELS). */ -}}
+{{- define "workqueue.labelsWith" -}}
+{{- $labels := include "workqueue.labels" (first .) | fromYaml -}}
+{{- merge (dict) (last . | default dict) $labels | toYaml -}}
+{{- end -}}
+
 {{- define "workqueue.image" -}}
 {{- with .Values.image -}}
-{{- ternary (printf "%s@%s" .repository .digest) (printf "%s:%s" .repository (.tag | default $.Chart.AppVersion)) (ne .digest "") -}}
+{{- .digest | empty | ternary (printf "%s:%s" .repository (.tag | default $.Chart.AppVersion)) (printf "%s@%v" .repository .digest) -}}
 {{- end -}}
 {{- end -}}
 
