@@ -81,6 +81,10 @@ def test_the_broker_must_not_give_up_before_the_worker_can_say_why(helm):
         ({"image": {"repository": "example.com:5000/x:7"}}, "the tag goes into image.tag"),
         ({"image": {"repository": "x@sha256:4f"}}, "the digest into image.digest"),
         ({"podLabels": {"app.kubernetes.io/name": "x"}}, "podLabels has app.kubernetes.io/name, which this chart"),
+        (
+            {"podMonitor": {"interval": "500ms", "scrapeTimeout": "1s"}},
+            "podMonitor.scrapeTimeout is 1s, more than podMonitor.interval, which is 500ms",
+        ),
         ({"podMonitor": {"scrapeTimeout": "5x"}}, 'podMonitor.scrapeTimeout is "5x": set a duration such as 15s'),
     ],
 )
@@ -110,6 +114,10 @@ def test_queue_chart_refuses(helm, values, named):
         ({"image": {"digest": "sha256:4f5e"}}, "set it to sha256: and 64 hexadecimal digits"),
         ({"commonLabels": {"helm.sh/chart": "x"}}, "commonLabels has helm.sh/chart, which this chart sets itself"),
         ({"serviceMonitor": {"interval": "fast"}}, 'serviceMonitor.interval is "fast": set a duration such as 15s'),
+        (
+            {"serviceMonitor": {"interval": "1m30s", "scrapeTimeout": "91s"}},
+            "serviceMonitor.scrapeTimeout is 91s, more than serviceMonitor.interval, which is 1m30s",
+        ),
         ({"dashboards": {"namespace": "Blue"}}, 'dashboards.namespace is "Blue", which is no name of a namespace'),
         ({"dashboards": {"labels": {"grafana_dashboard": 1}}}, "grafana_dashboard"),
         ({"prometheusRule": {"disabled": ["TooOld"]}}, "'WorkQueueTasksWaitTooLong'"),
@@ -134,6 +142,13 @@ def test_operator_chart_refuses(helm, values, named):
 def test_a_registrys_port_is_no_tag(helm, repository):
     for chart, values in (("workqueue-operator", {}), ("workqueue", BROKER)):
         assert helm.template(chart, {**values, "image": {"repository": repository}})
+
+
+def test_a_scrape_may_take_as_long_as_its_interval(helm):
+    equal = {"enabled": True, "interval": "1m30s", "scrapeTimeout": "90s"}
+    assert helm.template("workqueue", {**BROKER, "podMonitor": equal})
+    assert helm.template("workqueue-operator", {"serviceMonitor": equal})
+    assert helm.template("workqueue", {**BROKER, "podMonitor": {**equal, "interval": None}})
 
 
 def test_sizes_at_their_bounds_are_taken(helm):

@@ -41,6 +41,12 @@
 {{- end }}
 {{- end }}
 {{- end }}
+{{- /* The Prometheus operator would leave such a monitor out, and say so in its own log alone. */ -}}
+{{- with .Values.serviceMonitor }}
+{{- if and .interval .scrapeTimeout (gt (include "workqueue-operator.milliseconds" .scrapeTimeout | int) (include "workqueue-operator.milliseconds" .interval | int)) }}
+{{- fail (printf "serviceMonitor.scrapeTimeout is %s, more than serviceMonitor.interval, which is %s: lower scrapeTimeout or raise interval" .scrapeTimeout .interval) }}
+{{- end }}
+{{- end }}
 {{- with .Values.prometheusRule }}
 {{- if and .runbookUrlPattern (not (contains "%s" .runbookUrlPattern)) }}
 {{- fail (printf "prometheusRule.runbookUrlPattern is %q: it needs %%s, which becomes the alert's name in lower case, such as https://docs.example.com/runbooks.md#%%s" .runbookUrlPattern) }}
@@ -60,4 +66,14 @@
 {{- fail "serviceMonitor.enabled and networkPolicy.enabled are both true, and no peer may read the metrics: set networkPolicy.metricsFrom to where Prometheus runs, such as [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]" }}
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{- /* Of a duration such as 1m30s. */ -}}
+{{- define "workqueue-operator.milliseconds" -}}
+{{- $total := 0 }}
+{{- range regexFindAll "[0-9]+(ms|s|m|h)" . -1 }}
+{{- $unit := get (dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000) (regexFind "[a-z]+" .) }}
+{{- $total = add $total (mul (regexFind "[0-9]+" . | int64) $unit) }}
+{{- end }}
+{{- $total }}
 {{- end -}}

@@ -83,6 +83,12 @@
 {{- end }}
 {{- end }}
 {{- end }}
+{{- /* The Prometheus operator would leave such a monitor out, and say so in its own log alone. */ -}}
+{{- with .Values.podMonitor }}
+{{- if and .interval .scrapeTimeout (gt (include "workqueue.milliseconds" .scrapeTimeout | int) (include "workqueue.milliseconds" .interval | int)) }}
+{{- fail (printf "podMonitor.scrapeTimeout is %s, more than podMonitor.interval, which is %s: lower scrapeTimeout or raise interval" .scrapeTimeout .interval) }}
+{{- end }}
+{{- end }}
 {{- with .Values.networkPolicy }}
 {{- if and .enabled $.Values.podMonitor.enabled (not .metricsFrom) }}
 {{- fail "podMonitor.enabled and networkPolicy.enabled are both true, and Prometheus may not read the metrics: set networkPolicy.metricsFrom to where Prometheus runs, such as [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]" }}
@@ -94,4 +100,14 @@
 {{- fail "networkPolicy.restrictEgress is true and networkPolicy.enabled is false, so that nothing is restricted: set enabled to true" }}
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{- /* Of a duration such as 1m30s. */ -}}
+{{- define "workqueue.milliseconds" -}}
+{{- $total := 0 }}
+{{- range regexFindAll "[0-9]+(ms|s|m|h)" . -1 }}
+{{- $unit := get (dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000) (regexFind "[a-z]+" .) }}
+{{- $total = add $total (mul (regexFind "[0-9]+" . | int64) $unit) }}
+{{- end }}
+{{- $total }}
 {{- end -}}
