@@ -118,12 +118,13 @@ def install() -> None:
     """Grafana's packages as the lock names them, when they are not there yet."""
     if shutil.which("npm") is None:
         raise NotDrawn("npm is missing: install Node.js 20 or newer, with npm")
-    installed = PAGE / "node_modules" / ".package-lock.json"
-    if installed.exists() and installed.stat().st_mtime >= (PAGE / "package-lock.json").stat().st_mtime:
+    lock, installed = (PAGE / "package-lock.json").read_text(), PAGE / "node_modules" / ".installed-lock.json"
+    if installed.exists() and installed.read_text() == lock:
         return
     with step("Installing Grafana's components (1 to 2 minutes, once)") as progress:
         log = places().cache / "logs" / "npm-pictures.log"
         run_long(["npm", "ci", "--ignore-scripts"], log=log, progress=progress, cwd=PAGE)
+    installed.write_text(lock)
 
 
 def bundle(folder: Path) -> None:
@@ -177,7 +178,7 @@ def screenshot(program: Path, folder: Path, pixels: int, picture: Path) -> None:
 
 
 def options(folder: Path, pixels: int) -> list[str]:
-    """Of Chromium: no screen, a profile of its own, no talk with anyone; the page reads Grafana's icons by itself."""
+    """Of Chromium: no screen, a profile of its own, no traffic; the page reads Grafana's icons by itself."""
     look = ["--headless", "--hide-scrollbars", f"--window-size={WIDTH},{pixels}", "--force-device-scale-factor=1"]
     quiet = ["--no-first-run", "--disable-gpu", "--disable-background-networking", f"--user-data-dir={folder}/profile"]
     until = ["--allow-file-access-from-files", f"--virtual-time-budget={DRAWING_MILLISECONDS}"]

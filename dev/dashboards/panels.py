@@ -112,6 +112,8 @@ def _styled(style: Style, made: timeseries.Panel) -> timeseries.Panel:
         return made.line_interpolation(common.LineInterpolation.STEP_AFTER).fill_opacity(0)
     if style is Style.BARS:
         made = made.draw_style(common.GraphDrawStyle.BARS).fill_opacity(60)
+    if style is Style.STACKED:
+        made = made.line_width(0).fill_opacity(60)  # the line of a part that is 0 would lie on the one below it
     if style in (Style.BARS, Style.STACKED):
         made = made.stacking(shared.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
     return made

@@ -172,6 +172,15 @@ def test_no_threshold_is_drawn_as_a_line_at_zero(dashboard: Any) -> None:
             assert all(one["value"] > 0 for one in steps), panel["title"]
 
 
+def test_a_part_that_is_zero_does_not_colour_the_part_below_it(dashboard: Any) -> None:
+    """Stacked, its line lies on the other's: a retry looked like a shutdown."""
+    for panel in panels(dashboard):
+        custom = panel["fieldConfig"]["defaults"].get("custom", {})
+        if custom.get("stacking", {}).get("mode") == "normal" and custom.get("drawStyle") != "bars":
+            assert custom["lineWidth"] == 0, panel["title"]
+            assert custom["fillOpacity"] >= 50, panel["title"]
+
+
 def test_a_title_is_not_cut_off_on_a_small_screen(dashboard: Any) -> None:
     """At 1,400 pixels a column has room for five letters, and the sign of the description takes the place of three."""
     for panel in panels(dashboard):
