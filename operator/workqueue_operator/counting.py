@@ -30,13 +30,16 @@ class Counting:
             for tracked in self._store.members(address):
                 if isinstance(tracked.spec, WorkQueue) and tracked.dead_letters.ask_at <= self._clock.monotonic():
                     beat()
-                    tracked.dead_letters = await self._counted(tracked, tracked.spec, reader)
+                    before = tracked.dead_letters
+                    after = await self._counted(tracked, tracked.spec, reader)
+                    if tracked.dead_letters is before:  # else it names another queue by now
+                        tracked.dead_letters = after
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _counted(self, tracked: Tracked, spec: WorkQueue, reader: QueueReader) -> DeadLetters:
+        known = tracked.dead_letters
         try:
             counts = await reader.count(spec.queue.dead_letter_queue)
         except BrokerError as error:
-            return tracked.dead_letters.failed(error, self._clock.monotonic())
-        leader = tracked.dead_letter_leader
-        return tracked.dead_letters.counted(counts, leader, spec.queue, self._clock.monotonic())
+            return known.failed(error, self._clock.monotonic())
+        return known.counted(counts, tracked.dead_letter_leader, spec.queue, self._clock.monotonic())

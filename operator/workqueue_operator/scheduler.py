@@ -27,7 +27,7 @@ from workqueue_operator.metrics import Metrics
 from workqueue_operator.pace import Asked, Pace, spacing_of
 from workqueue_operator.queue_reader import Answer, QueueReader, QueueReading
 from workqueue_operator.reconcile import Reconciler
-from workqueue_operator.resource import Declare, Mode, QueueSpec, WorkQueue
+from workqueue_operator.resource import Declare, InvalidSpec, Mode, QueueSpec, WorkQueue
 from workqueue_operator.scaling import Unknown
 from workqueue_operator.store import Store, Tracked
 
@@ -131,7 +131,7 @@ class Scheduler:
                 beat()
                 started = self._clock.monotonic()
                 due = [tracked for tracked in members if self._is_due(tracked, len(members), started, pace)]
-                failures = 0 if await self._read(reader, due, pace) else failures + 1
+                failures = 0 if await self._read(address, reader, due, pace) else failures + 1
                 # After the first round, when the queues that were missing are there.
                 beside = beside or self._start_beside(address, reader)
                 self._pass_over_resting(members, due, pace)
@@ -179,17 +179,22 @@ class Scheduler:
             if tracked.trouble and tracked.key not in read and tracked.key in asked and pace.rests(asked[tracked.key]):
                 self._start(tracked, unknown(tracked.trouble))
 
-    async def _read(self, reader: QueueReader, due: Sequence[Tracked], pace: Pace) -> bool:
-        """Read and start the passes; False when the broker answered for none."""
+    async def _read(self, address: BrokerAddress, reader: QueueReader, due: Sequence[Tracked], pace: Pace) -> bool:
+        """Read and start the passes; False when the broker answered for none.
+
+        No pass for a WorkQueue that went while its queue was read, or that names another queue or broker by now.
+        """
         queues = [(tracked, _to_read(tracked.spec)) for tracked in due if isinstance(tracked.spec, WorkQueue)]
         now = self._clock.monotonic()
         for tracked, _ in queues:
             tracked.asked_at = now
         with self._metrics.read_seconds.time():
             answers = await reader.read([queue for _, queue in queues])
+        members = {tracked.key: tracked for tracked in self._store.members(address)}
         for (tracked, queue), answer in zip(queues, answers, strict=True):
             pace.answered((tracked.key, queue), answer)
-            self._start(tracked, self._reading(tracked, answer))
+            if members.get(tracked.key) is tracked and _names(tracked.spec, queue):
+                self._start(tracked, self._reading(tracked, answer))
         return not due or not all(isinstance(answer, NO_ANSWER) for answer in answers)
 
     def _reading(self, tracked: Tracked, answer: Answer) -> Counts | Unknown:
@@ -247,6 +252,10 @@ def _failed(whose: str, error: Exception) -> str:
 
 def _asked(tracked: Tracked, workqueue: WorkQueue) -> Asked:
     return tracked.key, _to_read(workqueue)
+
+
+def _names(spec: WorkQueue | InvalidSpec, queue: QueueSpec) -> bool:
+    return isinstance(spec, WorkQueue) and spec.queue.declaration == queue.declaration
 
 
 def _to_read(workqueue: WorkQueue) -> QueueSpec:

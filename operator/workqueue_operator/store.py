@@ -189,8 +189,9 @@ class Tracked:
     running: "asyncio.Task[None] | None" = None
 
     def forget_queues(self) -> None:
-        """What was observed of its two queues is about others."""
+        """What was observed of its two queues is about others: no rate is made of the totals of two queues."""
         self.dead_letters, self.dead_letter_leader, self.oldest = DeadLetters(), None, OldestMessage()
+        self.estimate, self.leader, self.empty_since, self.consumer_timeout = Estimate(), None, None, None
 
     def heard(self, trouble: BrokerError | None) -> None:
         """Take in what was wrong with the last reading; None: nothing.

@@ -5,9 +5,12 @@ from typing import Any
 import pytest
 from fakes import FakeCluster
 from passes import DEPLOYMENT, WORKQUEUE, Operator, body
+from workqueue_broker.address import BrokerAddress
 from workqueue_operator.assembly import fill
 from workqueue_operator.cluster import Forbidden, Listing
 from workqueue_operator.demand import Counts
+from workqueue_operator.leader import LeaderSeen
+from workqueue_operator.rates import Estimate, Sample
 from workqueue_operator.resource import Key
 from workqueue_operator.store import Store
 
@@ -30,6 +33,25 @@ def test_a_list_forgets_what_is_being_deleted() -> None:
     going["metadata"]["deletionTimestamp"] = "2026-01-02T00:00:00Z"
     store.replace_workqueues({"": [going]}, store.keys())
     assert store.keys() == frozenset()
+
+
+@pytest.mark.parametrize("moved", [{"queue": {"name": "other"}}, {}])
+def test_what_was_measured_of_a_queue_is_not_taken_for_another_one(moved: dict[str, Any]) -> None:
+    """A rate between the totals of two queues may ask for all workers; an empty queue's leader is not the other's."""
+    store = Store()
+    store.see_workqueue(body())
+    (tracked,) = store
+    store.set_address(tracked, BrokerAddress(hosts=(("old", 5672),)))
+    tracked.estimate = Estimate().updated(Sample(1.0, 100, 100, 0, 0)).updated(Sample(6.0, 110, 110, 0, 1))
+    tracked.leader, tracked.empty_since, tracked.consumer_timeout = LeaderSeen(6.0, "quorum", empty=True), 1.0, 60.0
+    if moved:
+        edited = body(**moved)
+        edited["metadata"]["generation"] = 2
+        store.see_workqueue(edited)
+    else:
+        store.set_address(tracked, BrokerAddress(hosts=(("new", 5672),)))
+    assert tracked.estimate == Estimate()
+    assert (tracked.leader, tracked.empty_since, tracked.consumer_timeout) == (None, None, None)
 
 
 async def test_at_the_start_the_older_of_two_is_known_before_anything_is_decided() -> None:
