@@ -1,4 +1,4 @@
-"""An answer about a queue that comes when its WorkQueue names another one, or has gone, is not taken for the new one."""
+"""An answer about a queue that comes when its WorkQueue names another one, or went, is not taken for the new one."""
 
 import asyncio
 from collections.abc import Sequence
