@@ -15,7 +15,7 @@ from workqueue_broker.address import BrokerAddress
 from workqueue_broker.asyncio_connection import AsyncioConnection, Channel
 from workqueue_broker.connection import ConnectionSettings
 from workqueue_broker.declaration import QueueCounts, QueueDeclaration
-from workqueue_broker.errors import BrokerError, BrokerUnavailable, QueueMismatch, QueueMissing
+from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailable, QueueMismatch, QueueMissing
 from workqueue_broker.foreign_text import error_text
 
 from workqueue_operator.resource import Declare, QueueSpec
@@ -85,7 +85,8 @@ class AmqpQueueReader:
         self._counting: asyncio.Task[QueueCounts] | None = None
         #: By number; one that the broker closed, as a queue was missing or refused, is opened again at its next use.
         self._channels: dict[int, Channel] = {}
-        self._most_channels = MOST_CHANNELS
+        #: Channels of a round, beside which there is one for counts; and what they were when the connection was made.
+        self._most_channels = self._channels_tried = MOST_CHANNELS
         #: Queues whose declaration was seen to be ours on this connection.
         self._confirmed: set[QueueSpec] = set()
         #: Queues whose dead-letter queue is to be made.
@@ -174,6 +175,8 @@ class AmqpQueueReader:
         await asyncio.wait((self._connecting,))
         connecting, self._connecting = self._connecting, None
         self._connection = connecting.result()
+        self._channels_tried = max(1, min(self._most_channels, self._connection.most_channels - 1))
+        self._most_channels = self._channels_tried
         return self._connection
 
     async def _read_all(self, queues: Sequence[QueueSpec], answers: dict[int, Answer]) -> None:
@@ -261,8 +264,8 @@ class AmqpQueueReader:
         self._channels.pop(number, None)
         try:
             self._channels[number] = await self._connection.channel()
-        except BrokerError:
-            # It may be that the user or the virtual host may have fewer channels.
-            self._most_channels = max(1, self._most_channels // 2)
+        except AccessRefused:
+            # The user may have fewer channels. All that were being opened are refused together: half of them is enough.
+            self._most_channels = max(1, self._channels_tried // 2)
             raise
         return self._channels[number]

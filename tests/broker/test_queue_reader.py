@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -247,4 +248,31 @@ async def test_a_broker_that_hangs_is_unavailable_in_time(own_rabbitmq: RabbitMQ
             break
         await asyncio.sleep(0.1)
     assert isinstance(answer, QueueReading)
+    await reader.close()
+
+
+async def test_a_user_with_few_channels_loses_few_connections_and_its_dead_letters_are_counted_too(
+    rabbitmq: RabbitMQServer, broker: BrokerAddress
+) -> None:
+    """All channels that were being opened are refused at once, which says no more than one refusal."""
+    queues = [queue(f"q{number}", kind=QueueType.CLASSIC) for number in range(40)]
+    connection = connect(broker, ConnectionSettings("test"))
+    for each in queues:
+        each.declaration.declare(connection.channel())
+    connection.close()
+    rabbitmq.management("PUT", "/api/users/few", {"password": "few", "tags": ""})
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+    rabbitmq.management("PUT", f"/api/permissions/{broker.virtual_host}/few", everything)
+    rabbitmq.management("PUT", "/api/user-limits/few/max-channels", {"value": 10})
+    reader = AmqpQueueReader(replace(broker, username="few", password="few"), "test")
+    counts: QueueCounts | None = None
+    lost = 0
+    for _ in range(10):
+        answers = await reader.read(queues)
+        lost += not all(isinstance(answer, QueueReading) for answer in answers)
+        with suppress(AccessRefused, BrokerUnavailable):
+            counts = await reader.count("q0")
+            break
+        assert lost <= 3  # with 32 channels, with 16, and perhaps with 8 and the one for counts
+    assert counts == QueueCounts(0, 0)
     await reader.close()

@@ -261,6 +261,6 @@ def producer_pod(namespace: str) -> dict[str, Any]:
                     },
                 }
             ],
-            "volumes": [{"name": "broker", "secret": {"secretName": "rabbitmq"}}, {"name": "tmp", "emptyDir": {}}],
+            "volumes": [{"name": "broker", "secret": {"secretName": "rabbitmq"}}, {"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}}],
         },
     }

@@ -8,7 +8,9 @@ import pytest
 from hostile_broker import greeted, until_gone
 from hostile_server import HostileServer
 from workqueue_broker.address import BrokerAddress
-from workqueue_operator.queue_reader import AmqpQueueReader
+from workqueue_broker.declaration import QueueDeclaration
+from workqueue_operator.queue_reader import MOST_CHANNELS, AmqpQueueReader
+from workqueue_operator.resource import Declare, QueueSpec
 
 
 async def until(fact: object, what: str) -> None:
@@ -75,3 +77,20 @@ async def test_a_connection_that_was_opened_after_its_round_is_given_back_too() 
         await until(lambda: reader._connecting and reader._connecting.done(), "the attempt has ended")
         await reader.close()
         await until(lambda: server.open == 0, "the other side sees the end")
+
+
+async def test_connections_that_are_lost_while_channels_open_take_no_channel_away() -> None:
+    """A broker that goes says nothing of how many a user may have; with one alone no dead letters were ever counted."""
+
+    def gone(client: socket.socket) -> None:
+        greeted(client)
+        client.recv(65536)
+
+    queues = [QueueSpec(QueueDeclaration(f"q{n}"), Declare.NEVER, f"q{n}.dead", 20, None, None) for n in range(40)]
+    with HostileServer(gone) as server:
+        reader = AmqpQueueReader(BrokerAddress(hosts=(("127.0.0.1", server.port),)), "test")
+        for _ in range(8):
+            await reader.read(queues)
+        await reader.close()
+    assert server.visits == 8
+    assert reader._most_channels == MOST_CHANNELS
