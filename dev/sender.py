@@ -94,6 +94,6 @@ def _pod(image: str) -> dict[str, Any]:
         "volumes": [
             {"name": "tasks", "configMap": {"name": JOB}},
             {"name": "broker", "secret": {"secretName": "rabbitmq"}},
-            {"name": "tmp", "emptyDir": {}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}},
         ],
     }

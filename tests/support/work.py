@@ -261,6 +261,9 @@ def producer_pod(namespace: str) -> dict[str, Any]:
                     },
                 }
             ],
-            "volumes": [{"name": "broker", "secret": {"secretName": "rabbitmq"}}, {"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}}],
+            "volumes": [
+                {"name": "broker", "secret": {"secretName": "rabbitmq"}},
+                {"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}},
+            ],
         },
     }
