@@ -46,11 +46,12 @@ test-shrinks: setup ## Run fifty shrinks beside busy workers on a real cluster, 
 	@$(WITH_CLUSTER) $(PYTEST) -q -rP tests/cluster -m shrinks
 
 .PHONY: check
-check: setup ## Lint, types, import contracts, and whether the dashboards are what their code writes
+check: setup ## Lint, types, import contracts, and whether dashboards and charts' READMEs are what is written
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/python dev/write_dashboards.py --check
+	@$(BIN)/python dev/write_chart_readmes.py --check
 	@$(MAKE) --no-print-directory check-workflows
 
 .PHONY: check-workflows
@@ -74,6 +75,10 @@ $(VENV)-release/.installed: dev/release-requirements.lock | $(VENV)/.installed
 .PHONY: dashboards
 dashboards: setup ## Write the Grafana dashboards into the operator's chart
 	@$(BIN)/python dev/write_dashboards.py
+
+.PHONY: chart-readmes
+chart-readmes: setup ## Write the tables of values into the charts' READMEs
+	@$(BIN)/python dev/write_chart_readmes.py
 
 .PHONY: dashboards-pictures
 # PROMETHEUS: asked again, such as http://localhost:9090 while `kubectl port-forward` of `make demo-grafana` runs.

@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from write_chart_readmes import Undescribed, readme, table
 
 CHARTS = Path(__file__).parents[2] / "charts"
 #: As Artifact Hub's documentation lists them.
@@ -46,33 +47,42 @@ def test_the_definition_and_its_example_are_those_of_the_chart(helm, one) -> Non
         assert example["kind"] == listed["kind"]
 
 
-def documented(text: str) -> dict[str, bool]:
-    """Path of each value in values.yaml, and whether a comment with -- describes it or what it is part of."""
-    found: dict[str, bool] = {}
-    above: list[tuple[int, str, bool]] = []
-    comment = ""
-    for line in text.splitlines():
-        stripped = line.strip()
-        if stripped.startswith("#"):
-            comment = stripped if stripped.startswith("# --") else comment or stripped
-            continue
-        name, colon, _ = stripped.partition(":")
-        if colon and not stripped.startswith("-"):
-            indent = len(line) - len(stripped)
-            above = [one for one in above if one[0] < indent]
-            described = comment.startswith("# --") or any(one[2] for one in above)
-            found[".".join([*(one[1] for one in above), name])] = described
-            above.append((indent, name, described))
-        comment = ""
-    return found
+VALUES = """
+# A word on the file.
+
+# -- One of {a|b}, …
+#   and of no other.
+mode: "a"
+# Of the queue, which has no row.
+queue:
+  # -- Its name.
+  name: null
+  # -- All of it.
+  labels: {a: {b: 1}}
+"""
+
+
+def test_a_row_has_name_default_and_the_comment_above() -> None:
+    assert table(VALUES).splitlines()[2:] == [
+        r'| `mode` | `"a"` | One of {a\|b}, … and of no other. |',
+        "| `queue.name` | `null` | Its name. |",
+        '| `queue.labels` | `{"a": {"b": 1}}` | All of it. |',
+    ]
+
+
+@pytest.mark.parametrize(
+    "values", ["a: 1\n", "# -- x\n\na: 1\n", "a:\n  # no description\n  b: 1\n", "# -- x\na: 1\nb: 2\n"]
+)
+def test_a_value_without_a_description_is_an_error_that_names_it(values: str) -> None:
+    with pytest.raises(Undescribed, match=r"^(a|a\.b|b) has no description: write one"):
+        table(values)
 
 
 @pytest.mark.parametrize("chart", ["workqueue-operator", "workqueue"])
-def test_every_value_is_described_above_it(chart: str) -> None:
-    found = documented((CHARTS / chart / "values.yaml").read_text())
-    parents = {path.rpartition(".")[0] for path in found}
-    assert [path for path, described in found.items() if not described and path not in parents] == []
-    assert len(found) > 40
+def test_the_readme_has_every_value(chart: str) -> None:
+    path = CHARTS / chart / "README.md"
+    assert readme(path) == path.read_text(), "run `make chart-readmes`"
+    assert path.read_text().count("\n| `") > 40
 
 
 @pytest.mark.parametrize("chart", ["workqueue-operator", "workqueue"])
