@@ -164,7 +164,7 @@ OUTCOMES = Row(
             width=8,
             may_be_empty=NEEDS_MANAGEMENT,
         ),
-        stacked(
+        lines(
             "Failed attempts",
             "How many attempts fail, and why?",
             Query(

@@ -171,7 +171,7 @@ ACTIONS = Row(
 ERRORS = Row(
     "Errors",
     (
-        stacked(
+        lines(
             "Broker errors",
             "Which brokers cannot be read, and why? Those without an error are left out.",
             Query(
@@ -183,7 +183,7 @@ ERRORS = Row(
             unit="cps",
             width=8,
         ),
-        stacked(
+        lines(
             "API server errors",
             "Which requests does the API server refuse?",
             Query("sum by (kind) (rate(workqueue_operator_cluster_errors_total[$__rate_interval]))", "{{kind}}"),

@@ -1,7 +1,7 @@
 """The workers of one queue, and those who send to it."""
 
 from dashboards.model import Dashboard, Kind, Panel, Query, Row, Shows, Variable
-from dashboards.shapes import ANY_IS_ORANGE, lines, quantiles, stacked, stat
+from dashboards.shapes import ANY_IS_ORANGE, lines, quantiles, stat
 
 W = '{namespace="$namespace", queue="$queue"}'
 PODS = '{namespace="$namespace", queue="$queue", pod=~"$pod"}'
@@ -88,7 +88,7 @@ TASKS = Row(
             "No task ended in this time",
             unit="s",
         ),
-        stacked(
+        lines(
             "Requeued deliveries",
             "How many deliveries went back to the queue, and why?",
             Query(f"sum by (cause) (rate(workqueue_tasks_requeued_total{PODS}[$__rate_interval]))", "{{cause}}"),
