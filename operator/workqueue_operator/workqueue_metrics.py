@@ -190,17 +190,10 @@ class WorkQueueCollector(Collector):
         self._clock = clock
 
     def collect(self) -> Iterable[Metric]:
-        """One family a metric, with a sample for each WorkQueue that has it."""
-        families = [(metric, _family(metric)) for metric in (*NUMBERS, *LABELLED)]
+        """One family a metric, with a sample for each WorkQueue that has it; each is made when it is asked for."""
         now = self._clock()
-        for tracked in self._store:
-            look, key = self._look(tracked, now), {"namespace": tracked.key.namespace, "workqueue": tracked.key.name}
-            for metric, family in families:
-                name = _sample_name(metric)
-                for values, number in metric.samples(look):
-                    labels = {**key, **dict(zip(metric.labels, values, strict=True))} if values else key
-                    family.add_sample(name, labels, number)
-        yield from (family for _, family in families)
+        looks = [(_key_labels(tracked), self._look(tracked, now)) for tracked in self._store]
+        yield from (_filled(metric, looks) for metric in (*NUMBERS, *LABELLED))
         yield self._broker_errors()
 
     def _look(self, tracked: Tracked, now: float) -> Look:
@@ -229,10 +222,16 @@ class WorkQueueCollector(Collector):
         return family
 
 
-def _family(metric: Number | Labelled) -> Metric:
+def _key_labels(tracked: Tracked) -> dict[str, str]:
+    return {"namespace": tracked.key.namespace, "workqueue": tracked.key.name}
+
+
+def _filled(metric: Number | Labelled, looks: Iterable[tuple[dict[str, str], Look]]) -> Metric:
     made = CounterMetricFamily if metric.is_counter else GaugeMetricFamily
-    return made(f"{PREFIX}{metric.name}", metric.text, labels=("namespace", "workqueue", *metric.labels))
-
-
-def _sample_name(metric: Number | Labelled) -> str:
-    return f"{PREFIX}{metric.name}" + ("_total" if metric.is_counter else "")
+    name = f"{PREFIX}{metric.name}"
+    family = made(name, metric.text, labels=("namespace", "workqueue", *metric.labels))
+    for key, look in looks:
+        for values, number in metric.samples(look):
+            labels = {**key, **dict(zip(metric.labels, values, strict=True))} if values else key
+            family.add_sample(name + ("_total" if metric.is_counter else ""), labels, number)
+    return family

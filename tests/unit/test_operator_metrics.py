@@ -23,7 +23,7 @@ from workqueue_operator.rates import STALE_SECONDS
 from workqueue_operator.resource import Mode
 from workqueue_operator.scaling import Reason, Unknown
 from workqueue_operator.victims import State
-from workqueue_operator.workqueue_metrics import BROKER_KINDS
+from workqueue_operator.workqueue_metrics import BROKER_KINDS, WorkQueueCollector
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 PREFIX = "workqueue_operator_"
@@ -164,6 +164,18 @@ async def test_only_the_reason_and_the_conditions_in_force_have_a_series() -> No
         shown = [(one["type"], one["status"], one["reason"]) for one in samples_of(operator, "condition")]
         assert len(shown) == len(set(shown))
         assert set(shown) == written
+
+
+async def test_each_metric_of_the_page_is_made_when_it_is_asked_for() -> None:
+    """So that the event loop has a turn after each; made at once for thousands of WorkQueues, they stop it."""
+    operator = await scraped()
+    (tracked,) = operator.store
+    families = iter(WorkQueueCollector(operator.store, operator.clock.monotonic).collect())
+    assert next(families).samples
+    tracked.memory.conditions = []
+    made = {family.name: family.samples for family in families}
+    assert made[f"{PREFIX}decision_reason"]
+    assert made[f"{PREFIX}condition"] == []
 
 
 async def test_conditions_are_those_of_the_last_pass_also_while_the_status_may_not_be_written() -> None:
