@@ -17,11 +17,12 @@ from workqueue_operator.demand import Counts
 from workqueue_operator.gather import Seen
 from workqueue_operator.health import silent_since
 from workqueue_operator.marking import Marker
+from workqueue_operator.memory import Held, Memory, Unanswered
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.resource import Key, Mode
 from workqueue_operator.scaling import ScalingDecision, decide
 from workqueue_operator.shrinking import Asked, Departure, choose, removable, removable_once_marked
-from workqueue_operator.store import Held, Memory, Store, Unanswered
+from workqueue_operator.store import Store
 from workqueue_operator.totals import Totals
 from workqueue_operator.victim_watch import VictimWatch
 from workqueue_operator.victims import State, Victim

@@ -14,9 +14,10 @@ from workqueue_operator.demand import Counts
 from workqueue_operator.disputes import Dispute, Facts, disputes
 from workqueue_operator.health import Obstacle, Signs, obstacle, unconsumed
 from workqueue_operator.kubernetes_values import FIELD_MANAGER
+from workqueue_operator.memory import Memory, Unanswered
 from workqueue_operator.resource import InvalidSpec, Key, Mode, WorkQueue
 from workqueue_operator.scaling import ManualSize, Situation, Unknown, Workers, readable
-from workqueue_operator.store import Memory, Store, Tracked, Unanswered
+from workqueue_operator.store import Store, Tracked
 
 #: Seconds for which a size that somebody else gave the Deployment is kept.
 MANUAL_SECONDS = 300.0

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 
 from workqueue_operator.clock import Clock
 from workqueue_operator.cluster import Cluster, ClusterError, NotFound, Pod, Target
+from workqueue_operator.memory import Memory
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.shrinking import GOING_COST, Departure
-from workqueue_operator.store import Memory
 
 #: Seconds before marks that could not be taken away are tried again; they only matter to somebody else's shrink.
 UNMARK_RETRY_SECONDS = 5.0

@@ -11,11 +11,12 @@ from workqueue_operator.clock import Clock
 from workqueue_operator.cluster import ClusterError
 from workqueue_operator.demand import Counts
 from workqueue_operator.gather import Gatherer, Nothing, Seen
+from workqueue_operator.memory import Memory
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.refusals import Refusal, refused
 from workqueue_operator.report import Reporter
 from workqueue_operator.scaling import Unknown, decide, readable
-from workqueue_operator.store import Memory, Tracked
+from workqueue_operator.store import Tracked
 from workqueue_operator.turns import Turns
 
 #: Passes in one turn of the event loop, over all WorkQueues: a thousand of them in one would stop all else.

@@ -11,10 +11,11 @@ from prometheus_client.registry import Collector
 
 from workqueue_operator.cluster import Target
 from workqueue_operator.demand import Counts
+from workqueue_operator.memory import Memory
 from workqueue_operator.rates import Sample
 from workqueue_operator.resource import WorkQueue
 from workqueue_operator.scaling import Unknown, Workers, readable
-from workqueue_operator.store import Memory, Store, Tracked
+from workqueue_operator.store import Store, Tracked
 from workqueue_operator.totals import Direction
 from workqueue_operator.victims import State
 
