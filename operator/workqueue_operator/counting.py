@@ -28,9 +28,10 @@ class Counting:
         while True:
             beat()
             for tracked in self._store.members(address):
-                if isinstance(tracked.spec, WorkQueue) and tracked.dead_letters.ask_at <= self._clock.monotonic():
+                now = self._clock.monotonic()
+                if isinstance(tracked.spec, WorkQueue) and tracked.dead_letters.ask_at <= now:
                     beat()
-                    before = tracked.dead_letters
+                    before = tracked.dead_letters = tracked.dead_letters.asked(now)
                     after = await self._counted(tracked, tracked.spec, reader)
                     if tracked.dead_letters is before:  # else it names another queue by now
                         tracked.dead_letters = after

@@ -36,6 +36,10 @@ class DeadLetters:
         """The messages; None: not known, or too old."""
         return self.messages if now - self.counted_at <= STALE_SECONDS else None
 
+    def asked(self, now: float) -> "DeadLetters":
+        """While the answer is awaited: should that fail in a way that nothing foresaw, it is not the next one again."""
+        return replace(self, ask_at=now + ASK_SECONDS)
+
     def failed(self, error: BrokerError, now: float) -> "DeadLetters":
         """After an error. A broker that is away says nothing about the queue: it is asked for as before."""
         if isinstance(error, BrokerUnavailable):
