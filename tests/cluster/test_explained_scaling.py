@@ -146,14 +146,14 @@ def test_a_person_is_told_why(work: Work, kube: Kube) -> None:
 def test_a_size_given_by_hand_or_by_a_manifest_is_kept_and_its_field_manager_named(
     work: Work, kube: Kube, proxy: Proxy
 ) -> None:
-    """The API server records the field manager of a scale only where spec.replicas had one before, as by a manifest."""
+    """The field has a manager from the operator's first scale on, so that whoever changes it next is named."""
     work.install()
     work.settle()
     kube.kubectl("scale", f"deployment/{work.name}-worker", "-n", work.namespace, "--replicas=2")
-    wait_until(lambda: "kept at 2, which " in work.status()["lastDecision"]["message"], 30, "it is seen")
+    wait_until(lambda: "kept at 2, which kubectl set" in work.status()["lastDecision"]["message"], 30, "it is seen")
     several_looks(proxy)
     assert work.replicas() == 2
-    apply_size(work, 3)
+    apply_size(work, 3, "--force-conflicts")
     wait_until(lambda: "kept at 3, which gitops set" in work.status()["lastDecision"]["message"], 30, "it is seen")
     work.send(["Task" + "." * 60] * 30)
     wait_until(lambda: work.replicas() == 6, 30, "a backlog that asks for more is stronger")

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Callable
 
 from kube import Kube, image_settings
+from waiting import wait_until
 from work import CHECKOUT, Work
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
@@ -28,10 +29,14 @@ def test_who_waits_gets_a_workqueue_that_is_ready(helm: Program, work: Work) -> 
 def test_who_waits_for_what_only_a_person_can_change_gets_the_reason_and_no_timeout(
     helm: Program, kube: Kube, work: Work
 ) -> None:
-    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": f"{work.name}-worker"}
-    spec = {"scaleTargetRef": reference, "minReplicas": 1, "maxReplicas": 2}
-    metadata = {"name": "cpu", "namespace": work.namespace}
-    kube.apply({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": metadata, "spec": spec})
+    older = Work(kube, work.proxy, work.namespace, "first")  # of two of one second the first by name is the older one
+    spec = {"broker": {"secretName": "rabbitmq"}, "queue": {"name": f"first-{work.queue}"}}
+    target = {"scaleTargetRef": {"name": f"{work.name}-worker"}}
+    metadata = {"name": older.name, "namespace": older.namespace}
+    kube.apply(
+        {"apiVersion": "workqueue.dev/v1alpha1", "kind": "WorkQueue", "metadata": metadata, "spec": spec | target}
+    )
+    wait_until(lambda: older.condition("Ready"), 60, "the operator knows the older one")
     answer = install_and_wait(helm, work, seconds=240)
     assert answer.returncode != 0
     stalled = work.condition("Stalled")
