@@ -15,7 +15,7 @@ import broker_counts
 import sender
 from clusters import LOCAL_CONTEXT
 from demo_view import ACKED, BROKER, REDELIVERED, View, line, table
-from kube import CHECKOUT, CommandFailed, Kube, image_settings, images, install_broker
+from kube import CHECKOUT, CommandFailed, Kube, image_name, image_settings, install_broker
 from operators import (
     alone_in,
     definition_in_use,
@@ -70,8 +70,7 @@ def demo(kube: Kube, namespace: str) -> int:
         with working(console, "Waiting until no worker is left from before"):
             wait_for_quiet(view)
         view.forget()
-        image = images()["producer"]
-        sender.start(kube, namespace, f"{image['repository']}:{image['tag']}", TASKS)
+        sender.start(kube, namespace, image_name("producer"), TASKS)
         sent = watch(kube, view)
     print_summary(kube, view, sent)
     print_hints(kube, namespace)

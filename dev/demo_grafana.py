@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 from clusters import LOCAL_CONTEXT
-from kube import CHECKOUT, CommandFailed, Kube, images
+from kube import CHECKOUT, CommandFailed, Kube, image_name, images
 from operators import DEMO_NAMESPACE, demo_arguments
 from progress import working
 from rich.console import Console
@@ -69,11 +69,11 @@ def manifest(name: str, namespace: str) -> list[dict[str, Any]]:
     """The objects of the example in this namespace; of images that dev/images.py provides, its own."""
     text = (EXAMPLE / f"{name}.yaml").read_text().replace(DEMO_NAMESPACE, namespace)
     objects = [dict(one) for one in yaml.safe_load_all(text)]
-    if image := images().get(name):
+    if name in images():
         for one in objects:
             if one["kind"] == "Deployment":
                 (container,) = one["spec"]["template"]["spec"]["containers"]
-                container["image"] = f"{image['repository']}:{image['tag']}"
+                container["image"] = image_name(name)
     return objects
 
 

@@ -155,6 +155,12 @@ def images() -> dict[str, dict[str, str]]:
     return made
 
 
+def image_name(part: str) -> str:
+    """A part's image as a pod names it."""
+    image = images()[part]
+    return f"{image['repository']}:{image['tag']}"
+
+
 def image_settings(part: str) -> list[str]:
     """helm's arguments for a part's image."""
     image = images()[part]
@@ -165,8 +171,7 @@ def image_settings(part: str) -> list[str]:
 
 def install_broker(namespace: str) -> None:
     """A RabbitMQ in the namespace, and its Secret `rabbitmq`."""
-    image = images()["rabbitmq"]
-    _broker("install", namespace, "--image", f"{image['repository']}:{image['tag']}")
+    _broker("install", namespace, "--image", image_name("rabbitmq"))
 
 
 def copy_broker_secret(namespace: str, source: str) -> None:

@@ -6,7 +6,7 @@ import threading
 import pytest
 from kube import Kube
 from waiting import wait_until
-from work import SYSTEM, Work, broker_page, empty_namespace, install_operator, make_namespace, rabbitmqctl
+from work import SYSTEM, Work, broker_page, empty_namespace, install_operator, make_namespace, rabbitmqctl, shown_row
 
 
 class Watch:
@@ -71,8 +71,7 @@ def send_unseen(work: Work, tasks: list[str]) -> None:
 
 def row_if(work: Work, **wanted: str) -> dict[str, str] | None:
     """What kubectl shows of the WorkQueue, by column, once these columns are so."""
-    names, values = work.kube.kubectl("get", "wq", work.name, "-n", work.namespace).splitlines()
-    row = dict(zip(names.split(), values.split(), strict=True))
+    row = shown_row(work.kube.kubectl("get", "wq", work.name, "-n", work.namespace))
     return row if wanted.items() <= row.items() else None
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from kube import images
-from work import CHECKOUT, Work
+from kube import image_name
+from work import CHECKOUT, Work, shown_row
 
 PAGE = CHECKOUT / "docs" / "tutorial" / "work-queues.md"
 JAPANESE = PAGE.with_suffix(".ja.md")
@@ -33,7 +33,7 @@ def test_each_command_does_what_the_tutorial_says(work: Work, tmp_path: Path) ->
     own, *rest = blocks(PAGE)
     assert own.startswith(OWN_VALUES)
     _, nothing, sent, first, _, five, killed, again, _, grown, gone, cleaned = run(rest, work, tmp_path)
-    assert row(nothing)["REPLICAS"] == "0"
+    assert shown_row(nothing)["REPLICAS"] == "0"
     assert " [x] Sent 'Hello World!'" in sent
     assert received(first) == ["Hello World!"]
     messages = [(pod, task) for pod, task in lines(five) if "message" in task]
@@ -41,7 +41,7 @@ def test_each_command_does_what_the_tutorial_says(work: Work, tmp_path: Path) ->
     assert len({pod for pod, _ in messages}) == 2
     assert received(killed) == [LONG]
     assert LONG in received(again)
-    assert row(grown)["WANTED"] == "4"
+    assert shown_row(grown)["WANTED"] == "4"
     assert "BacklogDrained" in gone
     assert 'release "tutorial" uninstalled' in cleaned
     assert work.counts("task_queue") == (0, 0)
@@ -69,8 +69,7 @@ def run(commands: Sequence[str], work: Work, folder: Path) -> list[str]:
 
 
 def own_values() -> dict[str, str]:
-    made = {name: f"{image['repository']}:{image['tag']}" for name, image in images().items()}
-    return {"WORKER": made["worker"], "PRODUCER": made["producer"]}
+    return {"WORKER": image_name("worker"), "PRODUCER": image_name("producer")}
 
 
 def kubeconfig(work: Work, folder: Path) -> str:
@@ -92,9 +91,3 @@ def lines(output: str) -> list[tuple[str, str]]:
 
 def received(output: str) -> list[str]:
     return [task for _, task in lines(output)]
-
-
-def row(table: str) -> dict[str, str]:
-    """The last row of what `kubectl get` printed, by column."""
-    names, values = table.splitlines()[-2:]
-    return dict(zip(names.split(), values.split(), strict=True))

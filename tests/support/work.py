@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import broker_counts
-from kube import Kube, Proxy, image_settings, images, total
+from kube import Kube, Proxy, image_name, image_settings, total
 from operators import TESTS_NAMESPACE as SYSTEM
 from operators import definition_settings
 from waiting import wait_until
@@ -209,6 +209,12 @@ def broker_page(proxy: Proxy) -> dict[str, float]:
     return page
 
 
+def shown_row(table: str) -> dict[str, str]:
+    """The last row of what `kubectl get` printed, by column."""
+    names, values = table.splitlines()[-2:]
+    return dict(zip(names.split(), values.split(), strict=True))
+
+
 def task_records(log: str) -> list[dict[str, Any]]:
     records = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     return [record for record in records if record.get("message") == "task"]
@@ -234,7 +240,6 @@ def rabbitmqctl(kube: Kube, *arguments: str) -> str:
 
 def producer_pod(namespace: str) -> dict[str, Any]:
     """A pod that waits, to send tasks from."""
-    image = images()["producer"]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -246,7 +251,7 @@ def producer_pod(namespace: str) -> dict[str, Any]:
             "containers": [
                 {
                     "name": "producer",
-                    "image": f"{image['repository']}:{image['tag']}",
+                    "image": image_name("producer"),
                     "command": ["python", "-c", "import signal; signal.pause()"],
                     "env": [{"name": "AMQP_SECRET_DIR", "value": "/etc/workqueue/broker"}],
                     "workingDir": "/tmp",
