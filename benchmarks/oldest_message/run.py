@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,14 +82,13 @@ class Cell:
 def main() -> None:
     """Run all cells and write them down."""
     options = _options()
-    with tempfile.TemporaryDirectory() as directory:
-        server = RabbitMQServer(Path(directory) / "broker", options.rabbitmq)
-        try:
-            server.start()
-            rabbitmq = server.evaluate("rabbit_misc:version()").strip('"')
-            cells = asyncio.run(_run(server, options.seconds))
-        finally:
-            server.close()
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        closing(RabbitMQServer(Path(directory) / "broker", options.rabbitmq)) as server,
+    ):
+        server.start()
+        rabbitmq = server.release
+        cells = asyncio.run(_run(server, options.seconds))
     facts = {
         "command": f"python benchmarks/oldest_message/{shlex.join(['run.py', *sys.argv[1:]])}",
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,17 +50,16 @@ def main() -> None:
     options = _options()
     program = go_client.build()
     failures: list[str] = []
-    with tempfile.TemporaryDirectory() as directory:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        closing(RabbitMQServer(Path(directory) / "broker", options.rabbitmq)) as server,
+    ):
         lines = Path(directory) / "tasks.txt"
         lines.write_text(("x" * BODY_BYTES + "\n") * options.messages, encoding="utf-8")
-        server = RabbitMQServer(Path(directory) / "broker", options.rabbitmq)
-        try:
-            server.start()
-            rabbitmq = server.evaluate("rabbit_misc:version()").strip('"')
-            runs = _runs(server, _contenders(options.messages, program, lines))
-            rates = list(take_turns(runs, options.rounds, options.minutes, failures))
-        finally:
-            server.close()
+        server.start()
+        rabbitmq = server.release
+        runs = _runs(server, _contenders(options.messages, program, lines))
+        rates = list(take_turns(runs, options.rounds, options.minutes, failures))
     told = facts(f"python benchmarks/publisher/{shlex.join(['run.py', *sys.argv[1:]])}", rabbitmq)
     told |= go_client.versions() | {
         "rounds": str(max(rate.round for rate in rates)),

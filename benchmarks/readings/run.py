@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,15 +40,14 @@ def main() -> None:
     """Run everything and write it down."""
     options = _options()
     failures: list[str] = []
-    with tempfile.TemporaryDirectory() as directory:
-        server = RabbitMQServer(Path(directory) / "broker", options.rabbitmq)
-        try:
-            server.start()
-            rabbitmq = server.evaluate("rabbit_misc:version()").strip('"')
-            names = _declared(server.address(), options.queues)
-            rates = list(take_turns(_runs(server.address(), names), options.rounds, options.minutes, failures))
-        finally:
-            server.close()
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        closing(RabbitMQServer(Path(directory) / "broker", options.rabbitmq)) as server,
+    ):
+        server.start()
+        rabbitmq = server.release
+        names = _declared(server.address(), options.queues)
+        rates = list(take_turns(_runs(server.address(), names), options.rounds, options.minutes, failures))
     told = facts(f"python benchmarks/readings/{shlex.join(['run.py', *sys.argv[1:]])}", rabbitmq)
     told |= {"queues": str(options.queues), "rounds": str(max(rate.round for rate in rates))}
     told |= {"failed": "; ".join(failures) or "none"}

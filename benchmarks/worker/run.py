@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,15 +60,14 @@ def main() -> None:
     options = _options()
     programs = peers.programs()
     failures: list[str] = []
-    with tempfile.TemporaryDirectory() as directory:
-        server = RabbitMQServer(Path(directory) / "broker", options.rabbitmq)
-        try:
-            server.start()
-            rabbitmq = server.evaluate("rabbit_misc:version()").strip('"')
-            runs = _runs(server, Path(directory), programs, options)
-            rates = list(take_turns(runs, options.rounds, options.minutes, failures))
-        finally:
-            server.close()
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        closing(RabbitMQServer(Path(directory) / "broker", options.rabbitmq)) as server,
+    ):
+        server.start()
+        rabbitmq = server.release
+        runs = _runs(server, Path(directory), programs, options)
+        rates = list(take_turns(runs, options.rounds, options.minutes, failures))
     told = facts(f"python benchmarks/worker/{shlex.join(['run.py', *sys.argv[1:]])}", rabbitmq) | peers.versions()
     told |= {"rounds": str(max(rate.round for rate in rates)), "failed": "; ".join(failures) or "none"}
     write(options.output, "-".join(["rabbitmq", options.rabbitmq, *options.queue_type]), told, rates, [BASELINE])

@@ -132,6 +132,11 @@ class RabbitMQServer:
         return self._processes["broker"].pid
 
     @property
+    def release(self) -> str:
+        """The whole version number, as the node itself reports it."""
+        return self.evaluate("rabbit_misc:version()").strip('"')
+
+    @property
     def output(self) -> Path:
         """What the broker printed."""
         return self.directory / "broker.out"
