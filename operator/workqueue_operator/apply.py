@@ -61,6 +61,15 @@ class Shrink:
     meant: frozenset[str]
 
 
+@dataclass(frozen=True)
+class _Watched:
+    """Whose scales of which Deployment a watch is over."""
+
+    memory: Memory
+    target_uid: str
+    watch: VictimWatch
+
+
 class Applier:
     """Scales Deployments."""
 
@@ -70,6 +79,7 @@ class Applier:
         self._metrics = metrics
         self._clock = clock
         self._marker = Marker(cluster, metrics, clock)
+        self._watches: dict[Key, _Watched] = {}
 
     async def apply(self, memory: Memory, seen: Seen, decision: ScalingDecision) -> Outcome:
         """Do what the decision says, as far as the mode, the workers and the API server allow."""
@@ -84,17 +94,16 @@ class Applier:
         if decision.ask_workers:
             return await self._shrink_if_asked(memory, seen)
         if decision.replicas == seen.target.replicas:
-            await self._clear_marks(memory, seen.target)
+            await self._clear_marks(memory, seen)
             return Outcome(decision, seen.target, changed=False)
         if seen.workqueue.mode is not Mode.ACTIVE:
-            await self._clear_marks(memory, seen.target)
+            await self._clear_marks(memory, seen)
             return Outcome(decision, seen.target, changed=decision.differs_from(memory.decision))
         return Outcome(decision, await self._scale(memory, seen, decision, None), changed=True)
 
     async def wait(self) -> None:
         """Until the watching that goes on beside the passes is done."""
-        watches = [tracked.memory.victim_watch for tracked in self._store]
-        await asyncio.gather(*(watch.wait() for watch in watches if watch))
+        await asyncio.gather(*(watched.watch.wait() for watched in self._watches.values()))
 
     async def _shrink_if_asked(self, memory: Memory, seen: Seen) -> Outcome:
         """Ask the workers, unless what they last said still stands."""
@@ -116,7 +125,7 @@ class Applier:
         memory.silence = silent_since(memory.silence, seen.situation.workers, now)
         decision = _decide(memory, seen, removable_once_marked(asked, target.replicas), now)
         if seen.workqueue.mode is not Mode.ACTIVE:
-            await self._clear_marks(memory, target)
+            await self._clear_marks(memory, seen)
             return Outcome(decision, target, decision.differs_from(memory.decision), tasks)
         meant: frozenset[str] = frozenset()
         if decision.replicas < target.replicas:
@@ -180,14 +189,27 @@ class Applier:
 
     def _watch(self, memory: Memory, seen: Seen, scaled: Target, shrink: Shrink | None) -> None:
         """Have it watched who goes by this scale, and end the watch over the one before."""
+        key = seen.workqueue.key
+        watch = self._watch_of(key, memory, scaled)
         if shrink is None:
-            if memory.victim_watch:
-                memory.victim_watch.grown(scaled.replicas)
+            if watch:
+                watch.grown(scaled.replicas)
             return
-        if memory.victim_watch is None:
-            key = seen.workqueue.key
-            memory.victim_watch = VictimWatch(self._cluster, self._clock, partial(self._tell, key, memory.totals))
-        memory.victim_watch.shrunk(scaled, seen.workqueue.metrics_port, shrink.asked, shrink.meant)
+        if watch is None:
+            watch = VictimWatch(self._cluster, self._clock, partial(self._tell, key, memory.totals))
+            known = self._store.keys()
+            self._watches = {name: watched for name, watched in self._watches.items() if name in known}
+            self._watches[key] = _Watched(memory, scaled.uid, watch)
+        watch.shrunk(scaled, seen.workqueue.metrics_port, shrink.asked, shrink.meant)
+
+    def _watch_of(self, key: Key, memory: Memory, target: Target) -> VictimWatch | None:
+        """The watch of this WorkQueue over this very Deployment; one over a former Deployment or WorkQueue ends."""
+        watched = self._watches.get(key)
+        if watched is None or (watched.memory is memory and watched.target_uid == target.uid):
+            return watched.watch if watched else None
+        watched.watch.stop()
+        del self._watches[key]
+        return None
 
     def _tell(self, workqueue: Key, totals: Totals, victim: Victim) -> None:
         totals.victims[victim.state] += 1
@@ -196,10 +218,11 @@ class Applier:
         elif victim.state is State.BUSY:
             log.warning("%s: %s got a task as it was told to go; it finishes that first", workqueue, victim.name)
 
-    async def _clear_marks(self, memory: Memory, target: Target) -> None:
-        """No shrink is due: whoever is still marked stays. Those told to go may yet be chosen by their marks."""
-        if memory.victim_watch is None or memory.victim_watch.is_over:
-            await self._marker.clear(memory, target)
+    async def _clear_marks(self, memory: Memory, seen: Seen) -> None:
+        """Remove left-over marks, unless pods of an earlier scale-down still terminate: marks may yet choose them."""
+        watch = self._watch_of(seen.workqueue.key, memory, seen.target)
+        if watch is None or watch.is_over:
+            await self._marker.clear(memory, seen.target)
 
 
 def _with_answers(seen: Seen, asked: Sequence[Asked]) -> Seen:

@@ -12,7 +12,6 @@ from workqueue_operator.resource import ScalingPolicy
 from workqueue_operator.scaling import ManualSize, ScalingDecision, Unknown
 from workqueue_operator.status import Change
 from workqueue_operator.totals import Totals
-from workqueue_operator.victim_watch import VictimWatch
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,6 @@ class Memory:
     marks: dict[str, int] = field(default_factory=dict)
     #: Seconds of the clock before which marks that could not be taken away are left alone.
     unmark_at: float = float("-inf")
-    #: Who goes after our scales of the Deployment; None: none yet.
-    victim_watch: VictimWatch | None = None
     #: What the API server refused the last passes, and what it refused to write of them; None: nothing.
     refusal: Refusal | None = None
     unwritten: Refusal | None = None
@@ -92,10 +89,7 @@ class Memory:
     def meet(self, target_uid: str) -> None:
         """A Deployment that was deleted and made again was scaled by nobody, and its pods are others."""
         if self.target_uid not in (None, target_uid):
-            if self.victim_watch:
-                self.victim_watch.stop()
-            self.asked_replicas = self.unanswered = self.manual = self.held = self.victim_watch = None
-            self.silence = None
+            self.asked_replicas = self.unanswered = self.manual = self.held = self.silence = None
         self.target_uid = target_uid
 
     def remember(
