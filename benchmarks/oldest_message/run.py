@@ -25,10 +25,10 @@ from load import SCENARIOS, Load
 from rabbitmq_server import RabbitMQServer
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.declaration import QueueDeclaration, QueueType
-from workqueue_operator.management import ManagementApi
-from workqueue_operator.measuring import MEASURE_SECONDS
-from workqueue_operator.oldest_message import OldestMessage, Totals
-from workqueue_operator.queue_reader import AmqpQueueReader, QueueReading
+from workqueue_operator.loops.management_loop import MEASURE_SECONDS
+from workqueue_operator.rabbitmq.management_api import ManagementApi
+from workqueue_operator.rabbitmq.oldest_message import OldestMessage, QueueTotals
+from workqueue_operator.rabbitmq.queue_reader import AmqpQueueReader, QueueReading
 from workqueue_operator.resource import Declare, QueueSpec
 
 HERE = Path(__file__).parent
@@ -159,7 +159,7 @@ async def _measure(address: BrokerAddress, cells: Sequence[Cell]) -> None:
                 name = cell.spec.declaration.name
                 sample, seen = answer.samples.get(name), answer.there.queues.get(name)
                 if seen:
-                    totals = Totals(sample.published, sample.acked) if sample else None
+                    totals = QueueTotals(sample.published, sample.acked) if sample else None
                     cell.oldest.measured(now, totals, ordered=seen.ordered)
             await asyncio.sleep(MEASURE_SECONDS)
     finally:

@@ -24,7 +24,7 @@ from rounds import Run, facts, take_turns, write
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, connect
 from workqueue_broker.declaration import QueueDeclaration, read_counts
-from workqueue_operator.queue_reader import AmqpQueueReader, QueueReading
+from workqueue_operator.rabbitmq.queue_reader import AmqpQueueReader, QueueReading
 from workqueue_operator.resource import Declare, QueueSpec
 
 HERE = Path(__file__).parent

@@ -4,7 +4,7 @@ Each kind of number is collected on a timer of its own (`collect_statistics_inte
 acks and messages in progress in one answer are of different moments.
 """
 
-from workqueue_operator.rates import Sample
+from workqueue_operator.scaling.rates import Sample
 from world import WATCHING_FROM, World
 
 #: Seconds; RabbitMQ's default.

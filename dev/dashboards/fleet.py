@@ -1,6 +1,6 @@
 """All WorkQueues: which of them needs a person."""
 
-from workqueue_operator.scaling import Reason
+from workqueue_operator.scaling.decision import Reason
 
 from dashboards.model import Dashboard, Kind, Panel, Query, Row, Step, Style, Variable
 from dashboards.shapes import (

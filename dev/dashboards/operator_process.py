@@ -1,7 +1,7 @@
 """The operator itself: whether it reads, how quick it is, and what it is refused."""
 
-from workqueue_operator.cluster import Forbidden
-from workqueue_operator.victims import State
+from workqueue_operator.cluster.port import Forbidden
+from workqueue_operator.scaling.victims import State
 
 from dashboards.model import Dashboard, Query, Row, Shows
 from dashboards.one_queue import DASHBOARD as ONE_QUEUE

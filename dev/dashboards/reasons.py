@@ -1,6 +1,6 @@
 """The colour of each reason of a decision, the same on every panel."""
 
-from workqueue_operator.scaling import Reason
+from workqueue_operator.scaling.decision import Reason
 
 from dashboards.shapes import BLUE, GREEN, GREY, ORANGE, RED
 

@@ -7,24 +7,24 @@ import signal
 import sys
 from contextlib import suppress
 
-from workqueue_operator import explain as explaining
 from workqueue_operator import metrics, serving, web
-from workqueue_operator.apply import Applier
 from workqueue_operator.clock import SystemClock
-from workqueue_operator.cluster import Cluster, ClusterError
-from workqueue_operator.gather import Gatherer
-from workqueue_operator.kubernetes_api import KubernetesApi, load_client
-from workqueue_operator.kubernetes_cluster import KubernetesCluster
-from workqueue_operator.management import ManagementApi
+from workqueue_operator.cluster.kubernetes_api import KubernetesApi, load_client
+from workqueue_operator.cluster.kubernetes_cluster import KubernetesCluster
+from workqueue_operator.cluster.port import Cluster, ClusterError
+from workqueue_operator.loops.kopf_watch import Watch, loop_name, with_remedy
+from workqueue_operator.loops.scheduler import Readers, Scheduler
 from workqueue_operator.metrics import HeartbeatCollector, Metrics, WatchCollector
-from workqueue_operator.queue_reader import AmqpQueueReader
-from workqueue_operator.reconcile import Reconciler
-from workqueue_operator.report import Reporter
+from workqueue_operator.passes.apply import Applier
+from workqueue_operator.passes.gather import Gatherer
+from workqueue_operator.passes.reconcile import Reconciler
+from workqueue_operator.passes.report import Reporter
+from workqueue_operator.rabbitmq.management_api import ManagementApi
+from workqueue_operator.rabbitmq.queue_reader import AmqpQueueReader
 from workqueue_operator.resource import Key
-from workqueue_operator.scheduler import Readers, Scheduler
 from workqueue_operator.settings import Settings
+from workqueue_operator.status import explain as explaining
 from workqueue_operator.store import Store
-from workqueue_operator.watching import Watch, loop_name, with_remedy
 from workqueue_operator.workqueue_metrics import WorkQueueCollector
 
 log = logging.getLogger("workqueue_operator")

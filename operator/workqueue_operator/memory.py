@@ -4,18 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from workqueue_operator.demand import Counts
-from workqueue_operator.health import Health, Silence, Unconsumed
-from workqueue_operator.history import History
-from workqueue_operator.refusals import Refusal
+from workqueue_operator.cluster.refusals import Refusal
 from workqueue_operator.resource import ScalingPolicy
-from workqueue_operator.scaling import ManualSize, ScalingDecision, Unknown
-from workqueue_operator.status import Change
+from workqueue_operator.scaling.decision import ManualSize, ScalingDecision, Unknown
+from workqueue_operator.scaling.demand import Counts
+from workqueue_operator.scaling.history import History
+from workqueue_operator.scaling.worker_health import Health, Silence, Unconsumed
+from workqueue_operator.status.next_status import Change
 from workqueue_operator.totals import Totals
 
 
 @dataclass(frozen=True)
-class Unanswered:
+class UnconfirmedScale:
     """A scale of ours whose answer is missing: it was carried out, or not, or will be."""
 
     replicas: int
@@ -24,7 +24,7 @@ class Unanswered:
 
 
 @dataclass(frozen=True)
-class Held:
+class ScaleDownRound:
     """What came of asking the workers; it stands while they are not asked again."""
 
     decision: ScalingDecision
@@ -45,7 +45,7 @@ class Memory:
     target_uid: str | None = None
     #: The replicas we last asked for; a Deployment that has others was scaled by somebody else. None: not yet known.
     asked_replicas: int | None = None
-    unanswered: Unanswered | None = None
+    unanswered: UnconfirmedScale | None = None
     #: The Deployment's replicas after the last pass.
     replicas: int | None = None
     #: A size that somebody else gave it, and until when (seconds of the clock) it is kept.
@@ -54,7 +54,7 @@ class Memory:
     #: Until when another operator of our name counts as present (seconds of the clock).
     rival_until: float = 0.0
     decision: ScalingDecision | None = None
-    held: Held | None = None
+    held: ScaleDownRound | None = None
     #: Workers that gave no answer when they were last asked; None: all answered.
     silence: Silence | None = None
     #: The deletion costs that pods had before our mark, by UID of those that bear it as far as we know.

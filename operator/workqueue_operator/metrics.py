@@ -20,7 +20,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from workqueue_operator.scaling import Reason
+from workqueue_operator.scaling.decision import Reason
 
 #: What is written to the API server: scale, status, Events, and the marks of idle pods.
 VERBS = ("scale", "status", "event", "mark")

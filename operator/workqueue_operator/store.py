@@ -12,18 +12,18 @@ from typing import Any
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import AccessRefused, BrokerError
 
-from workqueue_operator.broker_errors import BrokerErrors
 from workqueue_operator.by_age import ByAge
-from workqueue_operator.cluster import ClusterError, Listing, Notice, Target
-from workqueue_operator.dead_letters import DeadLetters
-from workqueue_operator.history import History
-from workqueue_operator.leader import LeaderSeen
+from workqueue_operator.cluster.port import ClusterError, Listing, Notice, Target
 from workqueue_operator.memory import Memory
-from workqueue_operator.oldest_message import OldestMessage
-from workqueue_operator.queue_policy import Verdict
-from workqueue_operator.rates import Estimate
+from workqueue_operator.rabbitmq.broker_errors import BrokerErrors
+from workqueue_operator.rabbitmq.dead_letters import DeadLetters
+from workqueue_operator.rabbitmq.leader import LeaderSeen
+from workqueue_operator.rabbitmq.oldest_message import OldestMessage
+from workqueue_operator.rabbitmq.queue_policy import Verdict
 from workqueue_operator.resource import InvalidSpec, Key, Mode, QueueSpec, WorkQueue, parse
-from workqueue_operator.write_budget import WriteBudget
+from workqueue_operator.scaling.history import History
+from workqueue_operator.scaling.rates import Estimate
+from workqueue_operator.status.write_budget import WriteBudget
 
 #: Secrets of brokers that the WorkQueues of one namespace may name, and so the connections that they may make.
 MOST_SECRETS = 16
@@ -35,7 +35,7 @@ Address = BrokerAddress | BrokerError | ClusterError
 
 
 @dataclass(frozen=True)
-class Checked:
+class PolicyCheck:
     """What was last found out about a queue's policy, and for which spec."""
 
     queue: QueueSpec
@@ -64,7 +64,7 @@ class Tracked:
     #: Why its dead-letter queue could not be made.
     dead_letter_trouble: BrokerError | None = None
     #: What was found out about its policy; None: nobody looked since the operator's start.
-    policy: Checked | None = None
+    policy: PolicyCheck | None = None
     #: How the queue moves, and why that is not known.
     estimate: Estimate = field(default_factory=Estimate)
     no_rates: str = "the broker's Secret has no management_uri"

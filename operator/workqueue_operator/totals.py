@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from workqueue_operator.scaling import Reason
-from workqueue_operator.victims import State
+from workqueue_operator.scaling.decision import Reason
+from workqueue_operator.scaling.victims import State
 
 
 class Direction(StrEnum):

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from workqueue_operator.cluster import Target
-from workqueue_operator.demand import Counts
+from workqueue_operator.cluster.port import Target
 from workqueue_operator.memory import Memory
-from workqueue_operator.rates import Sample
 from workqueue_operator.resource import WorkQueue
-from workqueue_operator.scaling import Unknown, Workers, readable
+from workqueue_operator.scaling.decision import Unknown, Workers, readable
+from workqueue_operator.scaling.demand import Counts
+from workqueue_operator.scaling.rates import Sample
+from workqueue_operator.scaling.victims import State
 from workqueue_operator.store import Store, Tracked
 from workqueue_operator.totals import Direction
-from workqueue_operator.victims import State
 
 #: Why a queue could not be read: the kinds of workqueue_broker.errors; and of management.ManagementError.
 BROKER_KINDS = (

@@ -7,8 +7,8 @@ from rabbitmq_server import RabbitMQServer
 from task_queue import TaskQueue
 from worker_process import WorkerProcess
 from workqueue_broker.declaration import QueueType
-from workqueue_operator.dead_letters import ASK_SECONDS
-from workqueue_operator.leader import SETTLED_SECONDS
+from workqueue_operator.rabbitmq.dead_letters import ASK_SECONDS
+from workqueue_operator.rabbitmq.leader import SETTLED_SECONDS
 
 
 def secret(queue: TaskQueue) -> dict[str, str]:

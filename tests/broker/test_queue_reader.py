@@ -14,7 +14,7 @@ from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, connect
 from workqueue_broker.declaration import QueueCounts, QueueDeclaration, QueueType
 from workqueue_broker.errors import AccessRefused, BrokerUnavailable, QueueMismatch, QueueMissing
-from workqueue_operator.queue_reader import AmqpQueueReader, QueueReader, QueueReading
+from workqueue_operator.rabbitmq.queue_reader import AmqpQueueReader, QueueReader, QueueReading
 from workqueue_operator.resource import Declare, QueueSpec
 
 

@@ -13,7 +13,7 @@ from slow_link import SlowLink
 from stranger import ANOTHER_LANGUAGE, BROKEN_AMQP, SILENCE, Stranger
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, connect
-from workqueue_operator.leader import SETTLED_SECONDS
+from workqueue_operator.rabbitmq.leader import SETTLED_SECONDS
 from workqueue_operator.store import Tracked
 
 QUEUE = {"queue": {"name": "jobs"}}

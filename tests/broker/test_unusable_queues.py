@@ -7,7 +7,7 @@ from operating import operating, secret_of
 from rabbitmq_server import RabbitMQServer
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, connect
-from workqueue_operator.queue_reader import AmqpQueueReader, Answer
+from workqueue_operator.rabbitmq.queue_reader import AmqpQueueReader, ReadResult
 from workqueue_operator.resource import QueueSpec
 
 ROUNDS = 40
@@ -20,7 +20,7 @@ class CountingReader(AmqpQueueReader):
 
     rounds = 0
 
-    async def read(self, queues: Sequence[QueueSpec]) -> Sequence[Answer]:
+    async def read(self, queues: Sequence[QueueSpec]) -> Sequence[ReadResult]:
         self.rounds += 1
         return await super().read(queues)
 

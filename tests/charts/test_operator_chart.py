@@ -5,10 +5,10 @@ import inspect
 import kopf
 import pytest
 from recording_api import RecordingApi
-from workqueue_operator import handlers
-from workqueue_operator.cluster import Cluster, Notice, Pod, Target
-from workqueue_operator.kubernetes_api import KubernetesApi
-from workqueue_operator.kubernetes_cluster import KubernetesCluster
+from workqueue_operator.cluster.kubernetes_api import KubernetesApi
+from workqueue_operator.cluster.kubernetes_cluster import KubernetesCluster
+from workqueue_operator.cluster.port import Cluster, Notice, Pod, Target
+from workqueue_operator.loops import kopf_handlers
 from workqueue_operator.resource import Key
 from workqueue_operator.store import Store
 
@@ -48,7 +48,7 @@ async def taken_by_calls():
 def taken_by_watches():
     """kopf lists what it watches, and then watches."""
     registry = kopf.OperatorRegistry()
-    handlers.register(registry, Store(), lambda act: act())
+    kopf_handlers.register(registry, Store(), lambda act: act())
     selectors = [handler.selector for handler in registry._watching.get_all_handlers()]
     return {(one.group, one.any_name, verb) for one in selectors for verb in ("list", "watch")}
 

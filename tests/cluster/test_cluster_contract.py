@@ -14,10 +14,10 @@ from kubernetes.aio import client, config
 from waiting import wait_until
 from work import UNSERVED, empty_namespace, producer_pod
 from workqueue_operator import web
-from workqueue_operator.cluster import Cluster, ClusterError, Conflict, NotFound, Notice, Target
-from workqueue_operator.kubernetes_api import KubernetesApi
-from workqueue_operator.kubernetes_cluster import KubernetesCluster
-from workqueue_operator.kubernetes_values import FIELD_MANAGER
+from workqueue_operator.cluster.kubernetes_api import KubernetesApi
+from workqueue_operator.cluster.kubernetes_cluster import KubernetesCluster
+from workqueue_operator.cluster.kubernetes_values import FIELD_MANAGER
+from workqueue_operator.cluster.port import Cluster, ClusterError, Conflict, NotFound, Notice, Target
 from workqueue_operator.resource import Key
 
 

@@ -10,8 +10,8 @@ from kube import CHECKOUT, CommandFailed, Kube
 from kubernetes.aio import client, config
 from waiting import wait_until
 from work import UNSERVED
-from workqueue_operator.kubernetes_api import KubernetesApi
-from workqueue_operator.kubernetes_cluster import KubernetesCluster
+from workqueue_operator.cluster.kubernetes_api import KubernetesApi
+from workqueue_operator.cluster.kubernetes_cluster import KubernetesCluster
 
 RELEASE = "pods-test"
 ACCOUNT = f"{RELEASE}-workqueue-operator"

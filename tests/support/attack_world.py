@@ -18,7 +18,7 @@ from hostile_broker import BODY, HEARTBEAT, HUGE, MESSAGE, at_once, with_open_ch
 from hostile_server import MIB, Endless, HostileServer, answer, gzip_bomb, http
 from operating import NAME, NEIGHBOUR, Operating, operating
 from workqueue_broker.address import BrokerAddress
-from workqueue_operator.queue_reader import AmqpQueueReader, Answer, QueueReader
+from workqueue_operator.rabbitmq.queue_reader import AmqpQueueReader, QueueReader, ReadResult
 from workqueue_operator.resource import QueueSpec
 
 NEIGHBOURS_HOST = "neighbour.invalid"
@@ -34,7 +34,7 @@ class NeighboursReader(FakeQueueReader):
     longest_pause = 0.0
     last = 0.0
 
-    async def read(self, queues: Sequence[QueueSpec]) -> Sequence[Answer]:
+    async def read(self, queues: Sequence[QueueSpec]) -> Sequence[ReadResult]:
         now = time.monotonic()
         self.longest_pause = max(self.longest_pause, now - (self.last or now))
         self.last = now

@@ -11,7 +11,8 @@ from typing import Any
 
 from workqueue_broker.declaration import QueueCounts
 from workqueue_broker.errors import BrokerError, QueueMissing
-from workqueue_operator.cluster import (
+from workqueue_operator.cluster.kubernetes_values import FIELD_MANAGER
+from workqueue_operator.cluster.port import (
     ClusterError,
     ClusterUnavailable,
     Conflict,
@@ -21,8 +22,7 @@ from workqueue_operator.cluster import (
     Pod,
     Target,
 )
-from workqueue_operator.kubernetes_values import FIELD_MANAGER
-from workqueue_operator.queue_reader import Answer, QueueReading
+from workqueue_operator.rabbitmq.queue_reader import QueueReading, ReadResult
 from workqueue_operator.resource import Declare, Key, QueueSpec
 
 #: A worker pod as most are; tests replace what matters to them.
@@ -260,7 +260,7 @@ class FakeQueueReader:
     trouble: BrokerError | None = None
     closed: bool = False
 
-    async def read(self, queues: Sequence[QueueSpec]) -> Sequence[Answer]:
+    async def read(self, queues: Sequence[QueueSpec]) -> Sequence[ReadResult]:
         return [self.trouble or self._read_one(queue) for queue in queues]
 
     def declare_dead_letter_queue(self, queue: QueueSpec) -> None:
@@ -276,7 +276,7 @@ class FakeQueueReader:
     async def close(self) -> None:
         self.closed = True
 
-    def _read_one(self, queue: QueueSpec) -> Answer:
+    def _read_one(self, queue: QueueSpec) -> ReadResult:
         name = queue.declaration.name
         if name not in self.queues:
             if queue.declare is Declare.NEVER:

@@ -9,16 +9,16 @@ from typing import Any, TypeVar
 from fakes import FakeCluster
 from prometheus_client import CollectorRegistry
 from workqueue_broker.address import BrokerAddress
-from workqueue_operator.apply import Applier
 from workqueue_operator.clock import SystemClock
-from workqueue_operator.gather import Gatherer
-from workqueue_operator.management import ManagementApi
+from workqueue_operator.loops.scheduler import Readers, Scheduler
 from workqueue_operator.metrics import Metrics
-from workqueue_operator.queue_reader import AmqpQueueReader, QueueReader
-from workqueue_operator.reconcile import Reconciler
-from workqueue_operator.report import Reporter
+from workqueue_operator.passes.apply import Applier
+from workqueue_operator.passes.gather import Gatherer
+from workqueue_operator.passes.reconcile import Reconciler
+from workqueue_operator.passes.report import Reporter
+from workqueue_operator.rabbitmq.management_api import ManagementApi
+from workqueue_operator.rabbitmq.queue_reader import AmqpQueueReader, QueueReader
 from workqueue_operator.resource import Key
-from workqueue_operator.scheduler import Readers, Scheduler
 from workqueue_operator.store import Store
 from workqueue_operator.workqueue_metrics import WorkQueueCollector
 

@@ -5,15 +5,15 @@ from typing import Any
 
 from fakes import FakeCluster, ManualClock
 from prometheus_client import CollectorRegistry
-from workqueue_operator.apply import Applier
-from workqueue_operator.demand import Counts
-from workqueue_operator.gather import Gatherer
 from workqueue_operator.metrics import HeartbeatCollector, Metrics, WatchCollector
-from workqueue_operator.rates import Sample
-from workqueue_operator.reconcile import Reconciler
-from workqueue_operator.report import Reporter
+from workqueue_operator.passes.apply import Applier
+from workqueue_operator.passes.gather import Gatherer
+from workqueue_operator.passes.reconcile import Reconciler
+from workqueue_operator.passes.report import Reporter
 from workqueue_operator.resource import Key
-from workqueue_operator.scaling import Unknown
+from workqueue_operator.scaling.decision import Unknown
+from workqueue_operator.scaling.demand import Counts
+from workqueue_operator.scaling.rates import Sample
 from workqueue_operator.store import Store, Tracked
 from workqueue_operator.workqueue_metrics import WorkQueueCollector
 

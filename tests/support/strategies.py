@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from hypothesis import strategies as st
-from workqueue_operator.demand import Counts, Rates
-from workqueue_operator.history import History
 from workqueue_operator.resource import Fallback, ScalingPolicy
-from workqueue_operator.scaling import ManualSize, Situation, Unknown, Workers
+from workqueue_operator.scaling.decision import ManualSize, Situation, Unknown, Workers
+from workqueue_operator.scaling.demand import Counts, Rates
+from workqueue_operator.scaling.history import History
 
 counts = st.builds(
     Counts,

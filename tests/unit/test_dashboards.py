@@ -13,7 +13,7 @@ import pytest
 from dashboards.names import OF_THE_CLUSTER, known
 from dashboards.queries import WINDOWS, filled, reads, variables
 from dashboards.reasons import colours
-from workqueue_operator.scaling import Reason
+from workqueue_operator.scaling.decision import Reason
 
 FOLDER = Path(__file__).parents[2] / "charts" / "workqueue-operator" / "dashboards"
 DASHBOARDS: dict[str, Any] = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from passes import DEPLOYMENT, Operator
-from workqueue_operator.demand import Counts
-from workqueue_operator.kubernetes_values import FIELD_MANAGER, target_of
-from workqueue_operator.queue_policy import QueueInForce, consumer_timeout
+from workqueue_operator.cluster.kubernetes_values import FIELD_MANAGER, target_of
+from workqueue_operator.rabbitmq.queue_policy import QueueInForce, consumer_timeout
 from workqueue_operator.resource import Key
+from workqueue_operator.scaling.demand import Counts
 from workqueue_operator.store import Tracked
 
 

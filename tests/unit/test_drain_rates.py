@@ -1,7 +1,7 @@
 """The rates behind drainSeconds stay sound where acks and arrivals are rare against the 5 s between two samples."""
 
 import pytest
-from workqueue_operator.rates import LONGEST_HALF_LIFE_SECONDS, Estimate, Sample
+from workqueue_operator.scaling.rates import LONGEST_HALF_LIFE_SECONDS, Estimate, Sample
 
 SAMPLE_SECONDS = 5
 

@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from workqueue_operator.demand import Counts, Rates, wanted_replicas
 from workqueue_operator.resource import ScalingPolicy
+from workqueue_operator.scaling.demand import Counts, Rates, wanted_replicas
 
 POLICY = ScalingPolicy(drain_seconds=60, scale_down_stabilization_seconds=60)
 

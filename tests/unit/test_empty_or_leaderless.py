@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from passes import Operator
 from workqueue_broker.declaration import QueueType
-from workqueue_operator.demand import Counts
-from workqueue_operator.leader import SETTLED_SECONDS, STALE_SECONDS, LeaderSeen, has_leader
-from workqueue_operator.management import _in_force
+from workqueue_operator.rabbitmq.leader import SETTLED_SECONDS, STALE_SECONDS, LeaderSeen, has_leader
+from workqueue_operator.rabbitmq.management_api import _in_force
+from workqueue_operator.scaling.demand import Counts
 
 EMPTY = Counts(0, 0)
 KNOWN_EMPTY = Counts(0, 0, has_leader=True)

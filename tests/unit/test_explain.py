@@ -2,9 +2,9 @@
 
 import pytest
 from passes import DEPLOYMENT, Operator, body
-from workqueue_operator.demand import Counts, Rates
-from workqueue_operator.explain import explain, unserved
-from workqueue_operator.scaling import Unknown
+from workqueue_operator.scaling.decision import Unknown
+from workqueue_operator.scaling.demand import Counts, Rates
+from workqueue_operator.status.explain import explain, unserved
 
 AWAY = Unknown("Unavailable", "cannot reach 10.0.0.7:5672: connection refused")
 

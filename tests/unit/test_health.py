@@ -6,9 +6,9 @@ import pytest
 from fakes import FakeCluster
 from hypothesis import given
 from hypothesis import strategies as st
-from workqueue_operator.cluster import Pod
-from workqueue_operator.health import CALM_SECONDS, RESTARTED, Health
+from workqueue_operator.cluster.port import Pod
 from workqueue_operator.resource import Key
+from workqueue_operator.scaling.worker_health import CALM_SECONDS, RESTARTED, Health
 
 LOOK_SECONDS = 5.0
 

@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kubernetes.aio import client
 from workqueue_operator import web
-from workqueue_operator.cluster import (
+from workqueue_operator.cluster.kubernetes_api import MOST_BYTES, PAGE_OBJECTS, KubernetesApi, path
+from workqueue_operator.cluster.kubernetes_cluster import KubernetesCluster
+from workqueue_operator.cluster.port import (
     ClusterError,
     ClusterUnavailable,
     Conflict,
@@ -22,8 +24,6 @@ from workqueue_operator.cluster import (
     Rejected,
     Target,
 )
-from workqueue_operator.kubernetes_api import MOST_BYTES, PAGE_OBJECTS, KubernetesApi, path
-from workqueue_operator.kubernetes_cluster import KubernetesCluster
 from workqueue_operator.resource import Key
 
 KEY = Key("team", "one")

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from workqueue_operator.kubernetes_values import is_of_a_deployment, pod_of, selector_of, target_of
+from workqueue_operator.cluster.kubernetes_values import is_of_a_deployment, pod_of, selector_of, target_of
 
 
 def deployment(**status: Any) -> dict[str, Any]:

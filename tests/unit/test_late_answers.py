@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fakes import FakeQueueReader
 from operating import NAME, Operating, operating
 from workqueue_broker.declaration import QueueCounts
-from workqueue_operator.queue_reader import Answer
+from workqueue_operator.rabbitmq.queue_reader import ReadResult
 from workqueue_operator.resource import QueueSpec, WorkQueue
 
 SECRET = {"host": "broker"}
@@ -21,7 +21,7 @@ class HeldReader(FakeQueueReader):
     holds_counts: bool = False
     asked: list[str] = field(default_factory=list)
 
-    async def read(self, queues: Sequence[QueueSpec]) -> Sequence[Answer]:
+    async def read(self, queues: Sequence[QueueSpec]) -> Sequence[ReadResult]:
         answers = await super().read(queues)
         if not self.holds_counts:
             self.asked += [queue.declaration.name for queue in queues]

@@ -10,17 +10,17 @@ import aiohttp
 import pytest
 from fakes import FakeCluster, FakeQueueReader, ManualClock
 from prometheus_client import CollectorRegistry
-from workqueue_operator.apply import Applier
-from workqueue_operator.cluster import Listing
-from workqueue_operator.gather import Gatherer
-from workqueue_operator.loops import STUCK_SECONDS
-from workqueue_operator.management import ManagementApi
+from workqueue_operator.cluster.port import Listing
+from workqueue_operator.loops.border import STUCK_SECONDS
+from workqueue_operator.loops.scheduler import Readers, Scheduler
 from workqueue_operator.metrics import Metrics
-from workqueue_operator.queue_reader import Answer, QueueReader
-from workqueue_operator.reconcile import Reconciler
-from workqueue_operator.report import Reporter
+from workqueue_operator.passes.apply import Applier
+from workqueue_operator.passes.gather import Gatherer
+from workqueue_operator.passes.reconcile import Reconciler
+from workqueue_operator.passes.report import Reporter
+from workqueue_operator.rabbitmq.management_api import ManagementApi
+from workqueue_operator.rabbitmq.queue_reader import QueueReader, ReadResult
 from workqueue_operator.resource import Key, QueueSpec
-from workqueue_operator.scheduler import Readers, Scheduler
 from workqueue_operator.serving import Server
 from workqueue_operator.store import Store
 
@@ -50,7 +50,7 @@ class StandingReader(FakeQueueReader):
 
     reads = 0
 
-    async def read(self, queues: Sequence[QueueSpec]) -> Sequence[Answer]:
+    async def read(self, queues: Sequence[QueueSpec]) -> Sequence[ReadResult]:
         self.reads += 1
         await asyncio.Event().wait()
         return []
@@ -61,7 +61,7 @@ class FailingReader(FakeQueueReader):
 
     mended = False
 
-    async def read(self, queues: Sequence[QueueSpec]) -> Sequence[Answer]:
+    async def read(self, queues: Sequence[QueueSpec]) -> Sequence[ReadResult]:
         if not self.mended:
             raise ZeroDivisionError("a\nbug")
         return await super().read(queues)

@@ -5,8 +5,8 @@ import json
 import pytest
 from http_server import HttpServer
 from workqueue_broker.address import BrokerAddress
-from workqueue_operator.management import ManagementApi, ManagementUnavailable
-from workqueue_operator.rates import Sample
+from workqueue_operator.rabbitmq.management_api import ManagementApi, ManagementUnavailable
+from workqueue_operator.scaling.rates import Sample
 
 GOOD = {"name": "good", "messages_unacknowledged": 1, "message_stats": {"publish": 5, "ack": 3, "redeliver": 2}}
 

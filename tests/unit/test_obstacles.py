@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from passes import DEPLOYMENT, Operator
-from workqueue_operator.demand import Counts
-from workqueue_operator.health import Unconsumed, unconsumed
-from workqueue_operator.kubernetes_values import pod_of, target_of
-from workqueue_operator.scaling import Unknown
+from workqueue_operator.cluster.kubernetes_values import pod_of, target_of
+from workqueue_operator.scaling.decision import Unknown
+from workqueue_operator.scaling.demand import Counts
+from workqueue_operator.scaling.worker_health import Unconsumed, unconsumed
 from workqueue_operator.store import Tracked
 
 NO_NODE = "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."

@@ -8,7 +8,13 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from workqueue_operator.oldest_message import LAG_SECONDS, MOST_POINTS, STALE_SECONDS, OldestMessage, Totals
+from workqueue_operator.rabbitmq.oldest_message import (
+    LAG_SECONDS,
+    MOST_POINTS,
+    STALE_SECONDS,
+    OldestMessage,
+    QueueTotals,
+)
 
 PERIOD = 5.0
 
@@ -44,7 +50,7 @@ class Queue:
 
     def look(self) -> None:
         if self.now % PERIOD == 0:
-            seen = Totals(*(bisect_right(times, self.now - self.lag) for times in (self.published, self.acked)))
+            seen = QueueTotals(*(bisect_right(times, self.now - self.lag) for times in (self.published, self.acked)))
             self.oldest.measured(self.now, seen, ordered=True)
         self.oldest.looked(self.now, len(self.waiting), empty=not self.waiting)
 
@@ -137,10 +143,10 @@ def test_without_answers_of_the_management_api_the_age_is_unknown_after_a_while_
 def test_messages_that_do_not_leave_in_order_have_no_age() -> None:
     queue = started()
     queue.pass_time(20, arrivals=5)
-    queue.oldest.measured(queue.now + 1, Totals(100, 0), ordered=False)
+    queue.oldest.measured(queue.now + 1, QueueTotals(100, 0), ordered=False)
     queue.oldest.looked(queue.now + 1, 100, empty=False)
     assert queue.oldest.age(queue.now + 1, 100) is None
-    queue.oldest.measured(queue.now + 2, Totals(100, 0), ordered=True)
+    queue.oldest.measured(queue.now + 2, QueueTotals(100, 0), ordered=True)
     assert queue.oldest.age(queue.now + 2, 100) is None, "what came in another order still waits"
 
 
@@ -150,7 +156,7 @@ def test_what_came_between_an_empty_queue_and_the_first_total_has_an_unknown_age
     oldest.looked(1.0, 0, empty=True)
     oldest.looked(2.0, 50, empty=False)
     oldest.looked(1000.0, 50, empty=False)
-    oldest.measured(1000.0, Totals(50, 0), ordered=True)
+    oldest.measured(1000.0, QueueTotals(50, 0), ordered=True)
     assert oldest.age(1000.0, 50) is None
 
 
@@ -158,7 +164,7 @@ def test_what_came_between_an_empty_queue_and_the_first_total_has_an_unknown_age
 def test_a_clock_that_went_back_makes_the_age_unknown(jump: float) -> None:
     queue = started()
     queue.pass_time(20, arrivals=5)
-    queue.oldest.measured(queue.now + jump, Totals(100, 0), ordered=True)
+    queue.oldest.measured(queue.now + jump, QueueTotals(100, 0), ordered=True)
     assert queue.oldest.age(queue.now + jump, 100) is None
 
 
@@ -188,11 +194,11 @@ def test_a_count_that_rises_far_above_the_totals_costs_no_time(count: int) -> No
     """A burst that the totals do not have yet, or what a hostile broker says: once a step for each message of it."""
     oldest = OldestMessage()
     oldest.looked(0.0, 0, empty=True)
-    oldest.measured(0.5, Totals(0, 0), ordered=True)
+    oldest.measured(0.5, QueueTotals(0, 0), ordered=True)
     oldest.looked(1.0, 95, empty=False)
     oldest.looked(2.0, 95, empty=False)
     oldest.looked(3.0, 95 + count, empty=False)
-    oldest.measured(5.0, Totals(100, 0), ordered=True)
+    oldest.measured(5.0, QueueTotals(100, 0), ordered=True)
     assert oldest.age(5.0, 95 + count) == pytest.approx(5.0, abs=1.1)
 
 
@@ -252,7 +258,7 @@ def test_the_estimate_is_of_a_message_that_was_the_first_just_now(
                 assert first[-late] - late <= queue.now - queue.age <= first[-1] + late
 
 
-totals = st.builds(Totals, st.integers(0, 2**40), st.integers(0, 2**40))
+totals = st.builds(QueueTotals, st.integers(0, 2**40), st.integers(0, 2**40))
 measures = st.tuples(st.just("measured"), totals | st.none(), st.booleans())
 looks = st.tuples(st.just("looked"), st.integers(0, 2**40), st.booleans())
 pauses = st.floats(-10, 10_000, allow_nan=False)
@@ -267,7 +273,7 @@ def test_whatever_comes_an_age_is_a_sound_number_of_a_time_that_was_seen(
         now += pause
         begun = min(begun, now)
         if what == "measured":
-            assert value is None or isinstance(value, Totals)
+            assert value is None or isinstance(value, QueueTotals)
             oldest.measured(now, value, ordered=flag)
         else:
             assert isinstance(value, int)

@@ -1,13 +1,13 @@
 """What is registered with kopf decides what kopf writes on the objects: with on.event alone, nothing."""
 
 import kopf
-from workqueue_operator import handlers
+from workqueue_operator.loops import kopf_handlers
 from workqueue_operator.store import Store
 
 
 def registered() -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
-    handlers.register(registry, Store(), lambda put: put())
+    kopf_handlers.register(registry, Store(), lambda put: put())
     return registry
 
 
@@ -27,7 +27,7 @@ def test_nothing_is_registered_that_would_leave_a_finalizer_or_an_annotation() -
 
 
 def test_kopf_looks_for_no_peers_and_posts_no_events() -> None:
-    made = handlers.settings()
+    made = kopf_handlers.settings()
     assert made.peering.standalone
     assert made.scanning.disabled
     assert not made.posting.enabled
@@ -35,4 +35,4 @@ def test_kopf_looks_for_no_peers_and_posts_no_events() -> None:
 
 def test_kopf_lists_page_by_page() -> None:
     """By default all objects come in one answer, with as many annotations as they have."""
-    assert handlers.settings().watching.chunk_size == handlers.LIST_OBJECTS
+    assert kopf_handlers.settings().watching.chunk_size == kopf_handlers.LIST_OBJECTS

@@ -12,17 +12,19 @@ from prometheus_client import generate_latest
 from workqueue_broker import errors
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import BrokerError
-from workqueue_operator import cluster, conditions, dead_letters, management
-from workqueue_operator.cluster import ClusterError
-from workqueue_operator.dead_letters import DeadLetters
-from workqueue_operator.demand import Counts
-from workqueue_operator.management import ManagementError
+from workqueue_operator.cluster import port
+from workqueue_operator.cluster.port import ClusterError
 from workqueue_operator.metrics import CLUSTER_KINDS, LOOP_KINDS
-from workqueue_operator.oldest_message import Totals
-from workqueue_operator.rates import STALE_SECONDS
+from workqueue_operator.rabbitmq import dead_letters, management_api
+from workqueue_operator.rabbitmq.dead_letters import DeadLetters
+from workqueue_operator.rabbitmq.management_api import ManagementError
+from workqueue_operator.rabbitmq.oldest_message import QueueTotals
 from workqueue_operator.resource import Mode
-from workqueue_operator.scaling import Reason, Unknown
-from workqueue_operator.victims import State
+from workqueue_operator.scaling.decision import Reason, Unknown
+from workqueue_operator.scaling.demand import Counts
+from workqueue_operator.scaling.rates import STALE_SECONDS
+from workqueue_operator.scaling.victims import State
+from workqueue_operator.status import conditions
 from workqueue_operator.workqueue_metrics import BROKER_KINDS, WorkQueueCollector
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
@@ -67,7 +69,7 @@ async def scraped() -> Operator:
     await operator.after(1, tracked, Counts(30, 0))
     await operator.after(70, tracked, Counts(0, 6, messages_unacknowledged=0))
     operator.measured(tracked, published=40, acked=30, redelivered=2, in_progress=0)
-    tracked.oldest.measured(operator.clock.now, Totals(40, 30), ordered=True)
+    tracked.oldest.measured(operator.clock.now, QueueTotals(40, 30), ordered=True)
     tracked.dead_letters = DeadLetters(messages=1, counted_at=operator.clock.now)
     await operator.applier.wait()
     return operator
@@ -120,8 +122,8 @@ async def test_each_value_of_a_counters_label_is_there_from_the_start() -> None:
 
 
 def test_every_kind_of_error_has_its_counter() -> None:
-    assert set(BROKER_KINDS) == kinds(errors, BrokerError) | kinds(management, ManagementError)
-    assert set(CLUSTER_KINDS) == kinds(cluster, ClusterError)
+    assert set(BROKER_KINDS) == kinds(errors, BrokerError) | kinds(management_api, ManagementError)
+    assert set(CLUSTER_KINDS) == kinds(port, ClusterError)
 
 
 async def test_a_deleted_workqueue_leaves_no_series() -> None:
@@ -181,7 +183,7 @@ async def test_each_metric_of_the_page_is_made_when_it_is_asked_for() -> None:
 async def test_conditions_are_those_of_the_last_pass_also_while_the_status_may_not_be_written() -> None:
     operator = await scraped()
     (tracked,) = operator.store
-    operator.cluster.failures = [cluster.Forbidden("workqueues/status: patch is forbidden") for _ in range(50)]
+    operator.cluster.failures = [port.Forbidden("workqueues/status: patch is forbidden") for _ in range(50)]
     await operator.after(2, tracked, Unknown("Unavailable", "the broker is away"))
     (observed,) = (one for one in samples_of(operator, "condition") if one["type"] == conditions.QUEUE_OBSERVED)
     assert (observed["status"], observed["reason"]) == ("False", "Unavailable")

@@ -7,11 +7,11 @@ from fakes import FakeCluster
 from passes import DEPLOYMENT, WORKQUEUE, Operator, body
 from workqueue_broker.address import BrokerAddress
 from workqueue_operator.assembly import fill
-from workqueue_operator.cluster import Forbidden, Listing
-from workqueue_operator.demand import Counts
-from workqueue_operator.leader import LeaderSeen
-from workqueue_operator.rates import Estimate, Sample
+from workqueue_operator.cluster.port import Forbidden, Listing
+from workqueue_operator.rabbitmq.leader import LeaderSeen
 from workqueue_operator.resource import Key
+from workqueue_operator.scaling.demand import Counts
+from workqueue_operator.scaling.rates import Estimate, Sample
 from workqueue_operator.store import Store
 
 

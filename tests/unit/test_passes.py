@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 from fakes import FakeCluster, ManualClock
 from passes import DEPLOYMENT, WORKQUEUE, Operator, body
-from workqueue_operator.cluster import ClusterUnavailable, Pod
-from workqueue_operator.demand import Counts
-from workqueue_operator.gather import MANUAL_SECONDS
-from workqueue_operator.queue_policy import Verdict, missing_management_api
+from workqueue_operator.cluster.port import ClusterUnavailable, Pod
+from workqueue_operator.passes.gather import MANUAL_SECONDS
+from workqueue_operator.passes.victim_watch import WATCH_SECONDS
+from workqueue_operator.rabbitmq.queue_policy import Verdict, missing_management_api
 from workqueue_operator.resource import Key, WorkQueue
-from workqueue_operator.scaling import Unknown
-from workqueue_operator.shrinking import GOING_COST
-from workqueue_operator.store import Checked, Store, Tracked
-from workqueue_operator.victim_watch import WATCH_SECONDS
+from workqueue_operator.scaling.decision import Unknown
+from workqueue_operator.scaling.deletion_order import GOING_COST
+from workqueue_operator.scaling.demand import Counts
+from workqueue_operator.store import PolicyCheck, Store, Tracked
 
 AWAY = Unknown("Unavailable", "connection refused")
 
@@ -674,7 +674,7 @@ async def test_the_clock_of_a_condition_moves_only_when_it_turns(world: World) -
 def found_out(tracked: Tracked, verdict: Verdict) -> None:
     """As the loop that asks the management API leaves it."""
     assert isinstance(tracked.spec, WorkQueue)
-    tracked.policy = Checked(tracked.spec.queue, tracked.spec.mode, verdict)
+    tracked.policy = PolicyCheck(tracked.spec.queue, tracked.spec.mode, verdict)
 
 
 APPLIED = Verdict(True, "Applied", "policy workqueue.thumbnails applies")

@@ -13,7 +13,7 @@ from waiting import wait_until
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, connect
 from workqueue_broker.errors import BrokerError, InvalidAddress
-from workqueue_operator.management import ManagementApi, ManagementUnavailable
+from workqueue_operator.rabbitmq.management_api import ManagementApi, ManagementUnavailable
 from workqueue_worker import consumer_timeout
 
 PASSWORD = "topsecret-word"

@@ -8,10 +8,15 @@ from fakes import FakeQueueReader, ManualClock
 from prometheus_client import CollectorRegistry
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailable, InvalidAddress, QueueMissing
-from workqueue_operator.management import ManagementError, ManagementRefused, ManagementUnavailable, PolicyRefused
+from workqueue_operator.loops.policy_keeper import SET_SECONDS, Policies, verdict_of
 from workqueue_operator.metrics import Metrics
-from workqueue_operator.policies import SET_SECONDS, Policies, verdict_of
-from workqueue_operator.queue_policy import Policy, QueueInForce, Verdict, VirtualHost
+from workqueue_operator.rabbitmq.management_api import (
+    ManagementError,
+    ManagementRefused,
+    ManagementUnavailable,
+    PolicyRefused,
+)
+from workqueue_operator.rabbitmq.queue_policy import Policy, QueueInForce, Verdict, VirtualHost
 from workqueue_operator.store import Store, Tracked
 
 ADDRESS = BrokerAddress(management_uri="http://rabbitmq:15672")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from workqueue_broker.declaration import QueueDeclaration, QueueType
-from workqueue_operator.queue_policy import (
+from workqueue_operator.rabbitmq.queue_policy import (
     MOST_POLICIES,
     PRIORITY,
     Leave,

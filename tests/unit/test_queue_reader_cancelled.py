@@ -9,7 +9,7 @@ from hostile_broker import greeted, until_gone
 from hostile_server import HostileServer
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.declaration import QueueDeclaration
-from workqueue_operator.queue_reader import MOST_CHANNELS, AmqpQueueReader
+from workqueue_operator.rabbitmq.queue_reader import MOST_CHANNELS, AmqpQueueReader
 from workqueue_operator.resource import Declare, QueueSpec
 
 

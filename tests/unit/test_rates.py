@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from workqueue_operator.management import sample_of
-from workqueue_operator.rates import REDELIVERY_HALF_LIFE_SECONDS, STALE_SECONDS, Estimate, Sample
+from workqueue_operator.rabbitmq.management_api import sample_of
+from workqueue_operator.scaling.rates import REDELIVERY_HALF_LIFE_SECONDS, STALE_SECONDS, Estimate, Sample
 
 
 def after(seconds: float, arrivals: float, acks: float, busy: int, start: Estimate | None = None) -> Estimate:

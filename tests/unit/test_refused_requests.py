@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fakes import FakeCluster
 from passes import Operator
-from workqueue_operator.cluster import (
+from workqueue_operator.cluster.port import (
     ClusterError,
     ClusterUnavailable,
     Conflict,
@@ -17,9 +17,9 @@ from workqueue_operator.cluster import (
     Rejected,
     Target,
 )
-from workqueue_operator.demand import Counts
 from workqueue_operator.resource import Key
-from workqueue_operator.scaling import Unknown
+from workqueue_operator.scaling.decision import Unknown
+from workqueue_operator.scaling.demand import Counts
 from workqueue_operator.store import Tracked
 
 WORDS = 'PATCH …/scale: 403 deployments.apps "thumbnails-worker" is forbidden: User "operator" cannot patch'

@@ -5,11 +5,11 @@ from typing import Any
 
 from fakes import FakeCluster
 from passes import DEPLOYMENT, Operator, body
-from workqueue_operator.cluster import ClusterUnavailable, Notice
-from workqueue_operator.demand import Counts
+from workqueue_operator.cluster.port import ClusterUnavailable, Notice
 from workqueue_operator.resource import Key
-from workqueue_operator.scaling import Unknown
-from workqueue_operator.status import timestamp
+from workqueue_operator.scaling.decision import Unknown
+from workqueue_operator.scaling.demand import Counts
+from workqueue_operator.status.next_status import timestamp
 from workqueue_operator.store import MOST_NOTICES, Tracked
 
 AWAY = Unknown("Unavailable", "connection refused")

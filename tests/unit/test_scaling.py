@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 from strategies import watch
-from workqueue_operator.demand import Counts, Rates
-from workqueue_operator.history import History
 from workqueue_operator.resource import Fallback, ScalingPolicy
-from workqueue_operator.scaling import ManualSize, Reason, ScalingDecision, Situation, Unknown, Workers, decide
+from workqueue_operator.scaling.decision import ManualSize, Reason, ScalingDecision, Situation, Unknown, Workers, decide
+from workqueue_operator.scaling.demand import Counts, Rates
+from workqueue_operator.scaling.history import History
 
 POLICY = ScalingPolicy(min_replicas=0, max_replicas=50, messages_per_replica=5, scale_down_stabilization_seconds=60)
 AWAY = Unknown("Unavailable", "connection refused")

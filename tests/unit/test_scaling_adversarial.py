@@ -4,10 +4,10 @@ import math
 
 import pytest
 from strategies import watch
-from workqueue_operator.demand import Counts, Rates
-from workqueue_operator.history import PAUSE_SECONDS, History
 from workqueue_operator.resource import Fallback, ScalingPolicy
-from workqueue_operator.scaling import Reason, ScalingDecision, Situation, Unknown, Workers, decide
+from workqueue_operator.scaling.decision import Reason, ScalingDecision, Situation, Unknown, Workers, decide
+from workqueue_operator.scaling.demand import Counts, Rates
+from workqueue_operator.scaling.history import PAUSE_SECONDS, History
 
 HOUR = 3600.0
 NOW = 100_000.0

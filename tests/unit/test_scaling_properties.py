@@ -5,10 +5,10 @@ from dataclasses import replace
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from strategies import counts, histories, policies, situations, workers
-from workqueue_operator.demand import Counts
-from workqueue_operator.history import History
 from workqueue_operator.resource import ScalingPolicy
-from workqueue_operator.scaling import ManualSize, Reason, Situation, Unknown, Workers, decide, readable
+from workqueue_operator.scaling.decision import ManualSize, Reason, Situation, Unknown, Workers, decide, readable
+from workqueue_operator.scaling.demand import Counts
+from workqueue_operator.scaling.history import History
 
 NOW = 1_000_000.0
 

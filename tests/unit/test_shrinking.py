@@ -5,10 +5,10 @@ from dataclasses import replace
 from fakes import WORKING
 from hypothesis import given
 from hypothesis import strategies as st
-from workqueue_operator.shrinking import (
+from workqueue_operator.scaling.deletion_order import (
     GOING_COST,
-    Asked,
     Departure,
+    WorkerAnswer,
     choose,
     deletion_order,
     removable,
@@ -16,11 +16,11 @@ from workqueue_operator.shrinking import (
 )
 
 
-def pod(name: str, tasks: int | None, **more: object) -> Asked:
-    return Asked(replace(WORKING, name=name, uid=f"uid-{name}", **more), tasks)  # type: ignore[arg-type]
+def pod(name: str, tasks: int | None, **more: object) -> WorkerAnswer:
+    return WorkerAnswer(replace(WORKING, name=name, uid=f"uid-{name}", **more), tasks)  # type: ignore[arg-type]
 
 
-def carried_out(asked: list[Asked], departure: Departure) -> list[Asked]:
+def carried_out(asked: list[WorkerAnswer], departure: Departure) -> list[WorkerAnswer]:
     """The pods with the marks that the departure asks for."""
     marks = {one.uid: GOING_COST for one in departure.mark} | {one.uid: 0 for one in departure.unmark}
     return [
@@ -147,7 +147,7 @@ asked_pods = st.lists(
 
 
 @given(asked_pods, st.integers(0, 40))
-def test_the_first_to_be_deleted_are_all_idle(asked: list[Asked], replicas: int) -> None:
+def test_the_first_to_be_deleted_are_all_idle(asked: list[WorkerAnswer], replicas: int) -> None:
     """Whatever the pods are: the pods that a ReplicaSet deletes for an allowed step are idle ones."""
     allowed = removable(asked, replicas)
     staying = [one for one in asked if one.pod.active]
@@ -158,7 +158,7 @@ def test_the_first_to_be_deleted_are_all_idle(asked: list[Asked], replicas: int)
 
 
 @given(asked_pods, st.integers(0, 40), st.data())
-def test_what_is_planned_holds_once_it_is_marked(asked: list[Asked], replicas: int, data: st.DataObject) -> None:
+def test_what_is_planned_holds_once_it_is_marked(asked: list[WorkerAnswer], replicas: int, data: st.DataObject) -> None:
     """The marks that are written for a step make just that step safe, and those that go are those meant to."""
     planned = removable_once_marked(asked, replicas)
     wanted = replicas - data.draw(st.integers(0, planned))

@@ -2,8 +2,8 @@
 
 import pytest
 from passes import Operator, body
-from workqueue_operator.demand import Counts
-from workqueue_operator.explain import explain
+from workqueue_operator.scaling.demand import Counts
+from workqueue_operator.status.explain import explain
 from workqueue_operator.store import Tracked
 
 

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from recording_api import Answer, Content, Response
 from workqueue_broker.tls import Tls
 from workqueue_operator import web
-from workqueue_operator.cluster import Pod
-from workqueue_operator.kubernetes_api import CONCURRENT_REQUESTS, KubernetesApi
-from workqueue_operator.kubernetes_cluster import WORKERS_ASKED_AT_ONCE, KubernetesCluster
-from workqueue_operator.kubernetes_values import pod_of
+from workqueue_operator.cluster.kubernetes_api import CONCURRENT_REQUESTS, KubernetesApi
+from workqueue_operator.cluster.kubernetes_cluster import WORKERS_ASKED_AT_ONCE, KubernetesCluster
+from workqueue_operator.cluster.kubernetes_values import pod_of
+from workqueue_operator.cluster.port import Pod
+from workqueue_operator.cluster.slots import Slots
 from workqueue_operator.resource import Key
-from workqueue_operator.slots import Slots
 
 
 @dataclass

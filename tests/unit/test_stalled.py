@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from kstatus import status_of
 from passes import DEPLOYMENT, WORKQUEUE, Operator, body
-from workqueue_operator.demand import Counts
-from workqueue_operator.explain import explain
 from workqueue_operator.resource import Key
-from workqueue_operator.scaling import Unknown
+from workqueue_operator.scaling.decision import Unknown
+from workqueue_operator.scaling.demand import Counts
+from workqueue_operator.status.explain import explain
 
 UNUSABLE = {"scaling": {"minReplicas": 5, "maxReplicas": 2}}
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from passes import DEPLOYMENT, body
 from workqueue_broker.address import BrokerAddress
-from workqueue_operator.cluster import Target
+from workqueue_operator.cluster.port import Target
 from workqueue_operator.resource import Key, WorkQueue
 from workqueue_operator.store import Store, Tracked
 

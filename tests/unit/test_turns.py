@@ -3,9 +3,9 @@
 import asyncio
 
 from passes import DEPLOYMENT, Operator, body
-from workqueue_operator.demand import Counts
-from workqueue_operator.reconcile import PASSES_AT_ONCE
-from workqueue_operator.turns import Turns
+from workqueue_operator.passes.reconcile import PASSES_AT_ONCE
+from workqueue_operator.passes.turns import Turns
+from workqueue_operator.scaling.demand import Counts
 
 
 class Watcher:

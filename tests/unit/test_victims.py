@@ -5,11 +5,11 @@ from dataclasses import replace
 from fakes import WORKING, FakeCluster, ManualClock
 from hypothesis import given
 from hypothesis import strategies as st
-from workqueue_operator.cluster import ClusterUnavailable, Pod, Target
+from workqueue_operator.cluster.port import ClusterUnavailable, Pod, Target
+from workqueue_operator.passes.victim_watch import WATCH_SECONDS, VictimWatch
 from workqueue_operator.resource import Key
-from workqueue_operator.shrinking import Asked
-from workqueue_operator.victim_watch import WATCH_SECONDS, VictimWatch
-from workqueue_operator.victims import State, Tally, Victim
+from workqueue_operator.scaling.deletion_order import WorkerAnswer
+from workqueue_operator.scaling.victims import State, Tally, Victim
 
 IDLE, BUSY, UNKNOWN = State.IDLE, State.BUSY, State.UNKNOWN
 DEPLOYMENT = Key("team", "w")
@@ -19,7 +19,7 @@ def pod(name: str, **more: object) -> Pod:
     return replace(WORKING, name=name, uid=name, **more)  # type: ignore[arg-type]
 
 
-def shrunk(to: int, *asked: Asked) -> Tally:
+def shrunk(to: int, *asked: WorkerAnswer) -> Tally:
     """A scale with these answers before it; all but those called `wrong` were meant to go."""
     return Tally().scaled(to, asked, {one.pod.uid for one in asked if not one.pod.name.startswith("wrong")})
 
@@ -29,18 +29,18 @@ def states(tally: Tally, pods: list[Pod], answers: dict[str, int | None] | None 
 
 
 def test_who_has_gone_counts_with_the_last_answer() -> None:
-    assert states(shrunk(0, Asked(pod("a"), 0), Asked(pod("b"), 1)), []) == {"a": IDLE, "b": BUSY}
+    assert states(shrunk(0, WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b"), 1)), []) == {"a": IDLE, "b": BUSY}
 
 
 def test_the_answer_of_one_who_goes_counts_for_more_than_the_one_before() -> None:
-    tally = shrunk(0, Asked(pod("a"), 0), Asked(pod("b"), 0))
+    tally = shrunk(0, WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b"), 0))
     going = [pod("a", terminating=True), pod("b", terminating=True)]
     assert states(tally, going, {"a": 2, "b": 0}) == {"a": BUSY, "b": IDLE}
 
 
 def test_one_who_goes_and_does_not_answer_is_waited_for() -> None:
     """It may have got a task after its last answer."""
-    tally, victims = shrunk(0, Asked(pod("a"), 0)).after([pod("a", terminating=True)], {"a": None})
+    tally, victims = shrunk(0, WorkerAnswer(pod("a"), 0)).after([pod("a", terminating=True)], {"a": None})
     assert (victims, tally.is_done) == ([], False)
     assert states(tally, [pod("a", terminating=True)], {"a": 1}) == {"a": BUSY}
     assert states(tally, []) == {"a": IDLE}
@@ -48,38 +48,38 @@ def test_one_who_goes_and_does_not_answer_is_waited_for() -> None:
 
 
 def test_who_never_answered_is_unknown() -> None:
-    assert states(shrunk(0, Asked(pod("a"), None)), []) == {"a": UNKNOWN}
+    assert states(shrunk(0, WorkerAnswer(pod("a"), None)), []) == {"a": UNKNOWN}
 
 
 def test_a_container_that_never_ran_was_idle() -> None:
-    made = Asked(pod("a", running=False, pending=True, ready=False), None)
+    made = WorkerAnswer(pod("a", running=False, pending=True, ready=False), None)
     assert states(shrunk(0, made), []) == {"a": IDLE}
 
 
 def test_a_container_that_began_to_run_after_the_last_answer_is_unknown() -> None:
-    tally, _ = shrunk(0, Asked(pod("a", running=False, pending=True), None)).after([pod("a")], {})
+    tally, _ = shrunk(0, WorkerAnswer(pod("a", running=False, pending=True), None)).after([pod("a")], {})
     assert states(tally, []) == {"a": UNKNOWN}
 
 
 def test_a_container_that_has_ended_is_not_waited_for() -> None:
-    tally = shrunk(0, Asked(pod("a"), 0))
+    tally = shrunk(0, WorkerAnswer(pod("a"), 0))
     assert states(tally, [pod("a", terminating=True, running=False)]) == {"a": IDLE}
 
 
 def test_who_went_before_the_scale_is_not_counted() -> None:
-    before = Asked(pod("a", terminating=True), 1)
-    tally = shrunk(1, before, Asked(pod("b"), 0), Asked(pod("c"), 0))
+    before = WorkerAnswer(pod("a", terminating=True), 1)
+    tally = shrunk(1, before, WorkerAnswer(pod("b"), 0), WorkerAnswer(pod("c"), 0))
     assert states(tally, [pod("c")]) == {"b": IDLE}
 
 
 def test_evicted_pods_are_neither_awaited_nor_counted() -> None:
-    tally = shrunk(1, Asked(pod("a"), 0), Asked(pod("b", finished=True, running=False), None))
+    tally = shrunk(1, WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b", finished=True, running=False), None))
     assert tally.awaited == 0
     assert states(tally, [pod("a")]) == {}
 
 
 def test_it_is_done_when_no_more_than_wanted_stay_and_each_other_one_is_counted() -> None:
-    tally = shrunk(1, Asked(pod("a"), 0), Asked(pod("b"), 0), Asked(pod("c"), 0))
+    tally = shrunk(1, WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b"), 0), WorkerAnswer(pod("c"), 0))
     assert not tally.is_done
     tally, _ = tally.after([pod("a"), pod("b", terminating=True)], {"b": None})
     assert (tally.is_done, tally.awaited) == (False, 1)
@@ -89,29 +89,31 @@ def test_it_is_done_when_no_more_than_wanted_stay_and_each_other_one_is_counted(
 
 def test_a_later_scale_goes_on_with_who_was_told_to_go_before() -> None:
     """One that does not answer is still counted once, with the answer that it gives at last."""
-    tally, victims = shrunk(1, Asked(pod("a"), 0), Asked(pod("b"), 0)).after([pod("a", terminating=True), pod("b")], {})
+    tally, victims = shrunk(1, WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b"), 0)).after(
+        [pod("a", terminating=True), pod("b")], {}
+    )
     assert victims == []
-    again = tally.scaled(0, [Asked(pod("a"), 0), Asked(pod("b"), 0)], {"b"})
+    again = tally.scaled(0, [WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b"), 0)], {"b"})
     assert again.after([], {})[1] == [Victim("a", IDLE, meant=True), Victim("b", IDLE, meant=True)]
 
 
 def test_who_is_counted_is_not_counted_again_by_a_look_from_before() -> None:
-    tally, victims = shrunk(1, Asked(pod("a"), 0), Asked(pod("b"), 0)).after([pod("b")], {})
+    tally, victims = shrunk(1, WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b"), 0)).after([pod("b")], {})
     assert [victim.name for victim in victims] == ["a"]
-    again = tally.scaled(0, [Asked(pod("a"), 0), Asked(pod("b"), 0)], {"a", "b"})
+    again = tally.scaled(0, [WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b"), 0)], {"a", "b"})
     assert states(again, []) == {"b": IDLE}
 
 
 def test_a_pod_that_was_made_after_the_scale_counts_too() -> None:
     """The ReplicaSet was still behind with growth; it deletes the new ones first."""
-    tally, _ = shrunk(1, Asked(pod("a"), 0), Asked(pod("b"), 0)).after(
+    tally, _ = shrunk(1, WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b"), 0)).after(
         [pod("a"), pod("b"), pod("late", running=False)], {}
     )
     assert states(tally, [pod("a")]) == {"b": IDLE, "late": IDLE}
 
 
 def test_who_was_not_meant_to_go_is_told() -> None:
-    (victim,) = shrunk(1, Asked(pod("wrong"), 1), Asked(pod("b"), 0)).after([pod("b")], {})[1]
+    (victim,) = shrunk(1, WorkerAnswer(pod("wrong"), 1), WorkerAnswer(pod("b"), 0)).after([pod("b")], {})[1]
     assert victim == Victim("wrong", BUSY, meant=False)
 
 
@@ -125,7 +127,7 @@ looks = st.lists(
 def test_whatever_is_seen_each_worker_counts_at_most_once_and_busy_needs_an_answer(
     seen: list[dict[str, tuple[bool, int | None]]], wanted: int
 ) -> None:
-    tally = shrunk(wanted, *(Asked(pod(name), None) for name in "abcdef"))
+    tally = shrunk(wanted, *(WorkerAnswer(pod(name), None) for name in "abcdef"))
     victims: list[Victim] = []
     answered: set[str] = set()
     gone: set[str] = set()
@@ -146,7 +148,7 @@ async def watched(cluster: FakeCluster, clock: ManualClock, told: list[Victim]) 
     """Four workers shrunk to one, which nobody carries out yet."""
     cluster.add_deployment(DEPLOYMENT, 4)
     cluster.replicasets_lag = True
-    asked = [Asked(one, 0) for one in cluster.pods.values()]
+    asked = [WorkerAnswer(one, 0) for one in cluster.pods.values()]
     target = await cluster.set_replicas(cluster.targets[DEPLOYMENT], 1)
     watch = VictimWatch(cluster, clock, told.append)
     watch.shrunk(target, 8000, asked, {one.pod.uid for one in asked})
@@ -220,7 +222,7 @@ async def test_a_look_that_began_before_the_last_scale_counts_nobody() -> None:
     cluster.replicasets_lag = False
     grown = await cluster.set_replicas(cluster.targets[DEPLOYMENT], 6)
     watch.grown(6)
-    asked = [Asked(one, 0) for one in cluster.pods.values()]
+    asked = [WorkerAnswer(one, 0) for one in cluster.pods.values()]
     cluster.replicasets_lag = True
     watch.shrunk(await cluster.set_replicas(grown, 5), 8000, asked, set())
     cluster.carry_out(DEPLOYMENT)

@@ -14,13 +14,13 @@ from kubernetes.aio import client
 from prometheus_client import CollectorRegistry
 from workqueue_operator import web
 from workqueue_operator.clock import SystemClock
-from workqueue_operator.kubernetes_api import KubernetesApi
-from workqueue_operator.kubernetes_cluster import KubernetesCluster
-from workqueue_operator.loops import Loops
+from workqueue_operator.cluster.kubernetes_api import KubernetesApi
+from workqueue_operator.cluster.kubernetes_cluster import KubernetesCluster
+from workqueue_operator.loops.border import Loops
+from workqueue_operator.loops.kopf_watch import Watch, loop_name
 from workqueue_operator.metrics import Metrics, WatchCollector
 from workqueue_operator.resource import Key
 from workqueue_operator.store import Store
-from workqueue_operator.watching import Watch, loop_name
 
 HERE, THERE = "here", "there"
 

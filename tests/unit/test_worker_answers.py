@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from workqueue_operator import web, worker_page
+from workqueue_operator import web
+from workqueue_operator.cluster import worker_page
 
 GAUGE = worker_page.TASKS_IN_PROGRESS
 

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from passes import Operator, body
-from workqueue_operator.demand import Counts
-from workqueue_operator.write_budget import BURST, SECONDS_PER_WRITE, WriteBudget
+from workqueue_operator.scaling.demand import Counts
+from workqueue_operator.status.write_budget import BURST, SECONDS_PER_WRITE, WriteBudget
 
 
 @given(st.lists(st.floats(0, 30), max_size=200))

@@ -1,0 +1,1 @@
+"""What runs the workers: the port, and Kubernetes behind it."""

@@ -1,0 +1,1 @@
+"""What starts a pass: the watch of the API server, one loop for each broker, and the border that each runs in."""

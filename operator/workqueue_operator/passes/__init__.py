@@ -1,0 +1,1 @@
+"""One pass over one WorkQueue: gather, decide, apply, report."""

@@ -1,0 +1,93 @@
+"""One pass over one WorkQueue: gather, decide, apply, report. Called by the loops after each reading.
+
+A request that the API server refuses ends no pass: it is a value, which the report carries, and for a moment no further
+request is made for this WorkQueue.
+"""
+
+import logging
+
+from workqueue_operator.clock import Clock
+from workqueue_operator.cluster.port import ClusterError
+from workqueue_operator.cluster.refusals import Refusal, refused
+from workqueue_operator.memory import Memory
+from workqueue_operator.metrics import Metrics
+from workqueue_operator.passes.apply import Applier, Outcome
+from workqueue_operator.passes.gather import Gatherer, Nothing, Observation
+from workqueue_operator.passes.report import Reporter
+from workqueue_operator.passes.turns import Turns
+from workqueue_operator.scaling.decision import Unknown, decide, readable
+from workqueue_operator.scaling.demand import Counts
+from workqueue_operator.store import Tracked
+
+#: Passes in one turn of the event loop, over all WorkQueues: a thousand of them in one would stop all else.
+PASSES_AT_ONCE = 20
+
+log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """Makes the passes; the memory of each WorkQueue lies in its Tracked."""
+
+    def __init__(
+        self, gatherer: Gatherer, applier: Applier, reporter: Reporter, metrics: Metrics, clock: Clock
+    ) -> None:
+        self._gatherer = gatherer
+        self._applier = applier
+        self._reporter = reporter
+        self._metrics = metrics
+        self._clock = clock
+        self._turns = Turns(PASSES_AT_ONCE)
+
+    async def reconcile(self, tracked: Tracked, reading: Counts | Unknown) -> None:
+        """One pass; what the API server refuses is logged, counted, reported and tried again later."""
+        await self._turns.take()
+        if self._clock.monotonic() < tracked.memory.retry_at:
+            return
+        try:
+            await self._pass(tracked, reading)
+        except ClusterError as error:  # of the report: the decision was carried out all the same
+            tracked.memory.unwritten = self._refused(tracked, tracked.memory.unwritten, error)
+
+    async def _pass(self, tracked: Tracked, reading: Counts | Unknown) -> None:
+        seen = await self._gatherer.gather(tracked, reading)
+        self._look(tracked, seen)
+        if isinstance(seen, Nothing):
+            self._note(tracked, seen.trouble)
+            await self._reporter.report_nothing(tracked, seen)
+            return
+        outcome = await self._act(tracked.memory, seen)
+        self._note(tracked, outcome.trouble)
+        await self._reporter.report(tracked, seen, outcome)
+
+    def _look(self, tracked: Tracked, seen: Observation | Nothing) -> None:
+        """Note the live count, as far as it can be believed: what waits, and since when."""
+        reading = seen.reading if isinstance(seen, Nothing) else _believed(tracked.memory, seen)
+        if isinstance(reading, Counts):
+            empty = reading.messages_ready == 0 and (reading.consumers > 0 or reading.has_leader)
+            asked_at = self._clock.monotonic() if reading.asked_at is None else reading.asked_at
+            tracked.oldest.looked(asked_at, reading.messages_ready, empty=empty)
+
+    async def _act(self, memory: Memory, seen: Observation) -> Outcome:
+        now, situation, policy = self._clock.monotonic(), seen.situation, seen.workqueue.scaling
+        decision = decide(policy, situation, memory.history, now)
+        memory.remember(decision, _believed(memory, seen), situation.workers.ready, now, policy)
+        return await self._applier.apply(memory, seen, decision)
+
+    def _note(self, tracked: Tracked, trouble: ClusterError | None) -> None:
+        """Keep what was refused in this pass. The very error of before only still stands, and is no new failure."""
+        memory = tracked.memory
+        if trouble is None:
+            memory.refusal = None
+        elif memory.refusal is None or trouble is not memory.refusal.error:
+            memory.refusal = self._refused(tracked, memory.refusal, trouble)
+
+    def _refused(self, tracked: Tracked, before: Refusal | None, error: ClusterError) -> Refusal:
+        now = self._clock.monotonic()
+        refusal = refused(before, error, now)
+        self._metrics.cluster_errors.labels(error.kind).inc()
+        log.warning("%s: %s; trying again in %.1f s", tracked.key, error, refusal.retry_at - now)
+        return refusal
+
+
+def _believed(memory: Memory, seen: Observation) -> Counts | Unknown:
+    return readable(seen.situation.reading, seen.situation.workers, memory.history.in_use)

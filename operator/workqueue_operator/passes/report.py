@@ -1,0 +1,155 @@
+"""Tells what a pass did: status, conditions, Events, metrics and log, all from the one decision."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from workqueue_broker.errors import QueueMismatch
+
+from workqueue_operator.clock import Clock
+from workqueue_operator.cluster.port import Cluster, Notice
+from workqueue_operator.metrics import Metrics
+from workqueue_operator.passes.apply import Outcome
+from workqueue_operator.passes.gather import Nothing, Observation
+from workqueue_operator.rabbitmq import queue_policy
+from workqueue_operator.rabbitmq.leader import SETTLED_SECONDS
+from workqueue_operator.rabbitmq.queue_policy import Verdict
+from workqueue_operator.resource import WorkQueue
+from workqueue_operator.scaling.decision import NO_LEADER, Reason, Unknown, readable
+from workqueue_operator.status import conditions
+from workqueue_operator.status.conditions import Condition, Findings
+from workqueue_operator.status.next_status import RECENT_DECISIONS, Change, Pass, is_due, next_status, timestamp
+from workqueue_operator.store import Tracked
+
+#: Conditions whose turning is worth an Event of its own; the others turn with a decision, which has one.
+TOLD_CONDITIONS = (
+    *(conditions.QUEUE_OBSERVED, conditions.TARGET_FOUND, conditions.WORKERS_HEALTHY),
+    *(conditions.POLICY_APPLIED, *conditions.PASSING),
+)
+#: Reasons of ScalingActive that no decision tells, as none is made.
+TOLD_REASONS = (
+    *("TargetConflict", "InvalidSpec"),
+    *(conditions.API_SERVER_REFUSED, conditions.API_SERVER_UNAVAILABLE),
+)
+#: Reasons that are as somebody has it, and no news.
+UNTOLD_REASONS = (queue_policy.MANAGEMENT_API_MISSING, "DeclareNever", "Paused", "DryRun", "TooManyPolicies")
+
+log = logging.getLogger(__name__)
+
+
+class Reporter:
+    """Writes what people read."""
+
+    def __init__(self, cluster: Cluster, metrics: Metrics, clock: Clock) -> None:
+        self._cluster = cluster
+        self._metrics = metrics
+        self._clock = clock
+
+    async def report(self, tracked: Tracked, seen: Observation, outcome: Outcome) -> None:
+        """Tell about a decision; raises a ClusterError, and then tells again at a later pass."""
+        memory, decision = tracked.memory, outcome.decision
+        if decision.differs_from(memory.decision):
+            self._metrics.decisions.labels(decision.reason).inc()
+            log.info("%s: %s: %s", tracked.key, decision.reason, decision.message)
+        memory.decision, memory.replicas = decision, outcome.target.replicas
+        if outcome.changed:  # kept until it is written, as the next pass finds nothing changed
+            memory.changes = [*memory.changes, Change(decision, timestamp(self._clock.wall()))][-RECENT_DECISIONS:]
+            tracked.notices.append(Notice(decision.reason, decision.message))
+        reading = readable(seen.situation.reading, seen.situation.workers, memory.history.in_use)
+        mismatch = tracked.trouble if isinstance(tracked.trouble, QueueMismatch) else None
+        unknown, now = reading if isinstance(reading, Unknown) else None, self._clock.monotonic()
+        found = Findings(
+            seen.workqueue.mode,
+            unknown,
+            settling=bool(unknown and unknown.cause == NO_LEADER and memory.history.unknown_for(now) < SETTLED_SECONDS),
+            mismatch=str(mismatch) if mismatch else None,
+            obstacle=seen.obstacle,
+            refusal=memory.refusal,
+            disputes=seen.disputes,
+        )
+        await self._write(
+            tracked,
+            Pass(
+                generation=seen.workqueue.generation,
+                conditions=[*conditions.of_decision(decision, found), *_policy(tracked), *self._limits(tracked)],
+                replicas=outcome.target.replicas,
+                ready=outcome.target.ready,
+                reading=reading,
+                decision=decision,
+                changes=memory.changes,
+                tasks_in_progress=outcome.tasks_in_progress,
+            ),
+        )
+
+    async def report_nothing(self, tracked: Tracked, nothing: Nothing) -> None:
+        """Tell why there is nothing to decide about, and what is known of the queue all the same."""
+        memory, reading = tracked.memory, nothing.reading
+        memory.decision = memory.replicas = None
+        queue = [conditions.queue_observed(reading if isinstance(reading, Unknown) else None)] if reading else []
+        unseen = conditions.of_unseen_target(memory.refusal) if nothing.trouble and memory.refusal else []
+        found = [*queue, *nothing.conditions, *unseen, *_policy(tracked), *self._limits(tracked)]
+        await self._write(tracked, Pass(tracked.generation, found, reading=reading, changes=memory.changes))
+
+    async def _write(self, tracked: Tracked, seen: Pass) -> None:
+        """The status first: what an Event tells can be looked up there. Nothing while a refusal of it stands."""
+        memory, now = tracked.memory, self._clock.monotonic()
+        status = next_status(memory.status, seen, timestamp(self._clock.wall()))
+        memory.conditions = status["conditions"]
+        if memory.unwritten and memory.unwritten.stands(now):
+            return
+        due = is_due(memory.status, status, now - memory.status_written_at)
+        if due and tracked.writes.take(now):  # what is due and not written is due at the next pass
+            await self._cluster.write_status(tracked.key, status)
+            self._metrics.api_writes.labels("status").inc()
+            before, memory.status, memory.status_written_at = memory.status, status, now
+            memory.changes = []
+            tracked.notices.extend(turned(before, status))
+        await self._tell(tracked)
+        memory.unwritten = None
+
+    async def _tell(self, tracked: Tracked) -> None:
+        """Post what waits, oldest first; what could not be posted stays."""
+        while tracked.notices and tracked.writes.take(self._clock.monotonic()):
+            notice = tracked.notices[0]
+            await self._cluster.post_event(tracked.key, tracked.uid, notice)
+            self._metrics.api_writes.labels("event").inc()
+            if not isinstance(notice.reason, Reason):  # a decision was logged when it was taken
+                log.info("%s: %s: %s", tracked.key, notice.reason, notice.message)
+            if tracked.notices and tracked.notices[0] is notice:  # a full queue may have lost it meanwhile
+                tracked.notices.popleft()
+
+    def _limits(self, tracked: Tracked) -> list[Condition]:
+        """Only for a WorkQueue that has ever met the limit of its writes."""
+        stored = (one["type"] for one in tracked.memory.status.get("conditions") or ())
+        limited = tracked.writes.is_limited(self._clock.monotonic())
+        return [conditions.of_writes(limited)] if limited or conditions.WRITES_LIMITED in stored else []
+
+
+def _policy(tracked: Tracked) -> list[Condition]:
+    """What is known of the queue's policy; nothing while the broker is not."""
+    spec, checked = tracked.spec, tracked.policy
+    if not isinstance(spec, WorkQueue) or isinstance(tracked.address, Exception):
+        return []
+    verdict = checked.verdict if checked else None
+    if checked and (checked.queue, checked.mode) != (spec.queue, spec.mode):
+        verdict = Verdict(None, queue_policy.PENDING, "spec.queue or spec.mode changed, and nobody looked since")
+    asked_for, stored = queue_policy.is_asked_for(spec.queue), tracked.memory.status.get("conditions") or ()
+    last = (one for one in stored if one["type"] == conditions.POLICY_APPLIED)
+    same = (one for one in last if one.get("observedGeneration") == tracked.generation)
+    return conditions.of_policy(verdict, asked_for, next(same, None))
+
+
+def turned(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Notice]:
+    """A notice for each told condition that broke or recovered; none for one that was fine from the start."""
+    old = {one["type"]: one["status"] for one in before.get("conditions") or ()}
+    notices = []
+    for one in after["conditions"]:
+        status, was = one["status"], old.get(one["type"])
+        undecided = one["type"] == conditions.SCALING_ACTIVE and one["reason"] in TOLD_REASONS
+        told = undecided or one["type"] in TOLD_CONDITIONS
+        if told and status != was and status != "Unknown" and one["reason"] not in UNTOLD_REASONS:
+            if status == "False":
+                notices.append(Notice(one["reason"], one["message"], "Warning"))
+            elif was == "False":
+                notices.append(Notice(one["reason"], f"{one['type']} again"))
+    return notices

@@ -1,0 +1,1 @@
+"""How many workers, why, and which of them may go. Pure."""

@@ -1,0 +1,1 @@
+"""What people read: conditions, status, and the explanation. Pure."""
