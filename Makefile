@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Versions that the broker tests run against, side by side.
 RABBITMQ ?= 3.10 4.0
-WITH_CLUSTER := $(BIN)/python dev/with_cluster.py --
+WITH_CLUSTER := $(BIN)/python -m dev.with_cluster --
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: help
@@ -14,15 +14,15 @@ help: ## Print this help
 
 .PHONY: demo
 demo: setup ## Run the main job: install everything, send 60 tasks, watch the workers come and go
-	@$(WITH_CLUSTER) $(BIN)/python dev/demo.py
+	@$(WITH_CLUSTER) $(BIN)/python -m dev.demo
 
 .PHONY: demo-grafana
 demo-grafana: setup ## Put Prometheus and Grafana with our dashboards and alerts beside the demo, print their addresses
-	@$(WITH_CLUSTER) $(BIN)/python dev/demo_grafana.py
+	@$(WITH_CLUSTER) $(BIN)/python -m dev.demo_grafana
 
 .PHONY: clean-demo
 clean-demo: ## Remove what the demo made, and only that; makes nothing first
-	@$(PYTHON) dev/with_cluster.py --existing -- $(PYTHON) dev/clean_demo.py
+	@$(PYTHON) -m dev.with_cluster --existing -- $(PYTHON) -m dev.clean_demo
 
 .PHONY: test
 # All of it, or it says what is missing: nothing is skipped.
@@ -35,11 +35,11 @@ test-unit: setup ## Run the tests that need nothing but Python and openssl, in a
 
 .PHONY: test-broker
 test-broker: setup ## Run the tests against two real RabbitMQs, which they install and start; RABBITMQ=4.0 for one
-	@$(BIN)/python dev/broker_tests.py $(RABBITMQ)
+	@$(BIN)/python -m dev.broker_tests $(RABBITMQ)
 
 .PHONY: test-cluster
 test-cluster: setup ## Run the tests against a real Kubernetes, and those of the charts
-	@$(WITH_CLUSTER) $(BIN)/python dev/cluster_tests.py
+	@$(WITH_CLUSTER) $(BIN)/python -m dev.cluster_tests
 
 .PHONY: test-shrinks
 test-shrinks: setup ## Run fifty shrinks beside busy workers on a real cluster, which takes minutes and an idle machine
@@ -50,8 +50,8 @@ check: setup ## Lint, types, import contracts, and whether dashboards and charts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo --no-cache
-	@$(BIN)/python dev/write_dashboards.py --check
-	@$(BIN)/python dev/write_chart_readmes.py --check
+	@$(BIN)/python -m dev.write_dashboards --check
+	@$(BIN)/python -m dev.write_chart_readmes --check
 	@$(MAKE) --no-print-directory check-workflows
 
 .PHONY: check-workflows
@@ -65,7 +65,7 @@ check-workflows: setup ## Lint the workflows of the hosted CI: zizmor, and actio
 .PHONY: release
 # BASE: the images' base, if not the one that the Dockerfiles name; `local`: the local cluster's Python.
 release: setup $(VENV)-release/.installed ## Build wheel, charts, images, SBOMs and checksums of the last commit into dist/
-	@$(BIN)/python dev/release.py $(if $(BASE),--base $(BASE)) $(if $(TAG),--tag $(TAG))
+	@$(BIN)/python -m dev.release $(if $(BASE),--base $(BASE)) $(if $(TAG),--tag $(TAG))
 
 $(VENV)-release/.installed: dev/release-requirements.lock | $(VENV)/.installed
 	@$(PYTHON) -m venv $(VENV)-release
@@ -74,29 +74,29 @@ $(VENV)-release/.installed: dev/release-requirements.lock | $(VENV)/.installed
 
 .PHONY: dashboards
 dashboards: setup ## Write the Grafana dashboards into the operator's chart
-	@$(BIN)/python dev/write_dashboards.py
+	@$(BIN)/python -m dev.write_dashboards
 
 .PHONY: chart-readmes
 chart-readmes: setup ## Write the tables of values into the charts' READMEs
-	@$(BIN)/python dev/write_chart_readmes.py
+	@$(BIN)/python -m dev.write_chart_readmes
 
 .PHONY: dashboards-pictures
 # PROMETHEUS: asked again, such as http://localhost:9090 while `kubectl port-forward` of `make demo-grafana` runs.
 dashboards-pictures: setup ## Draw the pictures of the dashboards in docs/dashboards; needs npm and Chromium
-	@$(BIN)/python dev/draw_dashboards.py $(if $(PROMETHEUS),--prometheus $(PROMETHEUS)) $(DRAW)
+	@$(BIN)/python -m dev.draw_dashboards $(if $(PROMETHEUS),--prometheus $(PROMETHEUS)) $(DRAW)
 
 # Made anew when the lock or the project's metadata change; quiet when it is already there.
 $(VENV)/.installed: requirements.lock pyproject.toml
-	@$(PYTHON) dev/environment.py $(VENV)
+	@$(PYTHON) -m dev.environment $(VENV)
 
 .PHONY: setup
 setup: $(VENV)/.installed
 
 .PHONY: cluster-up cluster-down
 cluster-up: ## Start the local one-node cluster
-	@$(PYTHON) dev/cluster up
+	@$(PYTHON) -m dev.local_cluster up
 cluster-down: ## Stop it; what was built stays for the next time
-	@$(PYTHON) dev/cluster down
+	@$(PYTHON) -m dev.local_cluster down
 
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
   --custom-compile-command "make lock" --quiet --upgrade
@@ -108,25 +108,25 @@ lock: ## Write requirements.lock and dev/release-requirements.lock again from py
 
 .PHONY: bench-reaction
 bench-reaction: setup ## Measure publish to scaled on a real cluster, 200 bursts a queue type
-	@$(WITH_CLUSTER) $(BIN)/python benchmarks/reaction/run.py
+	@$(WITH_CLUSTER) $(BIN)/python -m benchmarks.reaction.run
 
 .PHONY: bench-worker
 bench-worker: setup ## Measure the worker beside the tutorial's loop, Celery and Dramatiq, in 12 minutes; wants an idle machine
-	@$(BIN)/python benchmarks/worker/run.py --rabbitmq $(firstword $(RABBITMQ))
+	@$(BIN)/python -m benchmarks.worker.run --rabbitmq $(firstword $(RABBITMQ))
 
 .PHONY: bench-readings
 bench-readings: setup ## Measure the operator's readings of 1,000 queues beside one blocking channel, in 5 minutes
-	@$(BIN)/python benchmarks/readings/run.py --rabbitmq $(lastword $(RABBITMQ))
+	@$(BIN)/python -m benchmarks.readings.run --rabbitmq $(lastword $(RABBITMQ))
 
 .PHONY: bench-publisher
 bench-publisher: setup ## Measure the publisher beside a bare window, one at a time and a Go client, in 10 minutes; needs go
-	@$(BIN)/python benchmarks/publisher/run.py --rabbitmq $(firstword $(RABBITMQ))
+	@$(BIN)/python -m benchmarks.publisher.run --rabbitmq $(firstword $(RABBITMQ))
 
 .PHONY: bench-oldest-message
 bench-oldest-message: setup ## Measure the estimated age of a queue's first message beside the real one, on each RabbitMQ
-	@for version in $(RABBITMQ); do $(BIN)/python benchmarks/oldest_message/run.py --rabbitmq $$version || exit 1; done
+	@for version in $(RABBITMQ); do $(BIN)/python -m benchmarks.oldest_message.run --rabbitmq $$version || exit 1; done
 
 .PHONY: bench-simulation
 bench-simulation: setup ## Compare the scaling rules with a model of KEDA, with plots
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r benchmarks/simulation/requirements.txt
-	@$(BIN)/python benchmarks/simulation/run.py
+	@$(BIN)/python -m benchmarks.simulation.run

@@ -1,4 +1,4 @@
-"""`python dev/broker_tests.py VERSION …`: the broker tests on each version of RabbitMQ, side by side.
+"""`python -m dev.broker_tests VERSION …`: the broker tests on each version of RabbitMQ, side by side.
 
 One pytest for each version with some processes of its own, as a broker's tests wait most of the time. Each process has
 its own brokers. Each line of output names its version; of the tests that pass only their number is printed, now and
@@ -16,6 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from dev.local_cluster.locks import lock_file, locked
+from tests.support.network_link import NetworkLink
+from tests.support.rabbitmq_versions import NotInstallable, ensure
+
 CHECKOUT = Path(__file__).resolve().parents[1]
 TESTS = CHECKOUT / "tests"
 #: Processes for each version. Two versions with four each kept two cores busy.
@@ -24,10 +28,6 @@ PROCESSES = 4
 STARTED = re.compile(r"^\S+::.* $")
 PASSED = re.compile(r"^\[gw\d+\] \[ *\d+%\] PASSED ")
 PROGRESS_SECONDS = 15.0
-sys.path += [str(TESTS / "support"), str(CHECKOUT / "dev" / "cluster")]
-from locks import lock_file, locked  # noqa: E402 - neither folder is a package
-from network_link import NetworkLink  # noqa: E402
-from rabbitmq_versions import NotInstallable, ensure  # noqa: E402
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""`python3 dev/chromium.py`: a Chromium that draws pages without a screen; prints its path.
+"""`python3 -m dev.chromium`: a Chromium that draws pages without a screen; prints its path.
 
 One on the PATH is used. Otherwise root gets Debian's package installed, as its many libraries cannot lie in our cache.
 """
@@ -8,10 +8,9 @@ import shutil
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parent / "cluster"))
-from console import ClusterError, step
-from places import places
-from programs import run_long
+from dev.local_cluster.console import ClusterError, step
+from dev.local_cluster.places import places
+from dev.local_cluster.programs import run_long
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 REMEDY = "install Chromium (Debian: apt-get install chromium) and put it on the PATH"

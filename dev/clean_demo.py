@@ -6,9 +6,9 @@ Run by `make clean-demo`, inside `dev/with_cluster.py --existing`, which never m
 import os
 import sys
 
-from clusters import how_to_remove
-from kube import CommandFailed, Kube
-from operators import alone_in, demo_arguments, remove_definition
+from dev.clusters import how_to_remove
+from dev.kube import CommandFailed, Kube
+from dev.operators import alone_in, demo_arguments, remove_definition
 
 
 def main() -> int:

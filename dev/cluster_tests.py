@@ -1,4 +1,4 @@
-"""`python dev/cluster_tests.py`, inside dev/with_cluster.py: the tests of the charts and those on a real cluster.
+"""`python -m dev.cluster_tests`, inside dev/with_cluster.py: the tests of the charts and those on a real cluster.
 
 Of the latter, what failed runs once more: that decides, unless a test marked `once` is among it.
 """

@@ -1,8 +1,8 @@
 """Which cluster the demo and the tests use, and what a program's environment must be to reach it.
 
 Rule: never kubectl's current context, and never ~/.kube/config: the cluster is the one that KUBE_CONTEXT names, else
-kind where docker and kind are there, else the local one-node cluster of dev/cluster. What can be wrong is told before
-anything is made.
+kind where docker and kind are there, else the local one-node cluster of dev/local_cluster. What is wrong is reported
+before anything is made.
 """
 
 import os
@@ -14,12 +14,12 @@ from collections.abc import Callable, Collection
 from enum import Enum
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[1]
-sys.path.append(str(CHECKOUT / "dev" / "cluster"))
-from locks import lock_file, locked  # noqa: E402 - dev/ is no package
-from places import places  # noqa: E402
+from dev.local_cluster.locks import lock_file, locked
+from dev.local_cluster.places import places
 
-LOCAL_CLUSTER = [sys.executable, str(CHECKOUT / "dev" / "cluster")]
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+LOCAL_CLUSTER = [sys.executable, "-m", "dev.local_cluster"]
 LOCAL_CONTEXT = "workqueue-local"
 KIND_NAME = "workqueue"
 KIND_CONTEXT = f"kind-{KIND_NAME}"
@@ -34,7 +34,7 @@ class Choice(Enum):
 
     GIVEN = "the one that KUBE_CONTEXT names"
     KIND = "kind's"
-    LOCAL = "the local one of dev/cluster"
+    LOCAL = "the local one of dev/local_cluster"
 
 
 def choose(context: str, has_kind: Callable[[], bool]) -> Choice:
@@ -56,7 +56,7 @@ def check_context(context: str, known: Collection[str]) -> None:
 
 
 def parse_exports(told: str, path: str) -> dict[str, str]:
-    """What `dev/cluster env` prints for a shell, as values; `path` is the PATH that it extends."""
+    """What `dev/local_cluster env` prints for a shell, as values; `path` is the PATH that it extends."""
     values = dict(re.findall(r'^export (\w+)="(.*)"$', told, re.MULTILINE))
     return {name: value.replace("$PATH", path) for name, value in values.items()}
 

@@ -11,12 +11,15 @@ import sys
 import time
 from contextlib import nullcontext
 
-import broker_counts
-import sender
-from clusters import LOCAL_CONTEXT
-from demo_view import ACKED, BROKER, REDELIVERED, View, line, table
-from kube import CHECKOUT, CommandFailed, Kube, image_name, image_settings, install_broker
-from operators import (
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from dev import broker_counts, sender
+from dev.clusters import LOCAL_CONTEXT
+from dev.demo_view import ACKED, BROKER, REDELIVERED, View, line, table
+from dev.kube import CHECKOUT, CommandFailed, Kube, image_name, image_settings, install_broker
+from dev.operators import (
     alone_in,
     definition_in_use,
     definition_settings,
@@ -24,11 +27,8 @@ from operators import (
     operators,
     refuse_second_operator,
 )
-from progress import working
-from reaction import first_growth, in_words
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
+from dev.progress import working
+from dev.reaction import first_growth, in_words
 
 QUEUE = "thumbnails"
 TASK_QUEUE = "task_queue"
@@ -162,7 +162,7 @@ def print_hints(kube: Kube, namespace: str) -> None:
     console.print("\nThe cluster stays. Try:")
     kubeconfig = os.environ.get("KUBECONFIG")
     if kube.context == LOCAL_CONTEXT:
-        console.print('  eval "$(python3 dev/cluster env)"', highlight=False)
+        console.print('  eval "$(python3 -m dev.local_cluster env)"', highlight=False)
     elif kubeconfig:
         console.print(f"  export KUBECONFIG={shlex.quote(kubeconfig)}", highlight=False)
     for command in (

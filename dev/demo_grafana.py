@@ -9,11 +9,12 @@ import sys
 from typing import Any
 
 import yaml
-from clusters import LOCAL_CONTEXT
-from kube import CHECKOUT, CommandFailed, Kube, image_name, images
-from operators import DEMO_NAMESPACE, demo_arguments
-from progress import working
 from rich.console import Console
+
+from dev.clusters import LOCAL_CONTEXT
+from dev.kube import CHECKOUT, CommandFailed, Kube, image_name, images
+from dev.operators import DEMO_NAMESPACE, demo_arguments
+from dev.progress import working
 
 EXAMPLE = CHECKOUT / "examples" / "monitoring"
 #: Port by name of the Service; Grafana comes last, as its image is the one that may take long.
@@ -80,7 +81,7 @@ def manifest(name: str, namespace: str) -> list[dict[str, Any]]:
 def print_addresses(kube: Kube, namespace: str) -> None:
     if kube.context == LOCAL_CONTEXT:
         console.print("The local cluster reaches no registry, so there is no Grafana in it: Prometheus alone.")
-        console.print('  eval "$(python3 dev/cluster env)"', highlight=False)
+        console.print('  eval "$(python3 -m dev.local_cluster env)"', highlight=False)
     for name in programs(kube):
         forward = f"kubectl --context {kube.context} port-forward -n {namespace} service/{name} {PORTS[name]}"
         console.print(f"  {forward}", highlight=False, soft_wrap=True)

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kube import Proxy, total
 from rich.table import Table
+
+from dev.kube import Proxy, total
 
 METRICS_PORT = 8000
 OPERATOR_PORT = 8080

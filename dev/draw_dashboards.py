@@ -1,4 +1,4 @@
-"""`python dev/draw_dashboards.py`: the pictures of the dashboards in docs/dashboards, light and dark.
+"""`python -m dev.draw_dashboards`: the pictures of the dashboards in docs/dashboards, light and dark.
 
 Grafana's own components (dev/dashboards/pictures) draw the JSON of the chart with what a Prometheus answered to its
 queries. The answers are kept in the folder of the components. With --prometheus they are asked for again: those of the
@@ -18,13 +18,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import chromium
-from dashboards import answers
-
-sys.path.append(str(Path(__file__).parent / "cluster"))
-from console import ClusterError, step
-from places import places
-from programs import run_long
+from dev import chromium
+from dev.dashboards import answers
+from dev.local_cluster.console import ClusterError, step
+from dev.local_cluster.places import places
+from dev.local_cluster.programs import run_long
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 JSON = CHECKOUT / "charts" / "workqueue-operator" / "dashboards"
@@ -62,7 +60,7 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python dev/draw_dashboards.py", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m dev.draw_dashboards", description=__doc__)
     parser.add_argument("--prometheus", metavar="ADDRESS", help="asked again, such as http://localhost:9090")
     parser.add_argument("--minutes", type=int, default=15, help="how long a time is shown (default: %(default)s)")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""`python3 dev/environment.py FOLDER`: the Python environment in which the tests and the demo run, from the lock.
+"""`python3 -m dev.environment FOLDER`: the Python environment in which the tests and the demo run, from the lock.
 
 Run by make when the lock or the project's metadata changed. On Debian the venv module needs a package of its own, which
 is installed where that can be done (root, apt); else the error names it.
@@ -10,12 +10,12 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from dev.local_cluster.console import ClusterError, step
+from dev.local_cluster.debian import install_quietly
+from dev.local_cluster.locks import locked
+from dev.local_cluster.programs import run_long
+
 CHECKOUT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(CHECKOUT / "dev" / "cluster"))
-from console import ClusterError, step  # noqa: E402 - dev/ is no package
-from debian import install_quietly  # noqa: E402
-from locks import locked  # noqa: E402
-from programs import run_long  # noqa: E402
 
 MADE_FROM = (CHECKOUT / "requirements.lock", CHECKOUT / "pyproject.toml")
 STAMP = ".installed"

@@ -1,7 +1,7 @@
-"""`python3 dev/images.py [operator worker producer rabbitmq prometheus …]`: images for the cluster of KUBE_CONTEXT.
+"""`python3 -m dev.images [operator worker producer rabbitmq prometheus …]`: images for the cluster of KUBE_CONTEXT.
 
 Prints JSON: for each name its repository and tag. A tag is a hash of what the image is built from, so what is already
-there is neither built nor loaded again. Without KUBE_CONTEXT they go to the local cluster of dev/cluster. Every folder
+there is neither built nor loaded again. Without KUBE_CONTEXT they go to the cluster of dev/local_cluster. Every folder
 of examples/ with a Dockerfile is an image too, FROM the worker's, as an application team builds its own.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-LOCAL_CLUSTER = [sys.executable, str(CHECKOUT / "dev" / "cluster")]
+LOCAL_CLUSTER = [sys.executable, "-m", "dev.local_cluster"]
 LOCAL_CONTEXT = "workqueue-local"
 LOCAL_REPOSITORY = "localhost/workqueue"
 PARTS = ("operator", "worker", "producer")
@@ -37,7 +37,7 @@ class NoDelivery(Exception):
 
 def main() -> int:
     known = (*PARTS, *OFFICIAL, *EXAMPLES)
-    parser = argparse.ArgumentParser(prog="python3 dev/images.py", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m dev.images", description=__doc__)
     parser.add_argument("name", nargs="*", default=known, metavar="NAME")
     names = parser.parse_args().name
     if unknown := set(names) - set(known):

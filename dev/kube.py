@@ -180,7 +180,7 @@ def copy_broker_secret(namespace: str, source: str) -> None:
 
 
 def _broker(*arguments: str) -> None:
-    _run([sys.executable, str(Path(__file__).parent / "rabbitmq"), *arguments], None)
+    _run([sys.executable, "-m", "dev.rabbitmq", *arguments], None)
 
 
 def _run(command: Sequence[str], given: str | None) -> str:

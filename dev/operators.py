@@ -7,17 +7,13 @@ changes it. What another team installed is never changed.
 
 import argparse
 import hashlib
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from kube import CHECKOUT, CommandFailed, Kube
-
-sys.path.append(str(Path(__file__).parent / "cluster"))
-from locks import Lock, lock_file, locked, opened
+from dev.kube import CHECKOUT, CommandFailed, Kube
+from dev.local_cluster.locks import Lock, lock_file, locked, opened
 
 DEFINITION = "workqueues.workqueue.dev"
 DEMO_NAMESPACE = "workqueue-demo"

@@ -1,4 +1,4 @@
-"""`python3 dev/prometheus.py`: Prometheus and promtool for the tests; prints the paths of the two programs.
+"""`python3 -m dev.prometheus`: Prometheus and promtool for the tests; prints the paths of the two programs.
 
 Those on the PATH are used. Otherwise Debian's package is unpacked into our cache, where it starts nothing and changes
 nothing of the machine, so root is not needed.
@@ -10,11 +10,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parent / "cluster"))
-from console import ClusterError, step
-from locks import lock_file, locked
-from places import places
-from programs import run_long
+from dev.local_cluster.console import ClusterError, step
+from dev.local_cluster.locks import lock_file, locked
+from dev.local_cluster.places import places
+from dev.local_cluster.programs import run_long
 
 PACKAGE = "prometheus"
 #: Both are in the package, and in every archive of the Prometheus project.

@@ -1,4 +1,4 @@
-"""`python3 dev/release.py`: builds what a release publishes into dist/, from the last commit and nothing else.
+"""`python3 -m dev.release`: builds what a release publishes into dist/, from the last commit and nothing else.
 
 Wheel and sdist, packaged charts, images as OCI archives with an SBOM each, and SHA256SUMS. Every time stamp is that of
 the commit. docs/releasing.md says what is the same in two builds.
@@ -17,16 +17,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dev.archives import write_tar, write_tar_gz
+from dev.images import LOCAL_CLUSTER, PARTS
+from dev.local_cluster.base_images import buildah
+from dev.local_cluster.image_building import lent_by_the_machine
+from dev.local_cluster.locks import lock_file, locked
+from dev.local_cluster.node_program import bin_folder
+from dev.local_cluster.places import places
+from dev.sbom import CYCLONEDX, write_sbom
+
 CHECKOUT = Path(__file__).resolve().parents[1]
-sys.path += [str(CHECKOUT / "dev"), str(CHECKOUT / "dev" / "cluster")]
-from archives import write_tar, write_tar_gz  # noqa: E402 - dev/ is no package
-from base_images import buildah  # noqa: E402
-from image_building import lent_by_the_machine  # noqa: E402
-from images import LOCAL_CLUSTER, PARTS  # noqa: E402
-from locks import lock_file, locked  # noqa: E402
-from node_program import bin_folder  # noqa: E402
-from places import places  # noqa: E402
-from sbom import CYCLONEDX, write_sbom  # noqa: E402
 
 CHARTS = ("workqueue", "workqueue-operator")
 SUMS = "SHA256SUMS"
@@ -66,7 +66,7 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python3 dev/release.py", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m dev.release", description=__doc__)
     parser.add_argument("part", nargs="*", choices=[[], *BUILDERS], default=[], help="default: all")
     parser.add_argument("--into", type=Path, default=CHECKOUT / "dist", help="a folder to replace; default: dist")
     parser.add_argument("--base", default="", help="the images' base; `local`: the Python of the local cluster")

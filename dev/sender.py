@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from kube import CommandFailed, Kube
+from dev.kube import CommandFailed, Kube
 
 JOB = "send-tasks"
 #: Seconds that the Job may take with all that it has to do before, such as pulling its image.

@@ -1,4 +1,4 @@
-"""`python dev/with_cluster.py [--existing] -- COMMAND …`: run a command with a cluster that has our images.
+"""`python -m dev.with_cluster [--existing] -- COMMAND …`: run a command with a cluster that has our images.
 
 Which cluster that is, clusters.py says. With --existing no cluster and no image is made: without a cluster there is
 nothing to do, which is told and is no failure.
@@ -9,11 +9,11 @@ import os
 import subprocess
 import sys
 
-from clusters import CHECKOUT, NoCluster, environment
+from dev.clusters import NoCluster, environment
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python dev/with_cluster.py", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m dev.with_cluster", description=__doc__)
     parser.add_argument("--existing", action="store_true", help="use a cluster that is there, or do nothing")
     parser.add_argument("command", nargs="+", metavar="COMMAND", help="the program and its arguments, after --")
     chosen = parser.parse_args()
@@ -35,7 +35,7 @@ def main() -> int:
 
 def images(values: dict[str, str]) -> str:
     """Built and loaded; JSON by name."""
-    command = [sys.executable, str(CHECKOUT / "dev" / "images.py")]
+    command = [sys.executable, "-m", "dev.images"]
     return subprocess.run(command, env=values, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 

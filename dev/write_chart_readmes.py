@@ -1,4 +1,4 @@
-"""`python3 dev/write_chart_readmes.py [--check]`: the table of values in each chart's README, from its values.yaml.
+"""`python3 -m dev.write_chart_readmes [--check]`: the table of values in each chart's README, from its values.yaml.
 
 What stands above the heading "Values" is written by hand. With --check nothing is written: it fails when a table is not
 what values.yaml holds. A value that no comment describes is an error either way.
@@ -21,7 +21,7 @@ class Undescribed(Exception):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python3 dev/write_chart_readmes.py", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m dev.write_chart_readmes", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, and fail when a file would change")
     chosen = parser.parse_args()
     changed = [path for path in sorted(CHARTS.glob("*/README.md")) if readme(path) != path.read_text()]

@@ -1,4 +1,4 @@
-"""`python3 dev/write_dashboards.py [--check]`: the JSON of the dashboards, in the operator's chart.
+"""`python3 -m dev.write_dashboards [--check]`: the JSON of the dashboards, in the operator's chart.
 
 With --check nothing is written: it fails when a file is not what the code would write. A dashboard that reads a metric
 or label that no part exports is an error either way.
@@ -8,18 +8,18 @@ import argparse
 import sys
 from pathlib import Path
 
-from dashboards import fleet, one_queue, operator_process, worker_pods
-from dashboards.checks import NotExported, check
-from dashboards.grafana import text
-from dashboards.names import known
-from dashboards.queries import Unreadable
+from dev.dashboards import fleet, one_queue, operator_process, worker_pods
+from dev.dashboards.checks import NotExported, check
+from dev.dashboards.grafana import text
+from dev.dashboards.names import known
+from dev.dashboards.queries import Unreadable
 
 FOLDER = Path(__file__).resolve().parents[1] / "charts" / "workqueue-operator" / "dashboards"
 DASHBOARDS = tuple(one.DASHBOARD for one in (fleet, one_queue, operator_process, worker_pods))
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python3 dev/write_dashboards.py", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m dev.write_dashboards", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, and fail when a file would change")
     chosen = parser.parse_args()
     try:

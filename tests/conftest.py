@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from network_link import NetworkLink
-from prometheus import Programs
-from prometheus_server import Promtool, ensure_programs
-from rabbitmq_server import RabbitMQServer, running
-from rabbitmq_versions import NotInstallable, ensure, not_installable
 from workqueue_broker.address import BrokerAddress
+
+from dev.prometheus import Programs
+from tests.support.network_link import NetworkLink
+from tests.support.prometheus_server import Promtool, ensure_programs
+from tests.support.rabbitmq_server import RabbitMQServer, running
+from tests.support.rabbitmq_versions import NotInstallable, ensure, not_installable
 
 # Properties are about values: how long an example took on a busy machine fails no test.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

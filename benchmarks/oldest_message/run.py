@@ -1,6 +1,6 @@
 """The estimated age of a queue's first message beside its real age, on a real broker.
 
-Usage: python benchmarks/oldest_message/run.py [--seconds 60] [--rabbitmq 4.0] [--output FOLDER]. Steady, burst and
+Usage: python -m benchmarks.oldest_message.run [--seconds 60] [--rabbitmq 4.0] [--output FOLDER]. Steady, burst and
 drain on a quorum and a classic queue each, all side by side. It starts a RabbitMQ of its own on loopback.
 """
 
@@ -19,10 +19,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-sys.path.extend(str(Path(__file__).parents[2] / folder) for folder in ("tests/support", "dev", "dev/cluster"))
-
-from load import SCENARIOS, Load
-from rabbitmq_server import RabbitMQServer
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.declaration import QueueDeclaration, QueueType
 from workqueue_operator.loops.management_loop import MEASURE_SECONDS
@@ -30,6 +26,9 @@ from workqueue_operator.rabbitmq.management_api import ManagementApi
 from workqueue_operator.rabbitmq.oldest_message import OldestMessage, QueueTotals
 from workqueue_operator.rabbitmq.queue_reader import AmqpQueueReader, QueueReading
 from workqueue_operator.resource import Declare, QueueSpec
+
+from benchmarks.oldest_message.load import SCENARIOS, Load
+from tests.support.rabbitmq_server import RabbitMQServer
 
 HERE = Path(__file__).parent
 #: Seconds between two readings: WorkQueue's fastest.

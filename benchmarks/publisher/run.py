@@ -1,6 +1,6 @@
 """The Publisher and new-task against other ways to publish confirmed messages, on one broker in one run.
 
-Usage: python benchmarks/publisher/run.py [--rounds 7] [--messages 20000] [--rabbitmq 3.10] [--output FOLDER]. Half a
+Usage: python -m benchmarks.publisher.run [--rounds 7] [--messages 20000] [--rabbitmq 3.10] [--output FOLDER]. Half a
 minute a round. All send 100 bytes, persistent and mandatory. It starts a RabbitMQ of its own on loopback.
 """
 
@@ -16,16 +16,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.extend(
-    str(Path(__file__).parents[2] / folder) for folder in ("benchmarks", "tests/support", "dev", "dev/cluster")
-)
-
-import go_client
-from rabbitmq_server import RabbitMQServer
-from rounds import Run, facts, take_turns, write
-from task_queue import TaskQueue
-from waiting import wait_until
 from workqueue_broker.declaration import QueueType
+
+from benchmarks.publisher import go_client
+from benchmarks.rounds import Run, facts, take_turns, write
+from tests.support.rabbitmq_server import RabbitMQServer
+from tests.support.task_queue import TaskQueue
+from tests.support.waiting import wait_until
 
 HERE = Path(__file__).parent
 BODY_BYTES = 100

@@ -22,13 +22,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(CHECKOUT / "dev"))
+from workqueue_broker.address import BrokerAddress
+from workqueue_broker.connection import ConnectionSettings, connect
 
-from kube import Kube, Proxy, image_settings, install_broker  # noqa: E402 - dev/ is no package
-from operators import alone_in, definition_in_use, definition_settings  # noqa: E402
-from workqueue_broker.address import BrokerAddress  # noqa: E402
-from workqueue_broker.connection import ConnectionSettings, connect  # noqa: E402
+from dev.kube import Kube, Proxy, image_settings, install_broker
+from dev.operators import alone_in, definition_in_use, definition_settings
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
 
 SYSTEM = "workqueue-bench-system"
 #: A burst is as many messages, and asks for as many workers: from 0 to 50.

@@ -1,6 +1,6 @@
 """The operator's way to read many queues beside one blocking channel, on one broker in one run.
 
-Usage: python benchmarks/readings/run.py [--rounds 7] [--queues 1000] [--rabbitmq 4.0] [--output FOLDER].
+Usage: python -m benchmarks.readings.run [--rounds 7] [--queues 1000] [--rabbitmq 4.0] [--output FOLDER].
 It starts a RabbitMQ of its own on loopback and makes that many quorum queues there, which takes longest.
 """
 
@@ -15,17 +15,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.extend(
-    str(Path(__file__).parents[2] / folder) for folder in ("benchmarks", "tests/support", "dev", "dev/cluster")
-)
-
-from rabbitmq_server import RabbitMQServer
-from rounds import Run, facts, take_turns, write
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, connect
 from workqueue_broker.declaration import QueueDeclaration, read_counts
 from workqueue_operator.rabbitmq.queue_reader import AmqpQueueReader, QueueReading
 from workqueue_operator.resource import Declare, QueueSpec
+
+from benchmarks.rounds import Run, facts, take_turns, write
+from tests.support.rabbitmq_server import RabbitMQServer
 
 HERE = Path(__file__).parent
 BASELINE = "one blocking channel"

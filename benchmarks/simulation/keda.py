@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from world import WATCHING_FROM, World
+from benchmarks.simulation.world import WATCHING_FROM, World
 
 
 @dataclass(frozen=True)

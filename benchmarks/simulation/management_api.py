@@ -5,7 +5,8 @@ acks and messages in progress in one answer are of different moments.
 """
 
 from workqueue_operator.scaling.rates import Sample
-from world import WATCHING_FROM, World
+
+from benchmarks.simulation.world import WATCHING_FROM, World
 
 #: Seconds; RabbitMQ's default.
 COLLECT_SECONDS = 5.0

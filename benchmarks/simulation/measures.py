@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import fmean
 
-from traces import Trace
-from world import Point, World
+from benchmarks.simulation.traces import Trace
+from benchmarks.simulation.world import Point, World
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ The two ways to say what is wanted are two scalers here: messagesPerReplica alon
 from collections.abc import Callable
 from dataclasses import replace
 
-from management_api import ManagementApi
 from workqueue_operator.resource import ScalingPolicy
 from workqueue_operator.scaling.decision import ScalingDecision, Situation, Workers, decide
 from workqueue_operator.scaling.demand import Counts
 from workqueue_operator.scaling.history import History
 from workqueue_operator.scaling.rates import Estimate
-from world import WATCHING_FROM, Worker, World
+
+from benchmarks.simulation.management_api import ManagementApi
+from benchmarks.simulation.world import WATCHING_FROM, Worker, World
 
 #: Seconds between two questions to the management API, and what one question takes (measuring.MEASURE_SECONDS).
 MEASURE_SECONDS = 5.0

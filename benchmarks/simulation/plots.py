@@ -8,7 +8,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from measures import Run
+
+from benchmarks.simulation.measures import Run
 
 #: Colours that people who see fewer of them can tell apart (Okabe and Ito), and a line style each for print.
 STYLES = (("#0072B2", "-"), ("#009E73", "-"), ("#D55E00", "--"), ("#CC79A7", "--"))

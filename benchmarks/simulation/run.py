@@ -1,6 +1,6 @@
 """Compares this project's scaling with a model of KEDA on the same generated work: a table, JSON and two figures.
 
-Usage: python benchmarks/simulation/run.py [--output FOLDER]. Seconds of computing, no cluster, no broker.
+Usage: python -m benchmarks.simulation.run [--output FOLDER]. Seconds of computing, no cluster, no broker.
 """
 
 import argparse
@@ -8,12 +8,13 @@ import platform
 from importlib.util import find_spec
 from pathlib import Path
 
-from keda import KedaSettings, keda
-from measures import Contender, run
-from ours import with_drain_seconds, with_messages_per_replica
-from tables import as_json, markdown
-from traces import all_traces
 from workqueue_operator.resource import ScalingPolicy
+
+from benchmarks.simulation.keda import KedaSettings, keda
+from benchmarks.simulation.measures import Contender, run
+from benchmarks.simulation.ours import with_drain_seconds, with_messages_per_replica
+from benchmarks.simulation.tables import as_json, markdown
+from benchmarks.simulation.traces import all_traces
 
 #: The schema's defaults, for all: 5 ready messages a worker, 0 to 50 workers, and ours read once a second.
 POLICY = ScalingPolicy()
@@ -46,7 +47,7 @@ def main() -> None:
     if find_spec("matplotlib") is None:
         print("\nno figures: pip install -r benchmarks/simulation/requirements.txt")
         return
-    from plots import draw
+    from benchmarks.simulation.plots import draw
 
     print("".join(f", {path.name}" for path in draw(runs, folder)))
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from itertools import groupby
 
-from measures import Run
+from benchmarks.simulation.measures import Run
 
 HEADINGS = (
     ("scaler", "---"),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from itertools import count
 
-from traces import Task, Trace
+from benchmarks.simulation.traces import Task, Trace
 
 #: Seconds from the patched scale to a consuming worker: 0.6 to 0.9 s were measured on a local node.
 POD_START_SECONDS = 0.8

@@ -1,6 +1,6 @@
 """The worker against the bare tutorial loop, Celery and Dramatiq, on one broker in one run.
 
-Usage: python benchmarks/worker/run.py [--rounds 5] [--queue-type classic] [--rabbitmq 3.10] [--output FOLDER].
+Usage: python -m benchmarks.worker.run [--rounds 5] [--queue-type classic] [--rabbitmq 3.10] [--output FOLDER].
 Two minutes for each round of a queue type. It starts a RabbitMQ of its own on loopback; the queue is full before a
 contender starts.
 """
@@ -17,18 +17,15 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.extend(
-    str(Path(__file__).parents[2] / folder) for folder in ("benchmarks", "tests/support", "dev", "dev/cluster")
-)
-
-import peers
-from contenders import QUEUE, Contender, contenders
-from rabbitmq_server import RabbitMQServer
-from rounds import Run, facts, take_turns, write
-from task_queue import TaskQueue
-from waiting import wait_until
 from workqueue_broker.declaration import QueueDeclaration, QueueType
 from workqueue_producer import Publisher
+
+from benchmarks.rounds import Run, facts, take_turns, write
+from benchmarks.worker import peers
+from benchmarks.worker.contenders import QUEUE, Contender, contenders
+from tests.support.rabbitmq_server import RabbitMQServer
+from tests.support.task_queue import TaskQueue
+from tests.support.waiting import wait_until
 
 HERE = Path(__file__).parent
 #: Seconds for one contender's run; the slowest takes about ten on an idle machine.

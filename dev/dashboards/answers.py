@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dashboards.queries import filled
+from dev.dashboards.queries import filled
 
 DIGITS = 5
 #: Seconds between two points.

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from dashboards.model import Dashboard
-from dashboards.queries import reads
+from dev.dashboards.model import Dashboard
+from dev.dashboards.queries import reads
 
 
 class NotExported(Exception):

@@ -2,8 +2,8 @@
 
 from workqueue_operator.scaling.decision import Reason
 
-from dashboards.model import Dashboard, Kind, Panel, Query, Row, Step, Style, Variable
-from dashboards.shapes import (
+from dev.dashboards.model import Dashboard, Kind, Panel, Query, Row, Step, Style, Variable
+from dev.dashboards.shapes import (
     AGE_UNKNOWN,
     AGE_UNKNOWN_WHEN,
     ANY_IS_ORANGE,

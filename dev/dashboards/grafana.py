@@ -4,9 +4,9 @@ import json
 from itertools import count
 from typing import Any
 
-from dashboards.library import JSONEncoder, built, common, models, prometheus
-from dashboards.model import Annotation, Dashboard, Row, Variable
-from dashboards.panels import SOURCE, rendered
+from dev.dashboards.library import JSONEncoder, built, common, models, prometheus
+from dev.dashboards.model import Annotation, Dashboard, Row, Variable
+from dev.dashboards.panels import SOURCE, rendered
 
 TAG = "workqueue"
 

@@ -1,7 +1,7 @@
 """One WorkQueue, read from top to bottom: what is, what was decided, how long tasks take, what becomes of them."""
 
-from dashboards.model import Annotation, Dashboard, Kind, Panel, Query, Row, Shows, Style, Variable
-from dashboards.shapes import (
+from dev.dashboards.model import Annotation, Dashboard, Kind, Panel, Query, Row, Shows, Style, Variable
+from dev.dashboards.shapes import (
     AGE_UNKNOWN,
     AGE_UNKNOWN_WHEN,
     BLUE,

@@ -3,9 +3,9 @@
 from workqueue_operator.cluster.port import Forbidden
 from workqueue_operator.scaling.victims import State
 
-from dashboards.model import Dashboard, Query, Row, Shows
-from dashboards.one_queue import DASHBOARD as ONE_QUEUE
-from dashboards.shapes import ANY_IS_ORANGE, ANY_IS_RED, LATE_STEPS, bars, lines, quantiles, stacked, stat
+from dev.dashboards.model import Dashboard, Query, Row, Shows
+from dev.dashboards.one_queue import DASHBOARD as ONE_QUEUE
+from dev.dashboards.shapes import ANY_IS_ORANGE, ANY_IS_RED, LATE_STEPS, bars, lines, quantiles, stacked, stat
 
 NOT_SCRAPED = "No operator seen"
 NO_SCALE = "No Deployment was scaled in this time"

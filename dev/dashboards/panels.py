@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from dashboards.library import (
+from dev.dashboards.library import (
     PromQueryFormat,
     built,
     common,
@@ -15,10 +15,10 @@ from dashboards.library import (
     statetimeline,
     timeseries,
 )
-from dashboards.model import Kind, Panel, Query, Shows, Style
-from dashboards.queue_table import queue_table
-from dashboards.reasons import colours
-from dashboards.shapes import GREY, UNKNOWN
+from dev.dashboards.model import Kind, Panel, Query, Shows, Style
+from dev.dashboards.queue_table import queue_table
+from dev.dashboards.reasons import colours
+from dev.dashboards.shapes import GREY, UNKNOWN
 
 #: The choice above the dashboard: a fixed name would exist in one Grafana alone.
 SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")

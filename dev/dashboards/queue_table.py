@@ -1,9 +1,9 @@
 """The table of all WorkQueues: a column for each query, a row that opens its queue's dashboard."""
 
-from dashboards.library import built, common, models, shared, table
-from dashboards.model import Panel, Step
-from dashboards.reasons import colours
-from dashboards.shapes import ANY_IS_ORANGE, GREEN, RED, UNKNOWN, WAIT_STEPS
+from dev.dashboards.library import built, common, models, shared, table
+from dev.dashboards.model import Panel, Step
+from dev.dashboards.reasons import colours
+from dev.dashboards.shapes import ANY_IS_ORANGE, GREEN, RED, UNKNOWN, WAIT_STEPS
 
 #: In the Grafana, data source and time that are being looked at.
 QUEUE_LINK = (

@@ -2,7 +2,7 @@
 
 from workqueue_operator.scaling.decision import Reason
 
-from dashboards.shapes import BLUE, GREEN, GREY, ORANGE, RED
+from dev.dashboards.shapes import BLUE, GREEN, GREY, ORANGE, RED
 
 #: Green: the size is what the queue asks for. Blue: a limit that was set holds it, for a time or as configured.
 #: Orange: workers cannot be seen or are not left alone. Red: a person must act. Grey: scaling was switched off.

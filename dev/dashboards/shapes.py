@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dashboards.model import Kind, Panel, Query, Step, Style
+from dev.dashboards.model import Kind, Panel, Query, Step, Style
 
 GREEN, BLUE, ORANGE, RED, GREY, PURPLE = "green", "blue", "orange", "red", "#808080", "purple"
 #: Grafana's word for the colour of text: what is unknown is neither good nor bad.

@@ -1,7 +1,7 @@
 """The workers of one queue, and those who send to it."""
 
-from dashboards.model import Dashboard, Kind, Panel, Query, Row, Shows, Variable
-from dashboards.shapes import ANY_IS_ORANGE, lines, quantiles, stat
+from dev.dashboards.model import Dashboard, Kind, Panel, Query, Row, Shows, Variable
+from dev.dashboards.shapes import ANY_IS_ORANGE, lines, quantiles, stat
 
 W = '{namespace="$namespace", queue="$queue"}'
 PODS = '{namespace="$namespace", queue="$queue", pod=~"$pod"}'

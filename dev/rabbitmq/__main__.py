@@ -1,4 +1,4 @@
-"""`python3 dev/rabbitmq install NAMESPACE` and `… secret NAMESPACE FROM`: a RabbitMQ for tests and the demo.
+"""`python3 -m dev.rabbitmq install NAMESPACE` and `… secret NAMESPACE FROM`: a RabbitMQ for tests and the demo.
 
 Rule: only on the context that KUBE_CONTEXT names, never on kubectl's current one. The password is made here and shown
 nowhere.
@@ -13,8 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from clusters import LOCAL_CONTEXT, local_environment
+from dev.clusters import LOCAL_CONTEXT, local_environment
 
 MANIFEST = Path(__file__).parent / "rabbitmq.yaml"
 DEFAULT_IMAGE = "docker.io/library/rabbitmq:4-management"
@@ -41,7 +40,7 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python3 dev/rabbitmq", description="A RabbitMQ for tests and the demo.")
+    parser = argparse.ArgumentParser(prog="python3 -m dev.rabbitmq", description="A RabbitMQ for tests and the demo.")
     commands = parser.add_subparsers(dest="command", required=True)
     installing = commands.add_parser("install", help="RabbitMQ and the Secret `rabbitmq` in a namespace; wait for it")
     installing.add_argument("namespace")

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import yaml
-from images import PARTS
-from release import CHARTS
+
+from dev.images import PARTS
+from dev.release import CHARTS
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = {path.stem: yaml.safe_load(path.read_text()) for path in ROOT.glob(".github/workflows/*.yml")}

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from network_link import NetworkLink
-from rabbitmq_server import RabbitMQServer
-from rabbitmq_versions import NotInstallable, not_installable
-from task_queue import LedgerLine, TaskQueue, read_ledger
-from worker_process import Place, WorkerProcess
 from workqueue_broker.declaration import QueueType
+
+from tests.support.network_link import NetworkLink
+from tests.support.rabbitmq_server import RabbitMQServer
+from tests.support.rabbitmq_versions import NotInstallable, not_installable
+from tests.support.task_queue import LedgerLine, TaskQueue, read_ledger
+from tests.support.worker_process import Place, WorkerProcess
 
 
 class StartWorker(Protocol):

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Callable
 
-from operating import Operating, operating, secret_of
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, connect
+
+from tests.support.operating import Operating, operating, secret_of
 
 #: The management API's numbers are up to 5 s old, and asked for every 5 s.
 SECONDS = 40

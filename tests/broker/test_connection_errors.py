@@ -4,10 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from new_task import new_task
-from rabbitmq_server import RabbitMQServer
-from task_queue import TaskQueue
-from tls_front import Authority, TlsFront
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.asyncio_connection import AsyncioConnection
 from workqueue_broker.connection import ConnectionSettings, broker_errors, connect
@@ -16,6 +12,11 @@ from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailabl
 from workqueue_broker.tls import Tls
 from workqueue_worker.amqp import Trials
 from workqueue_worker.amqp.session import Session
+
+from tests.support.new_task import new_task
+from tests.support.rabbitmq_server import RabbitMQServer
+from tests.support.task_queue import TaskQueue
+from tests.support.tls_front import Authority, TlsFront
 
 SETTINGS = ConnectionSettings(name="errors")
 NOBODY = ("127.0.0.1", 1)

@@ -5,12 +5,11 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from network_link import NETWORKS, NetworkLink
+from tests.support.network_link import NETWORKS, NetworkLink
 
 MAKE_AND_DIE = """
 import os, signal, sys
-sys.path += sys.argv[1:]
-from network_link import NetworkLink
+from tests.support.network_link import NetworkLink
 print(NetworkLink().number, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -24,8 +23,8 @@ def test_two_links_that_want_the_same_network_get_two(link: NetworkLink) -> None
 
 
 def test_what_a_killed_run_left_is_removed_by_the_next_with_its_number(link: NetworkLink) -> None:
-    paths = [path for path in sys.path if path.startswith(str(Path(__file__).parents[2]))]
-    killed = subprocess.run([sys.executable, "-c", MAKE_AND_DIE, *paths], capture_output=True, text=True, check=False)
+    root = Path(__file__).parents[2]
+    killed = subprocess.run([sys.executable, "-c", MAKE_AND_DIE], cwd=root, capture_output=True, text=True, check=False)
     number = int(killed.stdout)
     assert f"workqueue-link-{number}" in namespaces()
     with closing(NetworkLink([number])) as again:

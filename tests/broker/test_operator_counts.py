@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
-from operating import NAME, Operating, operating, secret_of
-from rabbitmq_server import RabbitMQServer
-from task_queue import TaskQueue
-from worker_process import WorkerProcess
 from workqueue_broker.declaration import QueueType
 from workqueue_operator.rabbitmq.dead_letters import ASK_SECONDS
 from workqueue_operator.rabbitmq.leader import SETTLED_SECONDS
+
+from tests.support.operating import NAME, Operating, operating, secret_of
+from tests.support.rabbitmq_server import RabbitMQServer
+from tests.support.task_queue import TaskQueue
+from tests.support.worker_process import WorkerProcess
 
 
 def secret(queue: TaskQueue) -> dict[str, str]:

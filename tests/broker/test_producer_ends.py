@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from task_queue import TaskQueue
-from waiting import wait_until
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.declaration import QueueDeclaration
 from workqueue_producer import NotConfirmed, Publisher, PublisherClosed, PublisherSettings, Task
 from workqueue_producer.publisher import _close_all
+
+from tests.support.task_queue import TaskQueue
+from tests.support.waiting import wait_until
 
 AWAY = BrokerAddress.from_uri("amqp://127.0.0.1:1")
 PROGRAM = """

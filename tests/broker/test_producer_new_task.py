@@ -11,14 +11,15 @@ import termios
 from pathlib import Path
 
 import pytest
-from network_link import NetworkLink
-from new_task import new_task, start_new_task
-from rabbitmq_server import RabbitMQServer
-from task_queue import TaskQueue
-from waiting import wait_until
 from workqueue_broker.declaration import QueueType
 from workqueue_producer.task import Task
 from workqueue_producer.unconfirmed_file import add_unconfirmed
+
+from tests.support.network_link import NetworkLink
+from tests.support.new_task import new_task, start_new_task
+from tests.support.rabbitmq_server import RabbitMQServer
+from tests.support.task_queue import TaskQueue
+from tests.support.waiting import wait_until
 
 UNCONFIRMED = "unconfirmed-tasks.jsonl"
 #: The connections that a publish while an alarm was on has blocked.

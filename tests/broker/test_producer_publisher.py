@@ -9,9 +9,6 @@ from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry
-from rabbitmq_server import RabbitMQServer
-from task_queue import TaskQueue
-from waiting import wait_until
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.declaration import QueueDeclaration, QueueType
 from workqueue_broker.errors import AccessRefused, QueueMismatch, QueueMissing
@@ -24,6 +21,10 @@ from workqueue_producer.metrics import QueueMetrics, ResendCause
 from workqueue_producer.outbox import Outbox
 from workqueue_producer.receipts import TaskFuture
 from workqueue_producer.task import Message
+
+from tests.support.rabbitmq_server import RabbitMQServer
+from tests.support.task_queue import TaskQueue
+from tests.support.waiting import wait_until
 
 DEFAULTS = PublisherSettings()
 MakePublisher = Callable[..., Publisher]

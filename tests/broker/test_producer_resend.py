@@ -5,11 +5,12 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from new_task import new_task, start_new_task
-from task_queue import TaskQueue
-from waiting import wait_until
 from workqueue_producer.task import Task
 from workqueue_producer.unconfirmed_file import add_unconfirmed
+
+from tests.support.new_task import new_task, start_new_task
+from tests.support.task_queue import TaskQueue
+from tests.support.waiting import wait_until
 
 AWAY = "amqp://127.0.0.1:1"
 

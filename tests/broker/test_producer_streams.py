@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from task_queue import TaskQueue
+
+from tests.support.task_queue import TaskQueue
 
 NEW_TASK = f"{sys.executable} -m workqueue_producer"
 

@@ -3,9 +3,10 @@
 import pika
 import pytest
 from pika import exceptions as amqp
-from rabbitmq_server import RabbitMQServer
-from waiting import wait_until
 from workqueue_broker.names import InvalidName, checked_name
+
+from tests.support.rabbitmq_server import RabbitMQServer
+from tests.support.waiting import wait_until
 
 TAKEN = ["q", "amq", "AMQ.x", "a b", "größe", "鸡", "q" * 255, "ü" * 127]
 #: RabbitMQ declares `orders`, for whatever of these it is asked.

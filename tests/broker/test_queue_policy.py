@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from operating import SECRET, Operating, operating, secret_of
 from pika.exceptions import NackError
-from rabbitmq_server import RabbitMQServer
-from task_queue import TaskQueue
-from tls_front import Authority, TlsFront
-from waiting import wait_until
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.declaration import QueueType
+
+from tests.support.operating import SECRET, Operating, operating, secret_of
+from tests.support.rabbitmq_server import RabbitMQServer
+from tests.support.task_queue import TaskQueue
+from tests.support.tls_front import Authority, TlsFront
+from tests.support.waiting import wait_until
 
 NAME = "workqueue.jobs"
 

@@ -7,15 +7,16 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from fakes import FakeQueueReader
-from rabbitmq_server import RabbitMQServer
-from waiting import wait_until
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, connect
 from workqueue_broker.declaration import QueueCounts, QueueDeclaration, QueueType
 from workqueue_broker.errors import AccessRefused, BrokerUnavailable, QueueMismatch, QueueMissing
 from workqueue_operator.rabbitmq.queue_reader import AmqpQueueReader, QueueReader, QueueReading
 from workqueue_operator.resource import Declare, QueueSpec
+
+from tests.support.fakes import FakeQueueReader
+from tests.support.rabbitmq_server import RabbitMQServer
+from tests.support.waiting import wait_until
 
 
 def queue(name: str, declare: Declare = Declare.CREATE, kind: QueueType = QueueType.QUORUM) -> QueueSpec:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pika
 import pytest
-from rabbitmq_server import RabbitMQServer
-from waiting import wait_until
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, connect
 from workqueue_broker.declaration import QueueDeclaration, QueueType
+
+from tests.support.rabbitmq_server import RabbitMQServer
+from tests.support.waiting import wait_until
 
 SETTINGS = ConnectionSettings(name="test")
 

@@ -4,12 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
-from mute_link import MuteLink
 from pika.adapters.utils.connection_workflow import AMQPConnectionWorkflowAborted
-from rabbitmq_server import RabbitMQServer
-from stranger import SILENCE, Stranger
-from task_queue import TaskQueue
-from waiting import wait_until
 from workqueue_broker import answering
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.answering import NoAnswer
@@ -23,6 +18,12 @@ from workqueue_producer.outbox import Outbox
 from workqueue_worker.amqp import Trials
 from workqueue_worker.amqp.consuming import ConsumePlan, ConsumerLink
 from workqueue_worker.amqp.reading import connect_reading
+
+from tests.support.mute_link import MuteLink
+from tests.support.rabbitmq_server import RabbitMQServer
+from tests.support.stranger import SILENCE, Stranger
+from tests.support.task_queue import TaskQueue
+from tests.support.waiting import wait_until
 
 #: For an answer that never comes; each of the others comes within milliseconds.
 LIMIT_SECONDS = 1.0

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pika
 import pytest
-from new_task import new_task
-from task_queue import TaskQueue
-from waiting import wait_until
-from worker_process import WorkerProcess
 from workqueue_broker.declaration import QueueDeclaration, QueueType
+
+from tests.support.new_task import new_task
+from tests.support.task_queue import TaskQueue
+from tests.support.waiting import wait_until
+from tests.support.worker_process import WorkerProcess
 
 PROGRAMS = Path(__file__).parents[1] / "support" / "tutorial_two_programs"
 WAITING = " [*] Waiting for messages. To exit press CTRL+C"

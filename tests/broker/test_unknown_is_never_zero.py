@@ -5,16 +5,17 @@ import json
 from contextlib import ExitStack, closing
 
 import pytest
-from held_port import HeldPort
-from http_server import HttpServer
-from operating import SECRET, Operating, operating, secret_of
-from rabbitmq_server import RabbitMQServer
-from slow_link import SlowLink
-from stranger import ANOTHER_LANGUAGE, BROKEN_AMQP, SILENCE, Stranger
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, connect
 from workqueue_operator.rabbitmq.leader import SETTLED_SECONDS
 from workqueue_operator.store import Tracked
+
+from tests.support.held_port import HeldPort
+from tests.support.http_server import HttpServer
+from tests.support.operating import SECRET, Operating, operating, secret_of
+from tests.support.rabbitmq_server import RabbitMQServer
+from tests.support.slow_link import SlowLink
+from tests.support.stranger import ANOTHER_LANGUAGE, BROKEN_AMQP, SILENCE, Stranger
 
 QUEUE = {"queue": {"name": "jobs"}}
 FALLBACK = {"scaling": {"fallback": {"afterSeconds": 2, "replicas": 2}}}

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 import pytest
-from operating import operating, secret_of
-from rabbitmq_server import RabbitMQServer
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, connect
 from workqueue_operator.rabbitmq.queue_reader import AmqpQueueReader, ReadResult
 from workqueue_operator.resource import QueueSpec
+
+from tests.support.operating import operating, secret_of
+from tests.support.rabbitmq_server import RabbitMQServer
 
 ROUNDS = 40
 #: With waits that double from 0.2 s to 10 s so many questions take most of a minute; 40 rounds need eight seconds.

@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from tls_front import Authority, TlsFront
-from waiting import wait_until
-from worker_process import WorkerProcess
+
+from tests.support.tls_front import Authority, TlsFront
+from tests.support.waiting import wait_until
+from tests.support.worker_process import WorkerProcess
 
 LIMIT = ("--task-timeout", "1", "--max-attempts", "1")
 

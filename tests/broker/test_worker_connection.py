@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
-from network_link import NetworkLink
-from rabbitmq_server import RabbitMQServer
-from task_queue import TaskQueue
-from waiting import wait_until
 from workqueue_broker.declaration import QueueType
+
+from tests.support.network_link import NetworkLink
+from tests.support.rabbitmq_server import RabbitMQServer
+from tests.support.task_queue import TaskQueue
+from tests.support.waiting import wait_until
 
 
 def started(ledger, count: int = 1) -> None:

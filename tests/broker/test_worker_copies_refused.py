@@ -5,14 +5,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from rabbitmq_server import RabbitMQServer
-from task_queue import TaskQueue
-from waiting import wait_until
-from worker_process import WorkerProcess
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.declaration import QueueType
 from workqueue_worker.amqp import ParkedTasks
 from workqueue_worker.settlement import DELIVERY_LIMIT, FRESH_COPY_AT, LAST_COUNT
+
+from tests.support.rabbitmq_server import RabbitMQServer
+from tests.support.task_queue import TaskQueue
+from tests.support.waiting import wait_until
+from tests.support.worker_process import WorkerProcess
 
 FAST = ("--retry-max-delay", "0.05")
 #: With these a message just fits into a frame of 131072 bytes, and none of our own headers beside them.

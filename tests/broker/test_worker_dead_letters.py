@@ -9,12 +9,13 @@ import sys
 
 import pika
 import pytest
-from task_queue import TaskQueue
-from waiting import wait_until
 from workqueue_broker.declaration import QueueCounts, read_counts
 from workqueue_broker.errors import BrokerError
 from workqueue_worker.amqp import ParkedTasks
 from workqueue_worker.dead_letters import Halfway, Selection, list_tasks, replay_tasks
+
+from tests.support.task_queue import TaskQueue
+from tests.support.waiting import wait_until
 
 REASONS = {"x-workqueue-reason": "rejected", "x-workqueue-attempts": 2, "x-workqueue-error": "no\tway\nout"}
 

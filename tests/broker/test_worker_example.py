@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from task_queue import TaskQueue
+
+from tests.support.task_queue import TaskQueue
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 EXAMPLE = EXAMPLES / "01-own-handler"

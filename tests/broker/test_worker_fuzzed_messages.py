@@ -7,10 +7,11 @@ import struct
 import pika
 import pytest
 from pika.exceptions import AMQPError
-from task_queue import TaskQueue
-from worker_process import WorkerProcess
 from workqueue_worker.amqp import ParkedTasks
 from workqueue_worker.amqp.headers import CopiedProperties
+
+from tests.support.task_queue import TaskQueue
+from tests.support.worker_process import WorkerProcess
 
 MESSAGES = 200
 #: Bytes of a header table that just fits into a frame, or does not; our own headers need up to 500 more.

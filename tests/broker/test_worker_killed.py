@@ -8,12 +8,13 @@ from contextlib import contextmanager, suppress
 import pytest
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPError
-from rabbitmq_server import RabbitMQServer
-from task_queue import TaskQueue
-from valve import Valve
-from waiting import wait_until
-from worker_process import WorkerProcess
 from workqueue_broker.declaration import QueueType
+
+from tests.support.rabbitmq_server import RabbitMQServer
+from tests.support.task_queue import TaskQueue
+from tests.support.valve import Valve
+from tests.support.waiting import wait_until
+from tests.support.worker_process import WorkerProcess
 
 KILLS = 100  # with each of the two queue types
 WORKERS = 4

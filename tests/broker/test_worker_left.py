@@ -5,11 +5,12 @@ import signal
 from enum import StrEnum
 
 import pytest
-from rabbitmq_server import RabbitMQServer
-from task_queue import TaskQueue
-from waiting import wait_until
-from worker_process import WorkerProcess
 from workqueue_broker.declaration import QueueType
+
+from tests.support.rabbitmq_server import RabbitMQServer
+from tests.support.task_queue import TaskQueue
+from tests.support.waiting import wait_until
+from tests.support.worker_process import WorkerProcess
 
 LEAVES = 12
 WORKERS = 2

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from fake_link import FakeBroker
-from task_queue import TaskQueue
-from waiting import wait_until
 from workqueue_broker.declaration import QueueDeclaration
 from workqueue_worker.amqp import ConsumePlan, ConsumerLink
 from workqueue_worker.consumer import Link
 from workqueue_worker.delivery import Delivery
+
+from tests.support.fake_link import FakeBroker
+from tests.support.task_queue import TaskQueue
+from tests.support.waiting import wait_until
 
 PREFETCH = 2
 

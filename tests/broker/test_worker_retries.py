@@ -6,10 +6,11 @@ import socket
 import struct
 from decimal import Decimal
 
-from task_queue import TaskQueue
-from waiting import wait_until
 from workqueue_worker.amqp import ParkedTasks
 from workqueue_worker.settlement import FRESH_COPY_AT
+
+from tests.support.task_queue import TaskQueue
+from tests.support.waiting import wait_until
 
 FAST = ("--retry-max-delay", "0.05")
 

@@ -4,8 +4,9 @@ import signal
 import socket
 
 import pytest
-from waiting import wait_until
-from worker_process import Place, is_alive
+
+from tests.support.waiting import wait_until
+from tests.support.worker_process import Place, is_alive
 
 
 def started(ledger, count: int = 1) -> None:

@@ -5,8 +5,9 @@ from importlib.metadata import version
 
 import pika
 import pytest
-from task_queue import TaskQueue
-from waiting import wait_until
+
+from tests.support.task_queue import TaskQueue
+from tests.support.waiting import wait_until
 
 IDENTITY = ("tasks_acked_total", "tasks_acks_lost_total", "tasks_in_progress")
 

@@ -8,11 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from rabbitmq_server import RabbitMQServer, running
-from task_queue import TaskQueue
-from tls_front import Authority, Certificate, TlsFront
-from waiting import wait_until
 from workqueue_broker.declaration import QueueType
+
+from tests.support.rabbitmq_server import RabbitMQServer, running
+from tests.support.task_queue import TaskQueue
+from tests.support.tls_front import Authority, Certificate, TlsFront
+from tests.support.waiting import wait_until
 
 MakeFront = Callable[..., TlsFront]
 

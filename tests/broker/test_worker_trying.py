@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from task_queue import TaskQueue
-from valve import Valve
-from waiting import wait_until
-from worker_process import SUPPORT, is_alive
 from workqueue_broker.declaration import QueueType
+
+from tests.support.task_queue import TaskQueue
+from tests.support.valve import Valve
+from tests.support.waiting import wait_until
+from tests.support.worker_process import SUPPORT, is_alive
 
 
 def try_out(*words: str, body: str = "", uri: str = "amqp://127.0.0.1:1") -> subprocess.CompletedProcess[str]:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import yaml
-from dashboards.names import known
-from dashboards.queries import reads
-from prometheus_server import Promtool
 from workqueue_worker.metrics import WorkerMetrics
+
+from dev.dashboards.names import known
+from dev.dashboards.queries import reads
+from tests.support.prometheus_server import Promtool
 
 CASES: dict[str, dict[str, list[dict[str, Any]]]] = yaml.safe_load(
     Path(__file__).with_name("alert_cases.yaml").read_text()

@@ -8,7 +8,8 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from write_chart_readmes import Undescribed, readme, table
+
+from dev.write_chart_readmes import Undescribed, readme, table
 
 CHARTS = Path(__file__).parents[2] / "charts"
 #: As Artifact Hub's documentation lists them.

@@ -10,8 +10,9 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from images import OFFICIAL
-from prometheus_server import Promtool
+
+from dev.images import OFFICIAL
+from tests.support.prometheus_server import Promtool
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "monitoring"
 RELEASE = "workqueue-operator"  # the demo's

@@ -4,13 +4,14 @@ import inspect
 
 import kopf
 import pytest
-from recording_api import RecordingApi
 from workqueue_operator.cluster.kubernetes_api import KubernetesApi
 from workqueue_operator.cluster.kubernetes_cluster import KubernetesCluster
 from workqueue_operator.cluster.port import Cluster, Notice, Pod, Target
 from workqueue_operator.loops import kopf_handlers
 from workqueue_operator.resource import Key
 from workqueue_operator.store import Store
+
+from tests.support.recording_api import RecordingApi
 
 #: By parameter, or by method and parameter. Without an address, a pod is not asked over HTTP.
 ARGUMENTS = {

@@ -5,10 +5,11 @@ from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
-from held_port import HeldPort
-from prometheus import Programs
-from prometheus_server import PrometheusServer, Promtool, running
-from waiting import wait_until
+
+from dev.prometheus import Programs
+from tests.support.held_port import HeldPort
+from tests.support.prometheus_server import PrometheusServer, Promtool, running
+from tests.support.waiting import wait_until
 
 SCRAPE_ITSELF = {"job_name": "itself", "scrape_interval": "1s", "scrape_timeout": "1s"}
 

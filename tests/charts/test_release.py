@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from release import CHARTS, build, export_commit, project_version
+
+from dev.release import CHARTS, build, export_commit, project_version
 
 ROOT = Path(__file__).parents[2]
 BROKER = {"broker": {"secretName": "rabbitmq"}}

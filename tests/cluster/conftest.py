@@ -11,16 +11,17 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from kube import CommandFailed, Kube, Proxy, copy_broker_secret, install_broker
-from locks import lock_file, locked
-from operators import (
+
+from dev.kube import CommandFailed, Kube, Proxy, copy_broker_secret, install_broker
+from dev.local_cluster.locks import lock_file, locked
+from dev.operators import (
     DefinitionUse,
     definition_in_use,
     operators,
     refuse_second_operator,
     remove_definition,
 )
-from work import BROKER, SERVED, SYSTEM, UNSERVED, Work, empty_namespace, install_operator, make_namespace
+from tests.support.work import BROKER, SERVED, SYSTEM, UNSERVED, Work, empty_namespace, install_operator, make_namespace
 
 #: A program with its arguments; `stdin` is what it reads, `check=False` gives a failure back.
 Program = Callable[..., subprocess.CompletedProcess[str]]
@@ -59,7 +60,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def kube() -> Kube:
     """The cluster that KUBE_CONTEXT names, with our images in it."""
     if "WORKQUEUE_IMAGES" not in os.environ:
-        told = "no cluster: run `make test-cluster`, or python dev/with_cluster.py -- pytest tests/cluster"
+        told = "no cluster: run `make test-cluster`, or python -m dev.with_cluster -- pytest tests/cluster"
         if os.environ.get("CI"):
             pytest.fail(told)
         pytest.skip(told)

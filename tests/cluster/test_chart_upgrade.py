@@ -5,10 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kube import Kube, image_settings, total
-from operators import definition_settings
-from waiting import wait_until
-from work import SERVED, SYSTEM, Work, install_operator
+
+from dev.kube import Kube, image_settings, total
+from dev.operators import definition_settings
+from tests.support.waiting import wait_until
+from tests.support.work import SERVED, SYSTEM, Work, install_operator
 
 CHART = str(Path(__file__).parents[2] / "charts" / "workqueue")
 BEFORE = Path(__file__).parents[1] / "charts" / "upgrade_from"

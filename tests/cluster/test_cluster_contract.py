@@ -8,17 +8,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import pytest
-from fakes import FakeCluster
-from kube import Kube
 from kubernetes.aio import client, config
-from waiting import wait_until
-from work import UNSERVED, empty_namespace, producer_pod
 from workqueue_operator import web
 from workqueue_operator.cluster.kubernetes_api import KubernetesApi
 from workqueue_operator.cluster.kubernetes_cluster import KubernetesCluster
 from workqueue_operator.cluster.kubernetes_values import FIELD_MANAGER
 from workqueue_operator.cluster.port import Cluster, ClusterError, Conflict, NotFound, Notice, Target
 from workqueue_operator.resource import Key
+
+from dev.kube import Kube
+from tests.support.fakes import FakeCluster
+from tests.support.waiting import wait_until
+from tests.support.work import UNSERVED, empty_namespace, producer_pod
 
 
 class Ground(Protocol):

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dashboard_data import Asking, Page, Series, scraped
-from dashboards.checks import expressions
-from dashboards.names import OF_THE_CLUSTER
-from dashboards.queries import Read, reads
-from prometheus import Programs
-from waiting import wait_until
-from work import BROKER, METRICS_PORT, SERVED, SYSTEM, Work
-from write_dashboards import DASHBOARDS
+
+from dev.dashboards.checks import expressions
+from dev.dashboards.names import OF_THE_CLUSTER
+from dev.dashboards.queries import Read, reads
+from dev.prometheus import Programs
+from dev.write_dashboards import DASHBOARDS
+from tests.support.dashboard_data import Asking, Page, Series, scraped
+from tests.support.waiting import wait_until
+from tests.support.work import BROKER, METRICS_PORT, SERVED, SYSTEM, Work
 
 #: By job.
 PAGES = {"operator": Page(SYSTEM, 8080), "workers": Page(SERVED, METRICS_PORT), "broker": Page(BROKER, 15692)}

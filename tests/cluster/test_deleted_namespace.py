@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from kube import Kube, Proxy, copy_broker_secret
-from waiting import wait_until
-from work import DELETED, SERVED, SYSTEM, Work, install_operator, make_namespace
+
+from dev.kube import Kube, Proxy, copy_broker_secret
+from tests.support.waiting import wait_until
+from tests.support.work import DELETED, SERVED, SYSTEM, Work, install_operator, make_namespace
 
 FAILURES = 'workqueue_operator_loop_failures_total{loop="watch"}'
 OPERATOR = f"/api/v1/namespaces/{SYSTEM}/pods?labelSelector=app.kubernetes.io%2Fname%3Dworkqueue-operator"

@@ -11,14 +11,15 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from kube import CHECKOUT, Kube, Proxy
-from operators import DEMO_NAMESPACE, TESTS_DEMO_NAMESPACE
-from waiting import wait_until
+
+from dev.kube import CHECKOUT, Kube, Proxy
+from dev.operators import DEMO_NAMESPACE, TESTS_DEMO_NAMESPACE
+from tests.support.waiting import wait_until
 
 
 def run(program: str) -> str:
     """What it printed, without a terminal."""
-    command = [sys.executable, f"dev/{program}", "--namespace", TESTS_DEMO_NAMESPACE]
+    command = [sys.executable, "-m", f"dev.{program}", "--namespace", TESTS_DEMO_NAMESPACE]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
     return done.stdout

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from work import UNSERVED
+
+from tests.support.work import UNSERVED
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -5,9 +5,10 @@ import random
 from typing import Any
 
 import pytest
-from kube import CommandFailed, Kube, Proxy
-from waiting import wait_until
-from work import SYSTEM, Work, is_going
+
+from dev.kube import CommandFailed, Kube, Proxy
+from tests.support.waiting import wait_until
+from tests.support.work import SYSTEM, Work, is_going
 
 BUSY, WORKERS = 4, 10
 

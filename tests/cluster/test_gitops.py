@@ -3,9 +3,9 @@
 import subprocess
 from collections.abc import Callable
 
-from kube import Kube, image_settings
-from waiting import wait_until
-from work import CHECKOUT, Work
+from dev.kube import Kube, image_settings
+from tests.support.waiting import wait_until
+from tests.support.work import CHECKOUT, Work
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 

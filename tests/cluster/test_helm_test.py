@@ -3,9 +3,9 @@
 import subprocess
 from collections.abc import Callable
 
-from kube import Kube
-from waiting import wait_until
-from work import SERVED, SYSTEM, Work
+from dev.kube import Kube
+from tests.support.waiting import wait_until
+from tests.support.work import SERVED, SYSTEM, Work
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
 

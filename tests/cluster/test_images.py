@@ -4,9 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from kube import Kube, images
-from waiting import wait_until
-from work import SYSTEM, Work, producer_pod
+
+from dev.kube import Kube, images
+from tests.support.waiting import wait_until
+from tests.support.work import SYSTEM, Work, producer_pod
 
 #: Prints the libraries that are there, who runs, and how a write to the image ends. As root of a writable image the
 #: write would work, and as another user it would be refused with EACCES; only a read-only root gives EROFS.

@@ -4,9 +4,19 @@ import json
 import threading
 
 import pytest
-from kube import Kube
-from waiting import wait_until
-from work import SYSTEM, Work, broker_page, empty_namespace, install_operator, make_namespace, rabbitmqctl, shown_row
+
+from dev.kube import Kube
+from tests.support.waiting import wait_until
+from tests.support.work import (
+    SYSTEM,
+    Work,
+    broker_page,
+    empty_namespace,
+    install_operator,
+    make_namespace,
+    rabbitmqctl,
+    shown_row,
+)
 
 
 class Watch:

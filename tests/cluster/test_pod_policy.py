@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 import yaml
-from kube import CHECKOUT, CommandFailed, Kube
 from kubernetes.aio import client, config
-from waiting import wait_until
-from work import UNSERVED
 from workqueue_operator.cluster.kubernetes_api import KubernetesApi
 from workqueue_operator.cluster.kubernetes_cluster import KubernetesCluster
+
+from dev.kube import CHECKOUT, CommandFailed, Kube
+from tests.support.waiting import wait_until
+from tests.support.work import UNSERVED
 
 RELEASE = "pods-test"
 ACCOUNT = f"{RELEASE}-workqueue-operator"

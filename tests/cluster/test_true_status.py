@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
-from kube import Kube, image_settings
-from waiting import wait_until
-from work import CHECKOUT, Work
+
+from dev.kube import Kube, image_settings
+from tests.support.waiting import wait_until
+from tests.support.work import CHECKOUT, Work
 
 
 def condition(work: Work, name: str, reason: str) -> dict[str, Any] | None:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from kube import image_name
-from work import CHECKOUT, Work, shown_row
+
+from dev.kube import image_name
+from tests.support.work import CHECKOUT, Work, shown_row
 
 PAGE = CHECKOUT / "docs" / "tutorial" / "work-queues.md"
 JAPANESE = PAGE.with_suffix(".ja.md")

@@ -13,13 +13,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakes import FakeQueueReader
-from hostile_broker import BODY, HEARTBEAT, HUGE, MESSAGE, at_once, with_open_channel
-from hostile_server import MIB, Endless, HostileServer, answer, gzip_bomb, http
-from operating import NAME, NEIGHBOUR, Operating, operating
 from workqueue_broker.address import BrokerAddress
 from workqueue_operator.rabbitmq.queue_reader import AmqpQueueReader, QueueReader, ReadResult
 from workqueue_operator.resource import QueueSpec
+
+from tests.support.fakes import FakeQueueReader
+from tests.support.hostile_broker import BODY, HEARTBEAT, HUGE, MESSAGE, at_once, with_open_channel
+from tests.support.hostile_server import MIB, Endless, HostileServer, answer, gzip_bomb, http
+from tests.support.operating import NAME, NEIGHBOUR, Operating, operating
 
 NEIGHBOURS_HOST = "neighbour.invalid"
 #: So often the neighbour's queue must be read after an attack had its effect.

@@ -7,7 +7,7 @@ import asyncio
 import signal
 import sys
 
-from attack_world import attack_world
+from tests.support.attack_world import attack_world
 
 
 async def _run(port: str) -> None:

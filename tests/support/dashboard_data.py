@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dashboards.model import Dashboard, Kind, Panel, Query
-from dashboards.queries import filled
-from http_server import HttpServer
-from kube import Proxy
-from prometheus import Programs
-from prometheus_server import PrometheusServer, running
+from dev.dashboards.model import Dashboard, Kind, Panel, Query
+from dev.dashboards.queries import filled
+from dev.kube import Proxy
+from dev.prometheus import Programs
+from tests.support.http_server import HttpServer
+from tests.support.prometheus_server import PrometheusServer, running
 
 #: Seconds between two scrapes, and between two points of a query over time.
 SCRAPE_SECONDS = 2

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network
 
-from rabbitmq_versions import NotInstallable, install_package
-from worker_process import Place
+from tests.support.rabbitmq_versions import NotInstallable, install_package
+from tests.support.worker_process import Place
 
 #: Each link is one of so many networks of four addresses.
 NETWORKS = list(IPv4Network("10.231.0.0/16").subnets(new_prefix=30))

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker_process import Place
+from tests.support.worker_process import Place
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from fakes import FakeCluster
 from prometheus_client import CollectorRegistry
 from workqueue_broker.address import BrokerAddress
 from workqueue_operator.clock import SystemClock
@@ -21,6 +20,8 @@ from workqueue_operator.rabbitmq.queue_reader import AmqpQueueReader, QueueReade
 from workqueue_operator.resource import Key
 from workqueue_operator.store import Store
 from workqueue_operator.workqueue_metrics import WorkQueueCollector
+
+from tests.support.fakes import FakeCluster
 
 T = TypeVar("T")
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fakes import FakeCluster, ManualClock
 from prometheus_client import CollectorRegistry
 from workqueue_operator.metrics import HeartbeatCollector, Metrics, WatchCollector
 from workqueue_operator.passes.apply import Applier
@@ -16,6 +15,8 @@ from workqueue_operator.scaling.demand import Counts
 from workqueue_operator.scaling.rates import Sample
 from workqueue_operator.store import Store, Tracked
 from workqueue_operator.workqueue_metrics import WorkQueueCollector
+
+from tests.support.fakes import FakeCluster, ManualClock
 
 WORKQUEUE = Key("team", "thumbnails")
 DEPLOYMENT = Key("team", "thumbnails-worker")

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import prometheus
-from console import ClusterError
-from held_port import HeldPort
-from listeners import listens
-from prometheus import Programs
-from rabbitmq_versions import NotInstallable
-from waiting import wait_until
+from dev import prometheus
+from dev.local_cluster.console import ClusterError
+from dev.local_cluster.listeners import listens
+from dev.prometheus import Programs
+from tests.support.held_port import HeldPort
+from tests.support.rabbitmq_versions import NotInstallable
+from tests.support.waiting import wait_until
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import broker_counts
-from held_port import HeldPort
-from listeners import listens
-from rabbitmq_versions import SCRIPTS, NotInstallable, ensure, not_installable
-from waiting import wait_until
 from workqueue_broker.address import BrokerAddress
+
+from dev import broker_counts
+from dev.local_cluster.listeners import listens
+from tests.support.held_port import HeldPort
+from tests.support.rabbitmq_versions import SCRIPTS, NotInstallable, ensure, not_installable
+from tests.support.waiting import wait_until
 
 START_SECONDS = 90.0
 STOP_SECONDS = 60.0

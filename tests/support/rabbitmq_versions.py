@@ -2,7 +2,7 @@
 
 Debian's package is used where it is installed; otherwise a small Debian with it is built in a folder, for chroot, as
 installing it on the machine would start a broker there.
-Called by tests/conftest.py before the first test; by hand: python tests/support/rabbitmq_versions.py 3.10 4.0
+Called by tests/conftest.py before the first test; by hand: python -m tests.support.rabbitmq_versions 3.10 4.0
 """
 
 import os
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from dev.local_cluster.console import ClusterError, step
+from dev.local_cluster.debian import install_quietly
+from dev.local_cluster.locks import lock_file, locked
+from dev.local_cluster.programs import run_long
+
 DEV = Path(__file__).resolve().parents[2] / "dev"
-sys.path += [str(DEV), str(DEV / "cluster")]
-from console import ClusterError, step  # noqa: E402 - the benchmarks and the command line have no other path to it
-from debian import install_quietly  # noqa: E402
-from locks import lock_file, locked  # noqa: E402
-from programs import run_long  # noqa: E402
 
 #: The Debian release that has each version as its package.
 SUITES = {"3.10": "bookworm", "4.0": "trixie"}
@@ -60,7 +60,7 @@ def installation(version: str) -> Installation:
     if _has(_folder(version), version) and os.geteuid() == 0:
         return Installation(version, _folder(version))
     raise NotInstallable(
-        f"RabbitMQ {version} is missing; as root on Debian 12: python tests/support/rabbitmq_versions.py {version}"
+        f"RabbitMQ {version} is missing; as root on Debian 12: python -m tests.support.rabbitmq_versions {version}"
     )
 
 

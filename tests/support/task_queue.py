@@ -10,9 +10,10 @@ from urllib.parse import quote
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
-from rabbitmq_server import RabbitMQServer
-from waiting import wait_until
 from workqueue_broker.declaration import QueueDeclaration, QueueType
+
+from tests.support.rabbitmq_server import RabbitMQServer
+from tests.support.waiting import wait_until
 
 
 class _WithTable(pika.BasicProperties):

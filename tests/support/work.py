@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import broker_counts
-from kube import Kube, Proxy, image_name, image_settings, total
-from operators import TESTS_NAMESPACE as SYSTEM
-from operators import definition_settings
-from waiting import wait_until
+from dev import broker_counts
+from dev.kube import Kube, Proxy, image_name, image_settings, total
+from dev.operators import TESTS_NAMESPACE as SYSTEM
+from dev.operators import definition_settings
+from tests.support.waiting import wait_until
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BROKER = "workqueue-test-broker"

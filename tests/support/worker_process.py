@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from waiting import wait_until
+from tests.support.waiting import wait_until
 
 SUPPORT = Path(__file__).parent
 START_SECONDS = 30.0

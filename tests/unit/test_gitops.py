@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import yaml
-from kstatus import status_of
 from lupa import lua51
+
+from tests.support.kstatus import status_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "gitops.md"
 KEY = "resource.customizations.health.workqueue.dev_WorkQueue"

@@ -9,16 +9,17 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import attack_world
 import pytest
-from fake_api import FakeApi
-from held_port import HeldPort
-from hostile_broker import Talk, until_gone, with_heartbeats
-from hostile_server import HostileServer
-from http_server import HttpServer
-from waiting import wait_until
+
+from tests.support.fake_api import FakeApi
+from tests.support.held_port import HeldPort
+from tests.support.hostile_broker import Talk, until_gone, with_heartbeats
+from tests.support.hostile_server import HostileServer
+from tests.support.http_server import HttpServer
+from tests.support.waiting import wait_until
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "ctrl-c"])
+ROOT = Path(__file__).parents[2]
 START_SECONDS = 40.0
 END_SECONDS = 20.0
 
@@ -87,11 +88,9 @@ def test_an_operator_whose_watch_fails_goes_on_and_watches_again(tmp_path: Path)
 @pytest.mark.parametrize("talk", [until_gone, with_heartbeats], ids=["says nothing", "answers no declaration"])
 def test_an_operator_whose_broker_hangs_leaves_in_order(tmp_path: Path, talk: Talk) -> None:
     """Within its pod's grace period: no thread waits for a broker, and none is joined at the end."""
-    program = Path(attack_world.__file__).with_name("attacked_process.py")
     with HostileServer(talk) as broker, (tmp_path / "log").open("wb") as log:
-        command = [sys.executable, str(program), str(broker.port)]
-        variables = {**os.environ, "PYTHONPATH": str(program.parent)}
-        with subprocess.Popen(command, env=variables, stdout=log, stderr=log) as running:
+        command = [sys.executable, "-m", "tests.support.attacked_process", str(broker.port)]
+        with subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log) as running:
             try:
                 wait_until(lambda: broker.open or None, START_SECONDS, f"it is connected; see {tmp_path}/log")
                 running.send_signal(signal.SIGTERM)

@@ -1,6 +1,6 @@
 """The names of the metrics that operator, worker and producer export."""
 
-from dashboards.names import exported
+from dev.dashboards.names import exported
 
 #: Without the endings of their samples. Source: client-go util/workqueue/metrics.go and component-base's provider.
 CLIENT_GO = {

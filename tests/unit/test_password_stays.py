@@ -9,12 +9,13 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from waiting import wait_until
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, connect
 from workqueue_broker.errors import BrokerError, InvalidAddress
 from workqueue_operator.rabbitmq.management_api import ManagementApi, ManagementUnavailable
 from workqueue_worker import consumer_timeout
+
+from tests.support.waiting import wait_until
 
 PASSWORD = "topsecret-word"
 ENCODED = base64.b64encode(f"guest:{PASSWORD}".encode()).decode()

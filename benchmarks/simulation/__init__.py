@@ -1,0 +1,1 @@
+"""Our scaling rules beside a model of KEDA, in simulated time."""

@@ -1,0 +1,1 @@
+"""A RabbitMQ in a pod, for tests and the demo."""

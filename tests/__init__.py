@@ -1,0 +1,1 @@
+"""Tests: unit, architecture, charts, broker (a real RabbitMQ) and cluster (a real Kubernetes)."""

@@ -1,0 +1,1 @@
+"""What tests share: fakes, hostile servers, and the real parts that they start."""

@@ -1,0 +1,85 @@
+"""A failure that may be a lost task has an exit code of its own, with a real pytest, our conftest and pytest-xdist."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dev.broker_tests import show
+
+#: Each of these starts a pytest with plugins, some with processes of its own, on a machine that may be busy.
+pytestmark = pytest.mark.timeout(300)
+ROOT = Path(__file__).parents[3]
+SUITE = """
+import os
+import pytest
+from pathlib import Path
+
+FAILS = Path(__file__).with_name("fails").read_text()
+
+assert FAILS != "import"
+
+@pytest.mark.once
+def test_nothing_is_lost(): assert FAILS != "once"
+@pytest.mark.parametrize("of", ["two words"])
+def test_anything(of): assert FAILS != "other"
+def test_of_a_process(): assert FAILS != "process" or os._exit(3)
+"""
+
+
+def start(folder: Path, fails: str, *flags: str) -> "subprocess.Popen[str]":
+    """A pytest that is at work on the suite."""
+    (folder / "test_suite.py").write_text(SUITE)
+    (folder / "fails").write_text(fails)
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers = once\nasyncio_default_fixture_loop_scope = function\n")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-v",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "tests.conftest",
+        str(folder),
+        *flags,
+    ]
+    environment = {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+@pytest.mark.parametrize("flags", [(), ("-n1",)], ids=["alone", "xdist"])
+@pytest.mark.parametrize(("fails", "exit_code"), [("once", 10), ("other", 1), ("nothing", 0)])
+def test_a_failure_of_a_test_marked_once_stands(
+    tmp_path: Path, fails: str, exit_code: int, flags: tuple[str, ...]
+) -> None:
+    process = start(tmp_path, fails, *flags)
+    output, _ = process.communicate()
+    assert process.returncode == exit_code, output
+
+
+def test_a_file_that_cannot_be_imported_interrupts(tmp_path: Path) -> None:
+    process = start(tmp_path, "import")
+    output, _ = process.communicate()
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+
+
+def test_a_test_whose_process_died_stands_as_its_markers_are_unknown(tmp_path: Path) -> None:
+    process = start(tmp_path, "process", "-n1")
+    output, _ = process.communicate()
+    assert process.returncode == 10, output
+
+
+def test_what_fails_is_shown_with_its_version_and_what_passes_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with start(tmp_path, "other", "-n1") as process:
+        show("4.0", process)
+    shown = capsys.readouterr().out.splitlines()
+    assert all(line.startswith("[4.0] ") for line in shown)
+    failed = [line for line in shown if "FAILED" in line]
+    assert [line for line in failed if "test_anything[two words]" in line]
+    assert not [line for line in shown if "test_nothing_is_lost" in line or "test_of_a_process" in line]

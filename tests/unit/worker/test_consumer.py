@@ -1,0 +1,342 @@
+"""The consumer under many threads, on a fake broker that notes every breach of a link's rules."""
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Any
+
+import pytest
+from workqueue_worker.consumer import Consumer
+from workqueue_worker.delivery import Delivery
+from workqueue_worker.health import Health, Readiness
+from workqueue_worker.metrics import WorkerMetrics
+from workqueue_worker.reconnecting import Reconnecting
+from workqueue_worker.result import Action, Result
+from workqueue_worker.running import Running
+
+from tests.support.fake_link import FakeBroker, FakeLink
+from tests.support.waiting import wait_until
+
+
+class Bench:
+    """A consumer with its keeper, on a fake broker."""
+
+    def __init__(self, broker: FakeBroker, threads: int = 1000) -> None:
+        self.broker = broker
+        self.metrics = WorkerMetrics("q")
+        self.health = Health()
+        no_wait = Reconnecting(lambda _low, _high: 0.0)
+        self.consumer = Consumer(broker.open, self.metrics, self.health, threads, no_wait)
+        self.keeper = threading.Thread(target=self.consumer.keep, daemon=True)
+        self.keeper.start()
+
+    def done(self, running: Running) -> Result:
+        return Result(running, Action.ACK, "done", self.metrics.acked)
+
+    def task(self) -> Running:
+        running = self.consumer.next_task()
+        assert running is not None
+        return running
+
+    def leave(self) -> None:
+        self.consumer.leave()
+        self.keeper.join()
+
+    def count(self, name: str, **labels: str) -> float:
+        value = self.metrics.registry.get_sample_value(f"workqueue_tasks_{name}", {"queue": "q", **labels})
+        assert value is not None
+        return value
+
+    def assert_that_all_is_accounted_for(self) -> None:
+        assert self.broker.breaches == []
+        assert self.consumer.in_progress() == []
+        assert self.count("in_progress") == 0
+        requeued = sum(self.count("requeued_total", cause=cause) for cause in self.metrics.requeued)
+        assert self.count("received_total") == self.count("acked_total") + self.count("acks_lost_total") + requeued
+        assert self.count("received_total") == sum(self.broker.given.values())
+        assert self.count("acked_total") == sum(self.broker.acked.values())
+
+
+@pytest.fixture
+def often_switched() -> Iterator[None]:
+    """Threads take turns as often as the interpreter can, so that more of their orders are seen."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@contextmanager
+def working(bench: Bench, threads: int, work: Callable[[Running], None]) -> Iterator[list[threading.Thread]]:
+    """Task threads, which end when the consumer says that there is no more."""
+
+    def run() -> None:
+        while running := bench.consumer.next_task():
+            work(running)
+            bench.consumer.settle(bench.done(running))
+
+    started = [threading.Thread(target=run, daemon=True) for _ in range(threads)]
+    for thread in started:
+        thread.start()
+    yield started
+    bench.consumer.stop_receiving()
+    for thread in started:
+        thread.join()
+    bench.leave()
+
+
+@pytest.mark.usefixtures("often_switched")
+@pytest.mark.parametrize(("threads", "failures"), [(1, 0.02), (2, 0.02), (8, 0.0), (8, 0.01), (16, 0.05)])
+def test_from_many_threads_over_links_that_fail_every_delivery_is_settled_once(threads: int, failures: float) -> None:
+    broker = FakeBroker(tasks=1000, prefetch=threads, failures=failures, seed=threads)
+    bench = Bench(broker)
+    chance = Random(1)
+
+    def work(_running: Running) -> None:
+        for _ in range(chance.randrange(100)):  # some are longer, and others overtake them
+            pass
+
+    with working(bench, threads, work):
+        wait_until(lambda: len(broker.acked) == 1000, 50, f"all are acked; breaches: {broker.breaches}")
+    bench.assert_that_all_is_accounted_for()
+    if not failures:
+        assert set(broker.given.values()) == set(broker.acked.values()) == {1}
+
+
+def test_a_result_is_settled_at_once_while_all_others_work() -> None:
+    broker = FakeBroker(tasks=3, prefetch=3)
+    bench = Bench(broker)
+    first, second, third = bench.task(), bench.task(), bench.task()
+    bench.consumer.settle(bench.done(second))
+    assert sum(broker.acked.values()) == 1
+    assert set(bench.consumer.in_progress()) == {first, third}
+    bench.leave()
+
+
+def test_a_result_is_settled_at_once_while_another_thread_waits_for_a_task() -> None:
+    broker = FakeBroker(tasks=1, prefetch=2)
+    bench = Bench(broker)
+    running = bench.task()
+    with working(bench, 1, lambda _: None):
+        bench.consumer.settle(bench.done(running))
+        assert sum(broker.acked.values()) == 1
+
+
+class HookedLock:
+    """A lock that lets something happen just before it is let go."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.before_release: Callable[[], None] | None = None
+
+    def acquire(self, blocking: bool = True) -> bool:
+        return self._lock.acquire(blocking)
+
+    def release(self) -> None:
+        hook, self.before_release = self.before_release, None
+        if hook:
+            hook()
+        self._lock.release()
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+@pytest.mark.parametrize("at_the_wheel", ["settles", "turns"])
+def test_a_result_that_comes_at_the_last_moment_of_another_thread_at_the_wheel_is_settled_by_that_one(
+    at_the_wheel: str,
+) -> None:
+    broker = FakeBroker(tasks=2, prefetch=3)
+    bench = Bench(broker)
+    first, second = bench.task(), bench.task()
+    wheel = HookedLock()
+    bench.consumer._wheel = wheel  # type: ignore[assignment]
+
+    def second_comes() -> None:
+        before = sum(broker.acked.values())
+        other = threading.Thread(target=bench.consumer.settle, args=(bench.done(second),))
+        other.start()
+        other.join()
+        assert sum(broker.acked.values()) == before
+
+    wheel.before_release = second_comes
+    if at_the_wheel == "settles":
+        bench.consumer.settle(bench.done(first))
+    else:
+        broker.ready.append(2)
+        bench.task()
+    assert broker.acked[1] == 1
+    bench.leave()
+
+
+def test_what_is_held_is_given_back_only_once_the_broker_sends_no_more() -> None:
+    """Before that the broker would send it to this worker again: one more return towards RabbitMQ's delivery limit."""
+    broker = FakeBroker(tasks=1, prefetch=1)
+    bench = Bench(broker)
+    running = bench.task()
+    with bench.consumer._lead:  # so that nothing cancels the consumer yet
+        bench.consumer.stop_receiving()
+        bench.consumer.hold(running.delivery, 0.01)
+        assert not bench.consumer.stopping
+    bench.consumer.hold(running.delivery, 3600)
+    assert bench.consumer.stopping
+    assert not broker.links[-1].consuming
+    bench.leave()
+
+
+def test_what_waits_when_the_connection_is_lost_is_counted_as_requeued_and_not_run() -> None:
+    broker = FakeBroker(tasks=3, prefetch=3)
+    bench = Bench(broker)
+    running = bench.task()
+    broker.failures = 1.0
+    bench.consumer.settle(bench.done(running))
+    assert bench.count("acks_lost_total") == 1
+    assert bench.count("requeued_total", cause="connection") == 2
+    assert bench.consumer.in_progress() == []
+    bench.leave()
+    bench.assert_that_all_is_accounted_for()
+
+
+def test_what_was_taken_before_the_connection_was_lost_is_not_acked_over_the_next() -> None:
+    broker = FakeBroker(tasks=2, prefetch=1)
+    bench = Bench(broker)
+    stale = bench.task()
+    bench.consumer._lose_link(RuntimeError("the network"))
+    again = bench.task()
+    assert (stale.delivery.delivery_tag, again.delivery.delivery_tag) == (1, 1)
+    bench.consumer.settle(bench.done(stale))
+    assert not broker.acked
+    bench.consumer.settle(bench.done(again))
+    assert sum(broker.acked.values()) == 1
+    bench.leave()
+    bench.assert_that_all_is_accounted_for()
+
+
+class HookedDeque(deque[Running]):
+    """Lets something happen just after the next one was taken."""
+
+    after_popleft: Callable[[], None] | None = None
+
+    def popleft(self) -> Running:
+        taken = super().popleft()
+        hook, self.after_popleft = self.after_popleft, None
+        if hook:
+            hook()
+        return taken
+
+
+def test_what_was_taken_in_the_moment_of_the_loss_is_counted_as_requeued_and_not_run() -> None:
+    broker = FakeBroker(tasks=1, prefetch=1)
+    bench = Bench(broker)
+    waiting = HookedDeque()
+    waiting.after_popleft = lambda: bench.consumer._lose_link(RuntimeError("the network"))
+    bench.consumer._waiting = waiting
+    assert bench.task().delivery.epoch == 2
+    assert bench.count("requeued_total", cause="connection") == 1
+    bench.leave()
+    bench.assert_that_all_is_accounted_for()
+
+
+def test_told_to_leave_it_hands_back_what_runs_and_what_waits_and_settles_nothing_twice() -> None:
+    broker = FakeBroker(tasks=3, prefetch=3)
+    bench = Bench(broker)
+    running = bench.task()
+    bench.consumer.stop_receiving()
+    wait_until(lambda: not bench.consumer.receiving, 30, "the keeper has cancelled")
+    nothing = object()
+    taken: list[object] = []
+    broker.links[0].on_flush = lambda: taken.append(bench.consumer._take() or nothing)
+    bench.leave()
+    bench.consumer.settle(bench.done(running))
+    assert taken == [nothing]
+    assert bench.consumer.next_task() is None
+    assert sorted(broker.ready) == [0, 1, 2]
+    assert bench.count("requeued_total", cause="shutdown") == 3
+    bench.assert_that_all_is_accounted_for()
+
+
+def test_told_to_leave_it_hands_back_what_no_thread_is_free_for_and_keeps_what_runs() -> None:
+    """Prefetch is more than threads when those still work on tasks of a lost connection."""
+    broker = FakeBroker(tasks=3, prefetch=2)
+    bench = Bench(broker, threads=1)
+    running = bench.task()
+    wait_until(lambda: len(bench.consumer.in_progress()) == 2, 10, "another one waits")
+    bench.consumer.stop_receiving()
+    wait_until(lambda: bench.consumer.in_progress() == [running], 10, "it was handed back")
+    assert bench.count("requeued_total", cause="shutdown") == 1
+    bench.consumer.settle(bench.done(running))
+    assert bench.consumer.next_task() is None
+    bench.leave()
+    bench.assert_that_all_is_accounted_for()
+
+
+def test_it_takes_nothing_while_every_thread_works_on_a_task_of_a_lost_connection() -> None:
+    broker = FakeBroker(tasks=2, prefetch=1)
+    bench = Bench(broker, threads=1)
+    stale = bench.task()
+    bench.consumer._lose_link(RuntimeError("the network"))
+    wait_until(lambda: "every slot" in bench.health.readiness.text, 10, "it waits for its thread")
+    assert len(broker.links) == 1
+    bench.consumer.settle(bench.done(stale))
+    assert bench.task().delivery.epoch == 2
+    bench.leave()
+
+
+def test_a_library_that_fails_to_connect_in_a_way_of_its_own_is_tried_again() -> None:
+    broker = FakeBroker(tasks=1, prefetch=1)
+    failures = [RuntimeError("a timeout that is no error of the library's tree")]
+
+    def open_link(epoch: int, on_delivery: Callable[[Delivery], None]) -> FakeLink:
+        if failures:
+            raise failures.pop()
+        return broker.open(epoch, on_delivery)
+
+    metrics, health = WorkerMetrics("q"), Health()
+    consumer = Consumer(open_link, metrics, health, 1, Reconnecting(lambda _low, _high: 0.0))
+    keeper = threading.Thread(target=consumer.keep, daemon=True)
+    keeper.start()
+    assert consumer.next_task() is not None
+    assert health.readiness.ready
+    consumer.leave()
+    keeper.join()
+
+
+def test_ready_is_said_at_the_wheel_where_a_connection_is_lost_too_so_that_the_last_word_is_what_is_so() -> None:
+    said: list[tuple[bool, bool]] = []
+
+    class Listening(Health):
+        def __setattr__(self, name: str, value: object) -> None:
+            if name == "_readiness" and isinstance(value, Readiness):
+                said.append((value.ready, wheel() is not None and wheel().locked()))
+            super().__setattr__(name, value)
+
+    def wheel() -> Any:
+        return made[0]._wheel if made else None
+
+    made: list[Consumer] = []
+    made.append(Consumer(FakeBroker(tasks=0, prefetch=1).open, WorkerMetrics("q"), Listening(), 1))
+    made[0]._connect()
+    assert said == [(False, False), (True, True)]
+
+
+def test_an_ack_that_the_broker_may_not_have_read_is_told_to_who_remembers_the_run() -> None:
+    """Not sent, or sent so late that the broker need not have read it before the connection was lost."""
+    broker = FakeBroker(tasks=3, prefetch=2)
+    bench = Bench(broker, threads=1)
+    lost: list[Delivery] = []
+    first, second, third = bench.task(), bench.task(), None
+    bench.consumer.settle(bench.done(first)._replace(on_ack_lost=lost.append))
+    third = bench.task()
+    bench.consumer.settle(bench.done(second)._replace(on_ack_lost=lost.append))
+    assert lost == []
+    bench.consumer._lose_link(RuntimeError("the network"))
+    assert lost == [second.delivery]  # one thread: the broker gave out the third as it had read the first
+    bench.consumer.settle(bench.done(third)._replace(on_ack_lost=lost.append))
+    assert lost == [second.delivery, third.delivery]
+    bench.leave()
