@@ -49,13 +49,25 @@ class CommandHandler:
         group = _ProcessGroup(process.pid)
         task.cancelled.call(group.stop)
         threading.Thread(target=_feed, args=(process.stdin, body), daemon=True).start()
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended; its number stays its own until wait()
+        _await_end(process)
         stopped = task.cancelled.is_set()
         group.leave(kill=stopped)
         exit_code = process.wait()
         if stopped and exit_code != 0:  # with 0 it did its work, as a function that returns
             return Failed(FailureReason.EXIT_CODE, f"stopped, exit code {exit_code}")
         return _outcome(exit_code)
+
+
+def _await_end(process: subprocess.Popen[bytes]) -> None:
+    """Return when the command has ended. Its number stays its own until `process.wait()`, so no signal hits another.
+
+    Python has no `os.waitid` on macOS before 3.13 (https://github.com/python/cpython/issues/113536). There a signal
+    that is sent in the moment after the end may reach a process group that was given the number since.
+    """
+    if hasattr(os, "waitid"):
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    else:
+        process.wait()
 
 
 def environment_of(task: Task) -> dict[str, str]:

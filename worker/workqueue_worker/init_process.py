@@ -6,6 +6,7 @@ codes of those that a handler has started and waits for.
 
 import os
 import signal
+import sys
 
 #: What a container runtime, a kubelet or a person sends to a process 1.
 _PASSED_ON = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
@@ -27,6 +28,8 @@ def fork_worker() -> None:
 
 def _watch(worker: int, watched: set[signal.Signals]) -> int:
     """Until the worker ends; its exit code, 128 and the signal's number when one killed it."""
+    if sys.platform != "linux":
+        raise NotImplementedError("only Linux has containers, and sigwaitinfo")
     while True:
         came = signal.sigwaitinfo(watched)
         if came.si_signo != signal.SIGCHLD:

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -173,6 +175,19 @@ def test_a_command_that_has_ended_gets_no_late_signal(tmp_path: Path) -> None:
     wait_until((tmp_path / "asked").exists, 30, "the child has looked at its signals")
     os.kill(number, signal.SIGKILL)
     assert not (tmp_path / "ended").exists()
+
+
+def test_a_command_runs_where_python_has_no_waitid() -> None:
+    """As on macOS before Python 3.13, in a process of its own."""
+    program = """
+import os
+del os.waitid
+from workqueue_worker.command import CommandHandler
+from workqueue_worker.task import Task
+print(CommandHandler(["sh", "-c", "cat > /dev/null; exit 3"]).run(b"body", Task()))
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=50)
+    assert "the command ended with exit code 3" in ran.stdout, ran.stderr
 
 
 def test_a_nul_in_metadata_is_an_escape_as_no_environment_can_hold_it() -> None:
