@@ -1,6 +1,8 @@
 """What is in the images, asked from inside the pods that the charts make of them."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,19 +11,25 @@ from dev.kube import Kube, images
 from tests.support.waiting import wait_until
 from tests.support.work import SYSTEM, Work, producer_pod
 
-#: Prints the libraries that are there, who runs, and how a write to the image ends. As root of a writable image the
-#: write would work, and as another user it would be refused with EACCES; only a read-only root gives EROFS.
+#: The Python that the published images have, so that the tests' images have the same.
+PYTHON = re.search(r"python:(3\.\d+)-slim", (Path(__file__).parents[2] / "worker" / "Dockerfile").read_text())[1]
+#: Prints Python's version, the libraries that are there, who runs, and how a write to the image ends. As root of a
+#: writable image the write would work, and as another user it would be refused with EACCES; only a read-only root gives
+#: EROFS.
 LOOK = """
-import errno, importlib.util, json, os
+import errno, importlib.util, json, os, platform
 found = [name for name in ("kopf", "kubernetes", "aiohttp", "pika", "pip", "uv") if importlib.util.find_spec(name)]
 try:
     open("/etc/written", "w")
     write = "done"
 except OSError as error:
     write = errno.errorcode[error.errno]
-print(json.dumps({"libraries": found, "user": os.getuid(), "write": write}))
+python = platform.python_version().rpartition(".")[0]
+print(json.dumps({"python": python, "libraries": found, "user": os.getuid(), "write": write}))
 """
 NOBODY = 65532
+#: Of a worker and a producer.
+EXPECTED = {"python": PYTHON, "libraries": ["pika"], "user": NOBODY, "write": "EROFS"}
 
 
 def look(kube: Kube, namespace: str, pod: str) -> dict[str, Any]:
@@ -31,18 +39,18 @@ def look(kube: Kube, namespace: str, pod: str) -> dict[str, Any]:
 def test_a_worker_holds_nothing_of_the_operator_and_can_write_nothing(work: Work) -> None:
     work.install(scaling__minReplicas=1)
     (worker,) = wait_until(lambda: work.tasks_in_progress() or None, 120, "a worker answers")
-    assert look(work.kube, work.namespace, worker) == {"libraries": ["pika"], "user": NOBODY, "write": "EROFS"}
+    assert look(work.kube, work.namespace, worker) == EXPECTED
 
 
 def test_the_producer_holds_nothing_of_the_operator_and_can_write_nothing(kube: Kube, namespace: str) -> None:
     kube.apply(producer_pod(namespace))
     kube.kubectl("wait", "-n", namespace, "pod/producer", "--for=condition=Ready", "--timeout=120s")
-    assert look(kube, namespace, "producer") == {"libraries": ["pika"], "user": NOBODY, "write": "EROFS"}
+    assert look(kube, namespace, "producer") == EXPECTED
 
 
 def test_the_operator_can_write_nothing(kube: Kube, operator: str) -> None:
     seen = look(kube, SYSTEM, f"deployment/{kube.get('deployments', '-n', SYSTEM)['items'][0]['metadata']['name']}")
-    assert (seen["user"], seen["write"]) == (NOBODY, "EROFS")
+    assert (seen["python"], seen["user"], seen["write"]) == (PYTHON, NOBODY, "EROFS")
     assert not {"pip", "uv"} & set(seen["libraries"])
 
 
