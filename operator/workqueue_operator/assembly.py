@@ -12,20 +12,17 @@ from workqueue_operator.clock import SystemClock
 from workqueue_operator.cluster.kubernetes_api import KubernetesApi, load_client
 from workqueue_operator.cluster.kubernetes_cluster import KubernetesCluster
 from workqueue_operator.cluster.port import Cluster, ClusterError
-from workqueue_operator.loops.kopf_watch import Watch, loop_name, with_remedy
-from workqueue_operator.loops.scheduler import Readers, Scheduler
-from workqueue_operator.metrics import HeartbeatCollector, Metrics, WatchCollector
-from workqueue_operator.passes.apply import Applier
-from workqueue_operator.passes.gather import Gatherer
-from workqueue_operator.passes.reconcile import Reconciler
-from workqueue_operator.passes.report import Reporter
+from workqueue_operator.loops.border import watch_name
+from workqueue_operator.loops.kopf_watch import Watch, with_remedy
+from workqueue_operator.loops.scheduler import Readers
+from workqueue_operator.metrics import Metrics
 from workqueue_operator.rabbitmq.management_api import ManagementApi
 from workqueue_operator.rabbitmq.queue_reader import AmqpQueueReader
 from workqueue_operator.resource import Key
 from workqueue_operator.settings import Settings
 from workqueue_operator.status import explain as explaining
 from workqueue_operator.store import Store
-from workqueue_operator.workqueue_metrics import WorkQueueCollector
+from workqueue_operator.wiring import Operator
 
 log = logging.getLogger("workqueue_operator")
 
@@ -54,37 +51,27 @@ async def _until_a_signal(settings: Settings) -> None:
 
 async def _run(settings: Settings) -> None:
     """Start everything, and keep it running until cancelled."""
-    clock, store, registry = SystemClock(), Store(), metrics.new_registry()
-    counters = Metrics(registry)
+    store, counters = Store(), Metrics(metrics.new_registry())
     async with await load_client() as api_client, web.open_session() as session:
         api = KubernetesApi(api_client)
         cluster = KubernetesCluster(api, session, settings.namespaces)
-        reconciler = Reconciler(
-            Gatherer(store, cluster, clock),
-            Applier(store, cluster, counters, clock),
-            Reporter(cluster, counters, clock),
-            counters,
-            clock,
-        )
-        name = os.environ.get("HOSTNAME", "workqueue-operator")
+        connection_name = os.environ.get("HOSTNAME", "workqueue-operator")
         readers = Readers(
-            open_queues=lambda address: AmqpQueueReader(address, name),
+            open_queues=lambda address: AmqpQueueReader(address, connection_name),
             open_management=ManagementApi,
         )
-        scheduler = Scheduler(store, cluster, reconciler, readers, counters, clock)
-        places, loops = settings.namespaces or ("",), scheduler.loops
-        registry.register(WorkQueueCollector(store, clock.monotonic))
-        registry.register(HeartbeatCollector(loops.ages))
-        registry.register(WatchCollector(places, lambda place: loops.failures(loop_name(place))))
-        server = serving.Server(registry, loops.health)
+        places = settings.namespaces or ("",)
+        operator = Operator.of(store, cluster, readers, counters, SystemClock(), places)
+        server = serving.Server(counters.registry, operator.loops.health)
         await server.listen(settings.metrics_port)
         try:
             await fill(store, cluster)
             async with asyncio.TaskGroup() as group:
-                group.create_task(scheduler.run(), name="scheduler")
+                group.create_task(operator.run(), name="operator")
                 for place in places:
                     watch = Watch(place, KubernetesCluster(api, session, (place,) if place else ()), store)
-                    group.create_task(loops.keep("watch", loop_name(place), watch.run), name=loop_name(place))
+                    name = watch_name(place)
+                    group.create_task(operator.loops.keep("watch", name, watch.run), name=name)
         finally:
             await server.close()
 

@@ -46,6 +46,7 @@ class Metrics:
     """Counters of what the operator does."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
         # For the whole process: the library would give each counter a second series, which nothing reads.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.readings = Counter("workqueue_operator_readings", "Queues read", registry=registry)

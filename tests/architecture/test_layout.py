@@ -1,6 +1,7 @@
 """The shape of the tree: what must not be there, and what must not be needed."""
 
 import operator
+import re
 import subprocess
 import sys
 import sysconfig
@@ -52,3 +53,12 @@ def test_one_function_of_the_operator_and_its_library_makes_foreign_text_fit_to_
     parts = [ROOT / "operator" / "workqueue_operator", ROOT / "broker" / "workqueue_broker"]
     own = {path.name for part in parts for path in part.glob("*.py") if "isprintable() else" in path.read_text()}
     assert own == {"foreign_text.py"}
+
+
+def test_one_place_wires_the_operators_passes_and_loops() -> None:
+    """Tests, benchmarks and the assembly call it, so that each of them runs the wiring that the image runs."""
+    parts = ("Gatherer", "Applier", "Reporter", "Reconciler", "Scheduler")
+    pattern = re.compile(rf"\b(?:{'|'.join(parts)})\(")
+    folders = [ROOT / name for name in ("operator", "tests", "benchmarks", "dev")]
+    wiring = {path.name for folder in folders for path in folder.rglob("*.py") if pattern.search(path.read_text())}
+    assert wiring == {"wiring.py", "reconcile.py"}

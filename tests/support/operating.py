@@ -9,17 +9,13 @@ from typing import Any, TypeVar
 from prometheus_client import CollectorRegistry
 from workqueue_broker.address import BrokerAddress
 from workqueue_operator.clock import SystemClock
-from workqueue_operator.loops.scheduler import Readers, Scheduler
+from workqueue_operator.loops.scheduler import Readers
 from workqueue_operator.metrics import Metrics
-from workqueue_operator.passes.apply import Applier
-from workqueue_operator.passes.gather import Gatherer
-from workqueue_operator.passes.reconcile import Reconciler
-from workqueue_operator.passes.report import Reporter
 from workqueue_operator.rabbitmq.management_api import ManagementApi
 from workqueue_operator.rabbitmq.queue_reader import AmqpQueueReader, QueueReader
 from workqueue_operator.resource import Key
 from workqueue_operator.store import Store
-from workqueue_operator.workqueue_metrics import WorkQueueCollector
+from workqueue_operator.wiring import Operator
 
 from tests.support.fakes import FakeCluster
 
@@ -151,15 +147,10 @@ async def operating(
 ) -> AsyncIterator[Operating]:
     """Run the loops for as long as the block lasts."""
     made = Operating()
-    clock = made.clock
     metrics = Metrics(made.registry)
-    made.registry.register(WorkQueueCollector(made.store, clock.monotonic))
-    applier = Applier(made.store, made.cluster, metrics, clock)
-    reconciler = Reconciler(
-        Gatherer(made.store, made.cluster, clock), applier, Reporter(made.cluster, metrics, clock), metrics, clock
-    )
     readers = Readers(open_queues, ManagementApi)
-    running = asyncio.create_task(Scheduler(made.store, made.cluster, reconciler, readers, metrics, clock).run())
+    operator = Operator.of(made.store, made.cluster, readers, metrics, made.clock)
+    running = asyncio.create_task(operator.run())
     try:
         yield made
     finally:
@@ -167,7 +158,7 @@ async def operating(
             running.result()  # a loop that failed is the cause of whatever else was seen
         running.cancel()
         await asyncio.wait([running])
-        await applier.wait()
+        await operator.reconciler.wait()
 
 
 def secret_of(address: BrokerAddress, **more: str) -> dict[str, str]:

@@ -4,19 +4,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from workqueue_operator.metrics import HeartbeatCollector, Metrics, WatchCollector
-from workqueue_operator.passes.apply import Applier
-from workqueue_operator.passes.gather import Gatherer
-from workqueue_operator.passes.reconcile import Reconciler
-from workqueue_operator.passes.report import Reporter
+from workqueue_operator import wiring
+from workqueue_operator.loops.scheduler import Readers
+from workqueue_operator.metrics import Metrics
+from workqueue_operator.rabbitmq.management_api import ManagementApi
 from workqueue_operator.resource import Key
 from workqueue_operator.scaling.decision import Unknown
 from workqueue_operator.scaling.demand import Counts
 from workqueue_operator.scaling.rates import Sample
 from workqueue_operator.store import Store, Tracked
-from workqueue_operator.workqueue_metrics import WorkQueueCollector
 
-from tests.support.fakes import FakeCluster, ManualClock
+from tests.support.fakes import FakeCluster, FakeQueueReader, ManualClock
 
 WORKQUEUE = Key("team", "thumbnails")
 DEPLOYMENT = Key("team", "thumbnails-worker")
@@ -53,18 +51,9 @@ class Operator:
     replicas_at_start: int | None = 0
 
     def __post_init__(self) -> None:
-        metrics = Metrics(self.registry)
-        self.registry.register(WorkQueueCollector(self.store, self.clock.monotonic))
-        self.registry.register(HeartbeatCollector(lambda: {"assign": 0.5}))
-        self.registry.register(WatchCollector(("team",), lambda _: 0))
-        self.applier = Applier(self.store, self.cluster, metrics, self.clock)
-        self.reconciler = Reconciler(
-            Gatherer(self.store, self.cluster, self.clock),
-            self.applier,
-            Reporter(self.cluster, metrics, self.clock),
-            metrics,
-            self.clock,
-        )
+        metrics, readers = Metrics(self.registry), Readers(lambda _: FakeQueueReader(), ManagementApi)
+        operator = wiring.Operator.of(self.store, self.cluster, readers, metrics, self.clock, ("team",))
+        self.reconciler, self.loops = operator.reconciler, operator.loops
         if self.replicas_at_start is not None:
             self.cluster.add_deployment(DEPLOYMENT, self.replicas_at_start)
 

@@ -158,6 +158,11 @@ class Loops:
             log.error("a failed loop could not be reported: %s", described(trouble))
 
 
+def watch_name(namespace: str) -> str:
+    """The name of the loop that watches a namespace ("" for the whole cluster)."""
+    return f"watch of {namespace or 'the cluster'}"
+
+
 def described(error: BaseException) -> str:
     """Type, words and place of an error on one line. A traceback would hold all of its words, which may be foreign."""
     return f"{type(error).__name__}: {error_text(error)} in {place_of(error)}"

@@ -52,11 +52,6 @@ class Watch:
         await _Kopf(self._namespace, self._store, beat).run()
 
 
-def loop_name(namespace: str) -> str:
-    """The name of a watch's loop in the log."""
-    return f"watch of {namespace or 'the cluster'}"
-
-
 class _Kopf:
     """One run of kopf. It ends with the first of its tasks that ends, or soon after it is told to stop."""
 

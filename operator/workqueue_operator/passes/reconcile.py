@@ -7,7 +7,7 @@ request is made for this WorkQueue.
 import logging
 
 from workqueue_operator.clock import Clock
-from workqueue_operator.cluster.port import ClusterError
+from workqueue_operator.cluster.port import Cluster, ClusterError
 from workqueue_operator.cluster.refusals import Refusal, refused
 from workqueue_operator.memory import Memory
 from workqueue_operator.metrics import Metrics
@@ -17,7 +17,7 @@ from workqueue_operator.passes.report import Reporter
 from workqueue_operator.passes.turns import Turns
 from workqueue_operator.scaling.decision import Unknown, decide, readable
 from workqueue_operator.scaling.demand import Counts
-from workqueue_operator.store import Tracked
+from workqueue_operator.store import Store, Tracked
 
 #: Passes in one turn of the event loop, over all WorkQueues: a thousand of them in one would stop all else.
 PASSES_AT_ONCE = 20
@@ -37,6 +37,21 @@ class Reconciler:
         self._metrics = metrics
         self._clock = clock
         self._turns = Turns(PASSES_AT_ONCE)
+
+    @classmethod
+    def of(cls, store: Store, cluster: Cluster, metrics: Metrics, clock: Clock) -> "Reconciler":
+        """The passes over the WorkQueues of the store, with all of their steps."""
+        return cls(
+            Gatherer(store, cluster, clock),
+            Applier(store, cluster, metrics, clock),
+            Reporter(cluster, metrics, clock),
+            metrics,
+            clock,
+        )
+
+    async def wait(self) -> None:
+        """Wait until the watches over scale-downs, which continue beside the passes, are over."""
+        await self._applier.wait()
 
     async def reconcile(self, tracked: Tracked, reading: Counts | Unknown) -> None:
         """One pass; what the API server refuses is logged, counted, reported and tried again later."""

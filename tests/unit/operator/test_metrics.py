@@ -1,7 +1,9 @@
 """The operator's metrics are those of docs/operations.md: no name, label or value more or less."""
 
+import asyncio
 import platform
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +15,7 @@ from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import BrokerError
 from workqueue_operator.cluster import port
 from workqueue_operator.cluster.port import ClusterError
+from workqueue_operator.loops.border import watch_name
 from workqueue_operator.metrics import CLUSTER_KINDS, LOOP_KINDS
 from workqueue_operator.rabbitmq import dead_letters, management_api
 from workqueue_operator.rabbitmq.dead_letters import DeadLetters
@@ -62,6 +65,11 @@ def documented() -> dict[str, set[str]]:
     return {name: set(labels.split(",")) - {""} for name, labels in rows}
 
 
+async def watch(_beat: Callable[[], None]) -> None:
+    """A watch of a namespace in which nothing happens."""
+    await asyncio.Event().wait()
+
+
 async def scraped() -> Operator:
     """An operator that has scaled a Deployment up and down, by a broker with a management API."""
     operator = Operator()
@@ -72,7 +80,7 @@ async def scraped() -> Operator:
     operator.measured(tracked, published=40, acked=30, redelivered=2, in_progress=0)
     tracked.oldest.measured(operator.clock.now, QueueTotals(40, 30), ordered=True)
     tracked.dead_letters = DeadLetters(messages=1, counted_at=operator.clock.now)
-    await operator.applier.wait()
+    await operator.reconciler.wait()
     return operator
 
 
@@ -83,12 +91,15 @@ def kinds(module: ModuleType, root: type[Exception]) -> set[str]:
 
 async def test_each_metric_is_documented_with_its_labels_and_no_other_is() -> None:
     operator = await scraped()
+    watching = asyncio.create_task(operator.loops.keep("watch", watch_name(WORKQUEUE.namespace), watch))
+    await asyncio.sleep(0)  # it begins
     found: dict[str, set[str]] = {}
     for family in operator.registry.collect():
         name = family.name + ("_total" if family.type == "counter" else "")
         assert family.samples, f"{name} has no sample: a label's values must be there from the start"
         found[name] = {label for sample in family.samples for label in sample.labels} - {"le"}
     assert found == documented()
+    watching.cancel()
 
 
 async def test_label_values_are_bounded() -> None:

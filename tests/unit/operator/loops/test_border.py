@@ -13,15 +13,12 @@ from workqueue_operator.cluster.port import Listing
 from workqueue_operator.loops.border import STUCK_SECONDS
 from workqueue_operator.loops.scheduler import Readers, Scheduler
 from workqueue_operator.metrics import Metrics
-from workqueue_operator.passes.apply import Applier
-from workqueue_operator.passes.gather import Gatherer
-from workqueue_operator.passes.reconcile import Reconciler
-from workqueue_operator.passes.report import Reporter
 from workqueue_operator.rabbitmq.management_api import ManagementApi
 from workqueue_operator.rabbitmq.queue_reader import QueueReader, ReadResult
 from workqueue_operator.resource import Key, QueueSpec
 from workqueue_operator.serving import Server
 from workqueue_operator.store import Store
+from workqueue_operator.wiring import Operator
 
 from tests.support.fakes import FakeCluster, FakeQueueReader, ManualClock
 
@@ -104,17 +101,10 @@ async def running(cluster: FakeCluster, reader: QueueReader) -> AsyncIterator[Ru
     cluster.workqueues[Key("team", "jobs")] = body
     store.see_workqueue(body)
     store.see_target(cluster.add_deployment(Key("team", "jobs-worker"), 0))
-    reconciler = Reconciler(
-        Gatherer(store, cluster, clock),
-        Applier(store, cluster, metrics, clock),
-        Reporter(cluster, metrics, clock),
-        metrics,
-        clock,
-    )
-    scheduler = Scheduler(store, cluster, reconciler, Readers(lambda _: reader, ManagementApi), metrics, clock)
-    task = asyncio.create_task(scheduler.run())
+    operator = Operator.of(store, cluster, Readers(lambda _: reader, ManagementApi), metrics, clock)
+    task = asyncio.create_task(operator.run())
     try:
-        yield Running(scheduler, cluster, registry, clock, task)
+        yield Running(operator.scheduler, cluster, registry, clock, task)
     finally:
         task.cancel()
         await asyncio.wait([task])

@@ -14,8 +14,8 @@ from workqueue_operator import web
 from workqueue_operator.clock import SystemClock
 from workqueue_operator.cluster.kubernetes_api import KubernetesApi
 from workqueue_operator.cluster.kubernetes_cluster import KubernetesCluster
-from workqueue_operator.loops.border import Loops
-from workqueue_operator.loops.kopf_watch import Watch, loop_name
+from workqueue_operator.loops.border import Loops, watch_name
+from workqueue_operator.loops.kopf_watch import Watch
 from workqueue_operator.metrics import Metrics, WatchCollector
 from workqueue_operator.resource import Key
 from workqueue_operator.store import Store
@@ -64,14 +64,14 @@ async def watching(api: FakeApi, directory: Path, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv("KUBECONFIG", str(directory / "kubeconfig"))
         registry, store = CollectorRegistry(), Store()
         loops = Loops(SystemClock(), Metrics(registry))
-        registry.register(WatchCollector((HERE, THERE), lambda place: loops.failures(loop_name(place))))
+        registry.register(WatchCollector((HERE, THERE), lambda place: loops.failures(watch_name(place))))
         async with client.ApiClient(client.Configuration(host=server.uri)) as requests, web.open_session() as session:
             watches = {
                 place: Watch(place, KubernetesCluster(KubernetesApi(requests), session, (place,)), store)
                 for place in (HERE, THERE)
             }
             tasks = [
-                asyncio.create_task(loops.keep("watch", loop_name(name), watch.run)) for name, watch in watches.items()
+                asyncio.create_task(loops.keep("watch", watch_name(name), watch.run)) for name, watch in watches.items()
             ]
             try:
                 yield Watching(api, server.asked, store, loops, registry)

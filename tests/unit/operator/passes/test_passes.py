@@ -40,7 +40,7 @@ class World(Operator):
     async def until_counted(self) -> None:
         """Let the watch over those that go come to its end."""
         self.clock.advance(WATCH_SECONDS)
-        await self.applier.wait()
+        await self.reconciler.wait()
 
     def change(self, tracked: Tracked, **spec: Any) -> None:
         """Another spec of the same WorkQueue."""
@@ -163,7 +163,7 @@ async def test_a_size_changed_while_paused_is_no_size_given_by_hand(world: World
     world.store.see_workqueue(active)
     await world.after(5, tracked, Counts(0, 4))
     assert world.status()["lastDecision"]["reason"] != "ScaledManually"
-    await world.applier.wait()
+    await world.reconciler.wait()
 
 
 async def test_a_queue_that_is_read_again_is_told_once(world: World) -> None:
@@ -186,7 +186,7 @@ async def test_a_busy_worker_is_never_taken(world: World) -> None:
     assert sorted(world.cluster.pods) == busy
     assert world.status()["lastDecision"]["reason"] == "WorkersBusy"
     assert world.condition("ScalingLimited")["status"] == "True"
-    await world.applier.wait()
+    await world.reconciler.wait()
     assert (
         world.of_workqueue("scale_down_victims_total", state="idle"),
         world.of_workqueue("scale_down_victims_total", state="busy"),
@@ -202,7 +202,7 @@ async def test_the_last_workers_go_once_their_tasks_are_done(world: World) -> No
     world.cluster.tasks.update(dict.fromkeys(busy, 0))
     await world.after(2, tracked, Counts(0, 2))
     assert world.replicas == 0
-    await world.applier.wait()
+    await world.reconciler.wait()
 
 
 async def test_a_worker_that_does_not_answer_is_kept(world: World) -> None:
@@ -223,7 +223,7 @@ async def test_a_size_raised_by_hand_stays_for_its_time(world: World) -> None:
     world.cluster._follow(world.cluster.targets[DEPLOYMENT])
     await world.after(70, tracked, Counts(0, 4))
     assert world.replicas == 0
-    await world.applier.wait()
+    await world.reconciler.wait()
 
 
 async def test_dry_run_decides_and_writes_only_the_status(world: World) -> None:
@@ -488,7 +488,7 @@ async def test_marks_of_those_who_went_are_forgotten(world: World) -> None:
     await world.after(1, tracked, Counts(30, 0))
     await world.after(65, tracked, Counts(5, 6))
     assert world.replicas == 1
-    await world.applier.wait()
+    await world.reconciler.wait()
     await world.after(5, tracked, Counts(5, 1))
     lists = world.cluster.pod_lists
     await world.after(100, tracked, Counts(5, 1))
@@ -570,7 +570,7 @@ async def test_evicted_pods_are_not_awaited_among_those_that_go(world: World) ->
         world.cluster.pods[name] = evicted
     await world.after(62, tracked, Counts(10, 6))
     assert world.replicas == 2
-    await world.applier.wait()  # before the time to watch is over
+    await world.reconciler.wait()  # before the time to watch is over
     assert world.victims() == {"idle": 4, "busy": 0, "unknown": 0}
 
 
@@ -609,7 +609,7 @@ async def test_a_shrink_that_growth_overtakes_counts_only_those_that_went(world:
     await world.after(1, tracked, Counts(0, 10))
     assert world.replicas == 10
     world.cluster.carry_out(DEPLOYMENT)
-    await world.applier.wait()
+    await world.reconciler.wait()
     assert world.victims() == {"idle": 0, "busy": 0, "unknown": 0}
     world.change(tracked, scaling={"minReplicas": 9, "scaleDown": {"stabilizationWindowSeconds": 0}})
     await world.after(3, tracked, Counts(0, 10))

@@ -246,7 +246,7 @@ async def test_a_step_to_zero_is_no_lost_leader() -> None:
     await operator.after(60, tracked, Counts(0, 0), period=0.2)
     assert operator.told == ["Backlog", "BacklogDrained"]
     assert [one.type for one in cluster.events] == ["Normal", "Normal"]
-    await operator.applier.wait()
+    await operator.reconciler.wait()
 
 
 async def test_an_emptied_queue_whose_workers_do_not_run_goes_to_zero_by_hand() -> None:
@@ -269,7 +269,7 @@ async def test_after_an_hour_without_passes_a_whole_window_is_watched_first() ->
     assert (operator.replicas, operator.status()["lastDecision"]["reason"]) == (6, "FirstWindow")
     await operator.after(5, tracked, Counts(0, 6))
     assert operator.replicas == 0
-    await operator.applier.wait()
+    await operator.reconciler.wait()
 
 
 async def test_a_window_that_is_raised_is_watched_before_anyone_goes() -> None:
@@ -286,7 +286,7 @@ async def test_a_window_that_is_raised_is_watched_before_anyone_goes() -> None:
     assert operator.replicas == 6
     await operator.after(5, tracked, Counts(0, 6))
     assert operator.replicas == 0
-    await operator.applier.wait()
+    await operator.reconciler.wait()
 
 
 async def test_a_size_lowered_by_hand_is_held_while_the_queue_is_unknown_and_for_its_time_only() -> None:
