@@ -7,9 +7,11 @@ from prometheus_client import CollectorRegistry
 from workqueue_operator import wiring
 from workqueue_operator.loops.scheduler import Readers
 from workqueue_operator.metrics import Metrics
+from workqueue_operator.passes.victim_watch import WATCH_SECONDS
 from workqueue_operator.rabbitmq.management_api import ManagementApi
 from workqueue_operator.resource import Key
 from workqueue_operator.scaling.decision import Unknown
+from workqueue_operator.scaling.deletion_order import GOING_COST
 from workqueue_operator.scaling.demand import Counts
 from workqueue_operator.scaling.rates import Sample
 from workqueue_operator.store import Store, Tracked
@@ -49,6 +51,8 @@ class Operator:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     #: The Deployment's size at the start; None: there is none yet.
     replicas_at_start: int | None = 0
+    #: Seconds between two passes.
+    period: float = 1.0
 
     def __post_init__(self) -> None:
         metrics, readers = Metrics(self.registry), Readers(lambda _: FakeQueueReader(), ManagementApi)
@@ -65,16 +69,41 @@ class Operator:
         self.store.see_workqueue(made)
         return next(tracked for tracked in self.store if tracked.key == key)
 
-    async def after(self, seconds: float, tracked: Tracked, reading: Counts | Unknown, period: float = 1.0) -> None:
-        """Let time pass with this reading, a pass every `period` seconds."""
-        for _ in range(round(seconds / period)):
-            self.clock.advance(period)
-            await self.one_pass(tracked, reading)
+    def change(self, tracked: Tracked, **spec: Any) -> None:
+        """Give the WorkQueue another spec, of the next generation."""
+        made = body(tracked.key.name, **spec)
+        made["metadata"]["generation"] = tracked.generation + 1
+        self.store.see_workqueue(made)
+
+    async def after(self, seconds: float, tracked: Tracked, reading: Counts | Unknown) -> None:
+        """Let so many seconds pass with this reading, with a pass at the end of each period."""
+        for _ in range(round(seconds / self.period)):
+            await self.next_pass(tracked, reading)
+
+    async def next_pass(self, tracked: Tracked, reading: Counts | Unknown) -> None:
+        """One pass, a period from now."""
+        self.clock.advance(self.period)
+        await self.one_pass(tracked, reading)
 
     async def one_pass(self, tracked: Tracked, reading: Counts | Unknown) -> None:
         """One pass now, as the scheduler starts it."""
         tracked.memory.reading, tracked.memory.read_at = reading, self.clock.now
         await self.reconciler.reconcile(tracked, reading)
+
+    async def watched(self, **spec: Any) -> Tracked:
+        """Create a WorkQueue, and watch its empty queue for longer than the stabilization window."""
+        tracked = self.add(**spec)
+        await self.after(61, tracked, Counts(0, 0))
+        return tracked
+
+    async def watches_ended(self) -> None:
+        """Wait until the pods of each scale-down are gone and counted."""
+        await self.reconciler.wait()
+
+    async def until_counted(self) -> None:
+        """Let the longest watch over a scale-down run out."""
+        self.clock.advance(WATCH_SECONDS)
+        await self.watches_ended()
 
     def measured(self, tracked: Tracked, published: int, acked: int, redelivered: int, in_progress: int) -> None:
         """Five seconds later the management API tells these totals."""
@@ -110,3 +139,32 @@ class Operator:
         """A sample of `/metrics`; a gauge of the WorkQueue without labels given."""
         found = labels or {"namespace": WORKQUEUE.namespace, "workqueue": WORKQUEUE.name}
         return self.registry.get_sample_value(f"workqueue_operator_{name}", found)
+
+    def total(self, name: str, **labels: str) -> float:
+        """A counter of `/metrics`: 0 before its first count."""
+        return self.number(name, **labels) or 0.0
+
+    def victims(self) -> dict[str, float]:
+        """The pods that scale-downs took from the WorkQueue so far, by what each did when it went."""
+        workqueue = {"namespace": WORKQUEUE.namespace, "workqueue": WORKQUEUE.name}
+        states = ("idle", "busy", "unknown")
+        return {state: self.total("scale_down_victims_total", state=state, **workqueue) for state in states}
+
+    def marked(self) -> set[str]:
+        """The pods that the operator has marked to be deleted first."""
+        return {pod.name for pod in self.cluster.pods.values() if pod.deletion_cost == GOING_COST}
+
+
+async def slow_scale_down(operator: Operator, *, silent: int) -> Tracked:
+    """Scale ten workers down as far as they allow: four are busy, `silent` give no answer; no pod is deleted yet."""
+    operator.store.see_target(operator.cluster.add_deployment(DEPLOYMENT, 10))
+    operator.cluster.replicasets_lag = True
+    names = sorted(operator.cluster.pods, key=lambda name: operator.cluster.pods[name].created)
+    operator.cluster.tasks.update(dict.fromkeys(names[:4], 1))
+    for name in names[4 : 4 + silent]:
+        del operator.cluster.tasks[name]
+    tracked = operator.add(scaling={"minReplicas": 4, "scaleDown": {"stabilizationWindowSeconds": 0}})
+    while operator.replicas == 10:
+        await operator.next_pass(tracked, Counts(0, 10))
+    assert operator.replicas == 4 + silent
+    return tracked

@@ -80,7 +80,7 @@ async def scraped() -> Operator:
     operator.measured(tracked, published=40, acked=30, redelivered=2, in_progress=0)
     tracked.oldest.measured(operator.clock.now, QueueTotals(40, 30), ordered=True)
     tracked.dead_letters = DeadLetters(messages=1, counted_at=operator.clock.now)
-    await operator.reconciler.wait()
+    await operator.watches_ended()
     return operator
 
 

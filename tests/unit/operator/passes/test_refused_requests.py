@@ -161,7 +161,8 @@ async def test_a_refused_request_is_made_again_now_and_then_only() -> None:
     operator, cluster, tracked = await started()
     cluster.refused = {"scale": NO_RIGHT}
     cluster.requests.clear()
-    await operator.after(300, tracked, Counts(40, 1), period=0.2)
+    operator.period = 0.2
+    await operator.after(300, tracked, Counts(40, 1))
     assert 5 < cluster.requests["scale"] < 100
     assert cluster.requests["status"] < 10
 
@@ -190,3 +191,12 @@ async def test_the_words_of_the_api_server_are_cut_and_stay_on_one_line() -> Non
     assert "denied [31mred xxx" in message
     assert message.isprintable()
     assert len(message) < 600
+
+
+async def test_a_refused_write_is_tried_again(operator: Operator) -> None:
+    tracked = operator.add()
+    await operator.after(1, tracked, Counts(0, 0))
+    operator.cluster.failures.append(ClusterUnavailable("429 too many requests"))
+    await operator.after(3, tracked, Counts(30, 0))
+    assert operator.replicas == 6
+    assert operator.total("cluster_errors_total", kind="unavailable") == 1

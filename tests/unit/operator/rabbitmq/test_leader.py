@@ -21,7 +21,7 @@ async def test_a_classic_queue_that_answers_nothing_is_empty_beside_ready_worker
     await operator.after(70, tracked, KNOWN_EMPTY)
     assert operator.replicas == 0
     assert operator.condition("QueueObserved")["status"] == "True"
-    await operator.reconciler.wait()
+    await operator.watches_ended()
 
 
 async def test_a_quorum_queue_of_which_nothing_else_is_known_is_held() -> None:

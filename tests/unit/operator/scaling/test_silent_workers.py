@@ -57,7 +57,7 @@ async def test_silence_that_lasts_is_a_condition_and_one_event_until_they_answer
     await operator.after(10, tracked, Counts(0, 3))
     assert operator.replicas == 0
     assert operator.condition("WorkersHealthy")["status"] == "True"
-    await operator.reconciler.wait()
+    await operator.watches_ended()
 
 
 async def test_silent_workers_stop_no_growth() -> None:
@@ -73,4 +73,4 @@ async def test_those_that_answer_go_and_the_silent_ones_stay(silent: int) -> Non
     await operator.after(70, tracked, Counts(0, 3))
     assert operator.replicas == silent
     assert operator.status()["lastDecision"]["reason"] == "WorkersSilent"
-    await operator.reconciler.wait()
+    await operator.watches_ended()

@@ -39,11 +39,11 @@ async def flapping(operator: Operator, seconds: float) -> None:
     """The count of a queue moves at each reading, five times a second, with nothing to smooth it."""
     (tracked,) = operator.store
     for number in range(round(seconds * 5)):
-        await operator.after(0.2, tracked, Counts(500 * (number % 2), 0), period=0.2)
+        await operator.next_pass(tracked, Counts(500 * (number % 2), 0))
 
 
 def flapping_operator() -> Operator:
-    operator = Operator()
+    operator = Operator(period=0.2)
     operator.add(body(mode="DryRun", scaling={"scaleDown": {"stabilizationWindowSeconds": 0}}))
     return operator
 
