@@ -23,7 +23,10 @@ PARTS = ("operator", "worker", "producer")
 EXAMPLES = tuple(sorted(path.parent.name for path in CHECKOUT.glob("examples/*/Dockerfile")))
 #: What an image holds beside its own part and the shared code.
 MORE_SOURCES = {"worker": ("producer",)}
-SHARED_SOURCES = ("pyproject.toml", "requirements.lock", "README.md", "LICENSE", "NOTICE", ".dockerignore", "broker")
+SHARED_SOURCES = (
+    *("Dockerfile", ".dockerignore", "pyproject.toml", "requirements.lock", "README.md", "LICENSE", "NOTICE"),
+    "broker",
+)
 #: Of other projects: the cluster pulls the official ones, and the local one gets Debian's.
 OFFICIAL = {
     "rabbitmq": "docker.io/library/rabbitmq:4-management",
@@ -65,7 +68,7 @@ def local_images(names: Sequence[str]) -> dict[str, str]:
     base = run([*LOCAL_CLUSTER, "base", "python"]) if parts else ""
     made = {name: f"{LOCAL_REPOSITORY}/{name}:{sources_hash(name, base)}" for name in parts}
     if made:
-        run([*LOCAL_CLUSTER, "build", *(f"{name}/Dockerfile={image}" for name, image in made.items())])
+        run([*LOCAL_CLUSTER, "build", *(f"Dockerfile:{name}={image}" for name, image in made.items())])
     for name in (name for name in names if name in EXAMPLES):
         made[name] = f"{LOCAL_REPOSITORY}/{name}:{example_hash(name, made['worker'])}"
         from_worker = ["--context", f"examples/{name}", "--build-arg", f"WORKER_IMAGE={made['worker']}"]
@@ -86,7 +89,7 @@ def docker_images(names: Sequence[str], context: str) -> dict[str, str]:
     repository = registry or LOCAL_REPOSITORY
     made = {name: f"{repository}/{name}:{sources_hash(name)}" for name in parts_of(names)}
     for name, image in made.items():
-        docker_image(image, deliver, "--file", f"{name}/Dockerfile", ".")
+        docker_image(image, deliver, "--target", name, ".")
     for name in (name for name in names if name in EXAMPLES):
         made[name] = f"{repository}/{name}:{example_hash(name, made['worker'])}"
         docker_image(made[name], deliver, "--build-arg", f"WORKER_IMAGE={made['worker']}", f"examples/{name}")
@@ -114,7 +117,7 @@ def delivery(context: str, registry: str) -> list[str]:
 
 
 def sources_hash(part: str, base: str = "") -> str:
-    """`base`: what stands in for the base image that the Dockerfile names."""
+    """`part`: a target of the Dockerfile. `base`: what stands in for the base image that it names."""
     return files_hash(base, (*SHARED_SOURCES, part, *MORE_SOURCES.get(part, ())))
 
 

@@ -40,7 +40,7 @@ class CannotRelease(Exception):
 class Release:
     """`source`: the files of the commit. `folder`: what is built goes there. `epoch`: the commit's time, Unix seconds.
 
-    `base`: the image that ours are built on; empty: the one that the Dockerfiles name.
+    `base`: the image that ours are built on; empty: the one that the Dockerfile names.
     """
 
     source: Path
@@ -177,7 +177,7 @@ def build_image(release: Release, part: str, base: str) -> Path:
     """Without any layer of an earlier build, so that two builds are two. Returns the archive."""
     archive = release.folder / f"workqueue-{part}-{release.version}.oci.tar"
     image = f"localhost/workqueue-release/{part}:{release.version}"
-    made_from = ("--file", f"{part}/Dockerfile", "--tag", image, ".")
+    made_from = ("--target", part, "--tag", image, ".")
     run(buildah(places(), *image_options(release.epoch, base), *made_from), release)
     with tempfile.TemporaryDirectory(dir=release.folder.parent) as layout:
         run(buildah(places(), "push", image, f"oci:{layout}:{image}"), release)

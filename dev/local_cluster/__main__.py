@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dev.local_cluster.base_images import DEBIAN_IMAGES, ensure_debian_image, ensure_pause_image
 from dev.local_cluster.console import ClusterError, say, step
 from dev.local_cluster.debian import install_packages
-from dev.local_cluster.image_building import build
+from dev.local_cluster.image_building import Target, build
 from dev.local_cluster.image_loading import load
 from dev.local_cluster.leftovers import remove_leftovers
 from dev.local_cluster.lifecycle import PROGRAMS, is_up, start_cluster
@@ -65,8 +65,8 @@ def base(here: Places, names: list[str]) -> None:
 
 def build_and_load(here: Places, chosen: argparse.Namespace) -> None:
     pairs = [pair.partition("=") for pair in chosen.pair]
-    for dockerfile, _, reference in pairs:  # also one that is loaded: another image may be built on it
-        build(here, CHECKOUT / dockerfile, reference, CHECKOUT / chosen.context, chosen.build_arg)
+    for target, _, reference in pairs:  # also one that is loaded: another image may be built on it
+        build(here, Target.read(target), reference, CHECKOUT / chosen.context, chosen.build_arg)
     load(here, [reference for _, _, reference in pairs])
 
 
@@ -95,7 +95,7 @@ def arguments() -> argparse.Namespace:
     bases = commands.add_parser("base", help="make base images if they are missing, print their names")
     bases.add_argument("name", nargs="+", choices=sorted(DEBIAN_IMAGES))
     building = commands.add_parser("build", help="build Dockerfiles if needed and load the images into the cluster")
-    building.add_argument("pair", nargs="+", metavar="DOCKERFILE=IMAGE")
+    building.add_argument("pair", nargs="+", metavar="DOCKERFILE[:TARGET]=IMAGE")
     building.add_argument("--context", default=".", help="the folder that the Dockerfiles copy from; default: all")
     building.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE")
     loading = commands.add_parser("load", help="load images from buildah's store into the cluster")

@@ -58,7 +58,7 @@ def rabbitmq(series: str, suite: str) -> DebianImage:
 
 PYTHON = DebianImage(
     name="python",
-    suite="trixie",  # its Python is 3.13, as the one that the Dockerfiles name
+    suite="trixie",  # its Python is 3.13, as the one that the Dockerfile names
     packages=("python3", "python3-venv", "python3-pip", "python-is-python3", "ca-certificates"),
     settings=(
         "--env=LANG=C.UTF-8",

@@ -1,19 +1,20 @@
-"""Builds the project's Dockerfiles with buildah, on the cluster's own Python base.
+"""Builds the project's Dockerfile, and those of examples/, with buildah on the cluster's own Python base.
 
 Rule: the machine's certificates and pip settings are lent to the build as read-only volumes; none of them ends in an
-image. Dockerfiles stay as they are for docker.
+image. The Dockerfiles are the same as for docker.
 """
 
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from dev.local_cluster.base_images import PYTHON, buildah, ensure_debian_image, exists
 from dev.local_cluster.console import step
-from dev.local_cluster.places import Places
+from dev.local_cluster.places import CHECKOUT, Places
 from dev.local_cluster.programs import run, run_long, succeeds
 
 KEPT = 3  # builds of each part, with their layers
@@ -21,7 +22,26 @@ YOUNG = timedelta(hours=1)
 LENT = (Path("/etc/ssl/certs"), Path("/etc/pip.conf"))
 
 
-def build(places: Places, dockerfile: Path, reference: str, context: Path, arguments: Sequence[str]) -> None:
+@dataclass(frozen=True)
+class Target:
+    """What is built: a Dockerfile, and the name of one of its stages, or "" for its last one."""
+
+    dockerfile: Path
+    stage: str = ""
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Of DOCKERFILE or DOCKERFILE:STAGE, the path from the root of the checkout."""
+        dockerfile, _, stage = text.partition(":")
+        return cls(CHECKOUT / dockerfile, stage)
+
+    @property
+    def options(self) -> list[str | Path]:
+        """buildah's."""
+        return ["--file", self.dockerfile, *(["--target", self.stage] if self.stage else [])]
+
+
+def build(places: Places, target: Target, reference: str, context: Path, arguments: Sequence[str]) -> None:
     """Build what is not there yet; the reference is a content hash, so a known one is up to date.
 
     `arguments`: NAME=VALUE each, beside the base image.
@@ -29,19 +49,19 @@ def build(places: Places, dockerfile: Path, reference: str, context: Path, argum
     if exists(places, reference):
         return
     base = ensure_debian_image(places, PYTHON)
-    log = places.cache / "logs" / f"build-{dockerfile.parent.name}.log"
+    log = places.cache / "logs" / f"build-{target.stage or target.dockerfile.parent.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_bytes(b"")
     with step(f"Building {reference}") as progress:
-        command = build_command(places, dockerfile, reference, (f"BASE_IMAGE={base}", *arguments))
+        command = build_command(places, target, reference, (f"BASE_IMAGE={base}", *arguments))
         run_long(command, log=log, progress=progress, cwd=context, detail=lambda: last_instruction(log))
     remove_old_builds(places)
 
 
-def build_command(places: Places, dockerfile: Path, reference: str, arguments: Sequence[str]) -> list[str | Path]:
+def build_command(places: Places, target: Target, reference: str, arguments: Sequence[str]) -> list[str | Path]:
     given = [f"--build-arg={argument}" for argument in arguments]
     options = ["--isolation=chroot", "--layers", "--pull-never", *given, *lent_by_the_machine()]
-    return buildah(places, "build", *options, "--file", dockerfile, "--tag", reference, ".")
+    return buildah(places, "build", *options, *target.options, "--tag", reference, ".")
 
 
 def lent_by_the_machine() -> list[str]:

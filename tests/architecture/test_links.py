@@ -85,7 +85,7 @@ def test_each_page_of_the_docs_is_reached_from_the_readme() -> None:
 
 
 def test_each_page_that_a_program_names_is_there() -> None:
-    sources = listed("*.py", "*.yaml", "*.yml", "*.tpl", "*.txt", "*.json", "Makefile", "*/Dockerfile")
+    sources = listed("*.py", "*.yaml", "*.yml", "*.tpl", "*.txt", "*.json", "Makefile", "Dockerfile", "*/Dockerfile")
     named = {name for path in sources for name in NAMED.findall(path.read_text(errors="replace"))}
     assert "docs/runbooks.md" in named
     assert {name for name in named if not (ROOT / name).is_file()} == set()

@@ -11,7 +11,7 @@ import pytest
 
 from dev.clusters import Choice, NoCluster, check_context, check_programs, choose, how_to_remove, parse_exports
 from dev.images import EXAMPLES, NoDelivery, delivery, example_hash, parts_of
-from dev.local_cluster.image_building import old_builds
+from dev.local_cluster.image_building import Target, old_builds
 from dev.local_cluster.leftovers import started_since_boot
 from dev.local_cluster.processes import Started
 
@@ -136,6 +136,12 @@ def test_three_builds_of_each_part_stay_and_every_one_that_another_checkout_may_
     gone = {f"localhost/workqueue/worker:old-{days}" for days in range(1, 4)}
     assert set(old_builds([*old, *young], NOW)) == gone
     assert old_builds([*young, build("operator:old", timedelta(days=9))], NOW) == []
+
+
+def test_a_target_is_a_dockerfile_and_a_stage_of_it_or_its_last_one() -> None:
+    assert Target.read("Dockerfile:worker").options == ["--file", ROOT / "Dockerfile", "--target", "worker"]
+    own = "examples/01-own-handler/Dockerfile"
+    assert Target.read(own).options == ["--file", ROOT / own]
 
 
 def test_first_stages_without_a_name_go_by_their_id_when_no_build_can_need_them() -> None:
