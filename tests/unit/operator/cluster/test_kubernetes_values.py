@@ -101,3 +101,55 @@ def test_the_whole_selector_counts(selector: dict[str, Any], query: str) -> None
 )
 def test_pods_of_another_kind_of_controller_are_not_the_deployments(owners: list[Any], counts: bool) -> None:
     assert is_of_a_deployment(pod({"running": {}}, ownerReferences=owners)) == counts
+
+
+NO_NODE = "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."
+QUOTA = 'pods "jobs-worker-5f" is forbidden: exceeded quota: one, requested: pods=1, used: pods=1, limited: pods=1'
+
+
+def starting_pod(**status: Any) -> dict[str, Any]:
+    metadata = {"namespace": "team", "name": "w", "uid": "1", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    return {"metadata": metadata, "status": {"phase": "Pending", **status}}
+
+
+def container(state: dict[str, Any], restarts: int, last: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"state": state, "restartCount": restarts, "lastState": last or {}}
+
+
+WAITS = container({"waiting": {"reason": "PodInitializing"}}, 0)
+FAILED = {"terminated": {"exitCode": 1, "reason": "Error"}}
+
+
+def test_a_container_that_runs_before_the_worker_counts_as_a_container() -> None:
+    """As the API server had it of a pod in Init:CrashLoopBackOff, and a moment before in Init:Error."""
+    looping = container({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}, 6, FAILED)
+    seen = pod_of(starting_pod(initContainerStatuses=[looping], containerStatuses=[WAITS]))
+    assert (seen.trouble, seen.restarts, seen.running) == ("CrashLoopBackOff", 6, False)
+    between = pod_of(starting_pod(initContainerStatuses=[container(FAILED, 6, FAILED)], containerStatuses=[WAITS]))
+    assert (between.trouble, between.restarts) == ("", 6)
+
+
+def test_a_container_that_ended_in_order_before_the_worker_is_no_trouble() -> None:
+    done = container({"terminated": {"exitCode": 0, "reason": "Completed"}}, 0)
+    seen = pod_of(starting_pod(initContainerStatuses=[done], containerStatuses=[WAITS]))
+    assert (seen.trouble, seen.restarts) == ("", 0)
+
+
+def test_a_sidecar_that_runs_is_no_running_worker() -> None:
+    seen = pod_of(starting_pod(initContainerStatuses=[container({"running": {}}, 0)], containerStatuses=[WAITS]))
+    assert not seen.running
+
+
+def test_the_schedulers_and_the_deployments_words_are_taken_over() -> None:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": NO_NODE}
+    assert pod_of(starting_pod(conditions=[condition])).unschedulable == f"Unschedulable: {NO_NODE}"
+    assert pod_of(starting_pod(conditions=[{"type": "PodScheduled", "status": "True"}])).unschedulable == ""
+    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": QUOTA}
+    deadline = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "late"}
+    seen = target_of(deployment(conditions=[failure, deadline]))
+    assert (seen.refused, seen.stuck) == (f"FailedCreate: {QUOTA}", "ProgressDeadlineExceeded: late")
+    fine = {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable", "message": "done"}
+    assert (target_of(deployment(conditions=[fine])).refused, target_of(deployment(conditions=[fine])).stuck) == (
+        "",
+        "",
+    )

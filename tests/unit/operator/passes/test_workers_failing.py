@@ -1,12 +1,16 @@
-"""While tasks only come back, or pods crash, the workers do not grow in number."""
+"""WorkersHealthy: what keeps the workers from their work is named, and no worker is added to fare no better."""
 
 from dataclasses import dataclass, replace
 from typing import Any
 
 from workqueue_operator.scaling.demand import Counts
+from workqueue_operator.store import Tracked
 
 from tests.support.fakes import FakeCluster
-from tests.support.passes import Operator
+from tests.support.passes import DEPLOYMENT, Operator
+
+NO_NODE = "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."
+QUOTA = 'pods "jobs-worker-5f" is forbidden: exceeded quota: one, requested: pods=1, used: pods=1, limited: pods=1'
 
 
 async def test_tasks_that_only_come_back_stop_growth_until_one_is_acked() -> None:
@@ -93,3 +97,88 @@ async def test_while_all_workers_are_well_nobody_looks_at_their_pods() -> None:
     tracked = operator.add()
     await operator.after(300, tracked, Counts(20, 4))
     assert operator.cluster.looks == 0  # type: ignore[attr-defined]
+
+
+async def four_starting(**change: Any) -> tuple[Operator, Tracked]:
+    """Four workers that are asked for, none of which is Ready; `change` is what their pods have."""
+    operator = Operator(replicas_at_start=0)
+    tracked = operator.add()
+    await operator.after(1, tracked, Counts(20, 0))
+    for name, pod in list(operator.cluster.pods.items()):
+        operator.cluster.pods[name] = replace(pod, **{"running": False, "ready": False, **change})
+    operator.ready(0)
+    return operator, tracked
+
+
+def change_deployment(operator: Operator, **change: Any) -> None:
+    old = operator.cluster.targets[DEPLOYMENT]
+    operator.cluster.targets[DEPLOYMENT] = replace(old, resource_version=old.resource_version + 1, **change)
+    operator.store.see_target(operator.cluster.targets[DEPLOYMENT])
+
+
+async def test_pods_without_a_node_stop_growth_in_the_schedulers_words() -> None:
+    operator, tracked = await four_starting(pending=True, unschedulable=f"Unschedulable: {NO_NODE}")
+    await operator.after(40, tracked, Counts(20, 0))
+    healthy = operator.condition("WorkersHealthy")
+    assert (healthy["status"], healthy["reason"]) == ("False", "WorkersFailing")
+    assert healthy["message"] == f"4 of 4 pods fail: Unschedulable: {NO_NODE}"
+    await operator.after(5, tracked, Counts(100, 0))
+    assert (operator.replicas, operator.status()["lastDecision"]["reason"]) == (4, "WorkersFailing")
+
+
+async def test_pods_that_get_a_node_soon_are_no_obstacle_and_growth_goes_on_at_once() -> None:
+    operator, tracked = await four_starting(pending=True, unschedulable=f"Unschedulable: {NO_NODE}")
+    await operator.after(20, tracked, Counts(20, 0))
+    assert operator.condition("WorkersHealthy")["status"] == "True"
+    await operator.after(20, tracked, Counts(20, 0))
+    for name, pod in list(operator.cluster.pods.items()):
+        operator.cluster.pods[name] = replace(pod, unschedulable="", pending=False, running=True, ready=True)
+    operator.ready(4)
+    await operator.after(7, tracked, Counts(100, 4))
+    assert operator.replicas == 20
+
+
+async def test_a_quota_stops_growth_in_the_deployments_words() -> None:
+    operator, tracked = await four_starting()
+    change_deployment(operator, refused=f"FailedCreate: {QUOTA}")
+    await operator.after(2, tracked, Counts(100, 1))
+    healthy = operator.condition("WorkersHealthy")
+    assert (healthy["status"], healthy["reason"]) == ("False", "PodsRefused")
+    assert healthy["message"] == f"Deployment thumbnails-worker: FailedCreate: {QUOTA}"
+    assert operator.replicas == 4
+
+
+async def test_a_stuck_rollout_is_told_and_its_idle_workers_too() -> None:
+    operator = Operator(replicas_at_start=3)
+    tracked = operator.add()
+    words = 'ProgressDeadlineExceeded: ReplicaSet "thumbnails-worker-6c" has timed out progressing.'
+    change_deployment(operator, rolling_out=True, stuck=words)
+    await operator.after(70, tracked, Counts(0, 3))
+    assert operator.status()["lastDecision"]["reason"] == "RolloutInProgress"
+    healthy = operator.condition("WorkersHealthy")
+    assert (healthy["reason"], healthy["message"]) == ("RolloutStuck", f"Deployment thumbnails-worker: {words}")
+    assert operator.told == ["RolloutStuck"]
+    await operator.after(1, tracked, Counts(50, 3))
+    assert operator.replicas == 10
+
+
+async def test_ready_workers_that_leave_the_messages_alone_are_told() -> None:
+    operator = Operator(replicas_at_start=2)
+    tracked = operator.add(scaling={"maxReplicas": 2})
+    await operator.after(55, tracked, Counts(12, 0))
+    assert operator.condition("WorkersHealthy")["status"] == "True"
+    await operator.after(10, tracked, Counts(13, 0))
+    healthy = operator.condition("WorkersHealthy")
+    assert (healthy["status"], healthy["reason"]) == ("False", "NotConsuming")
+    assert "2 workers are Ready" in healthy["message"]
+    await operator.after(2, tracked, Counts(13, 2))
+    assert operator.condition("WorkersHealthy")["status"] == "True"
+
+
+async def test_workers_that_poll_are_no_obstacle() -> None:
+    """basic.get makes no consumer, but the messages go."""
+    operator = Operator(replicas_at_start=2)
+    tracked = operator.add(scaling={"maxReplicas": 2})
+    for ready in range(100, 80, -1):
+        await operator.after(10, tracked, Counts(ready, 0))
+        assert operator.condition("WorkersHealthy")["status"] == "True"

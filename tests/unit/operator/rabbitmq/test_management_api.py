@@ -4,7 +4,7 @@ import json
 
 import pytest
 from workqueue_broker.address import BrokerAddress
-from workqueue_operator.rabbitmq.management_api import ManagementApi, ManagementUnavailable
+from workqueue_operator.rabbitmq.management_api import ManagementApi, ManagementUnavailable, sample_of
 from workqueue_operator.scaling.rates import Sample
 
 from tests.support.http_server import HttpServer
@@ -50,3 +50,21 @@ async def test_an_item_that_is_no_queue_with_all_numbers_is_not_known_and_spoils
 async def test_a_queue_that_was_never_acked_has_no_such_total_yet() -> None:
     queue = {"name": "new", "messages_unacknowledged": 0, "message_stats": {"publish": 5}}
     assert await read(json.dumps([queue])) == {"new": Sample(7.0, 5, 0, 0, 0)}
+
+
+@pytest.mark.parametrize(
+    "queue",
+    [
+        {"name": "q"},
+        {"name": "q", "messages_unacknowledged": 3},
+        {"name": "q", "message_stats": {"publish": 7}},
+        {"name": "q", "message_stats": {"publish": 7}, "messages_unacknowledged": "NaN"},
+    ],
+)
+def test_a_count_that_the_management_api_leaves_out_is_unknown(queue: dict[str, object]) -> None:
+    assert sample_of(queue, 1.0) is None
+
+
+def test_a_queue_that_was_never_acked_has_zero_acks() -> None:
+    queue = {"name": "q", "message_stats": {"publish": 7}, "messages_unacknowledged": 1}
+    assert sample_of(queue, 1.0) == Sample(1.0, 7, 0, 0, 1)

@@ -5,9 +5,22 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from workqueue_operator.cluster.port import Pod
+from workqueue_operator.cluster.port import Pod, Target
 from workqueue_operator.resource import Key
-from workqueue_operator.scaling.worker_health import CALM_SECONDS, RESTARTED, Health
+from workqueue_operator.scaling.decision import Unknown
+from workqueue_operator.scaling.demand import Counts
+from workqueue_operator.scaling.worker_health import (
+    CALM_SECONDS,
+    RESTARTED,
+    SILENT_SECONDS,
+    UNCONSUMED_SECONDS,
+    Health,
+    Signs,
+    Silence,
+    Unconsumed,
+    obstacle,
+    unconsumed,
+)
 
 from tests.support.fakes import FakeCluster
 
@@ -119,3 +132,48 @@ def test_whatever_is_seen_a_failure_needs_pods_that_failed(looks: list[list[tupl
         ]
         health = health.looked(seen, number * LOOK_SECONDS)
         assert (health.failing is None) or health.failures
+
+
+@pytest.mark.parametrize("reading", [Unknown("Unavailable", "away"), Counts(0, 0), Counts(5, 1)])
+def test_it_ends_with_a_consumer_without_messages_and_without_a_reading(reading: Counts | Unknown) -> None:
+    assert unconsumed(Unconsumed(0.0, 5), reading, 2, 100.0) is None
+    assert unconsumed(Unconsumed(0.0, 5), Counts(5, 0), 0, 100.0) is None
+
+
+TARGET = Target(Key("team", "worker"), "uid-1", 4, 4, rolling_out=False, selector="app=worker", resource_version=1)
+EVERYTHING = Signs(
+    Health(failing="2 of 4 pods fail: OOMKilled"),
+    redelivering="6 redeliveries and no ack among them",
+    unconsumed=Unconsumed(since=0.0, messages=5),
+    silence=Silence(since=0.0, message="4 of 4 workers gave no answer"),
+)
+LATE = max(UNCONSUMED_SECONDS, SILENT_SECONDS)
+
+
+def test_of_several_obstacles_the_worst_is_reported_and_only_the_worst_two_stop_growth() -> None:
+    """Each row lacks the obstacle of the row before."""
+    refused, stuck = replace(TARGET, refused="FailedCreate: quota", stuck="late"), replace(TARGET, stuck="late")
+    healthy = replace(EVERYTHING, health=Health(), redelivering=None)
+    rows = [
+        (refused, EVERYTHING),
+        (stuck, EVERYTHING),
+        (stuck, replace(EVERYTHING, health=Health())),
+        (stuck, healthy),
+        (TARGET, healthy),
+        (TARGET, replace(healthy, unconsumed=None)),
+        (TARGET, Signs(Health())),
+    ]
+    found = [obstacle(target, signs, LATE) for target, signs in rows]
+    assert [one and (one.reason, one.stops_growth) for one in found] == [
+        ("PodsRefused", True),
+        ("WorkersFailing", True),
+        ("WorkersFailing", True),
+        ("RolloutStuck", False),
+        ("NotConsuming", False),
+        ("WorkersSilent", False),
+        None,
+    ]
+
+
+def test_messages_left_alone_and_silence_are_no_obstacle_before_their_time() -> None:
+    assert obstacle(TARGET, replace(EVERYTHING, health=Health(), redelivering=None), LATE - 1) is None

@@ -1,4 +1,4 @@
-"""drainSeconds asks neither for workers without work nor for one more and one less by turns."""
+"""What a queue asks for: drainSeconds asks neither for workers without work nor for one more and one less by turns."""
 
 import pytest
 from hypothesis import given
@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 from workqueue_operator.resource import ScalingPolicy
 from workqueue_operator.scaling.demand import Counts, Rates, wanted_replicas
 
+from benchmarks.simulation.ours import with_drain_seconds, with_messages_per_replica
+from benchmarks.simulation.traces import all_traces
+from benchmarks.simulation.world import World
+
 POLICY = ScalingPolicy(drain_seconds=60, scale_down_stabilization_seconds=60)
+#: Seconds after which the way up is over.
+SETTLED = 600.0
 
 
 def wanted(ready: int, rates: Rates, replicas: int, in_progress: int | None = None) -> int:
@@ -61,3 +67,26 @@ def test_rates_of_any_size_give_a_number(
     ready: int, arrivals: float, seconds: float, replicas: int, in_progress: int
 ) -> None:
     assert wanted(ready, Rates(arrivals, seconds), replicas, in_progress) >= 0
+
+
+def changes_while_keeping_up(drain_seconds: int | None) -> int:
+    """How often the size was changed from `SETTLED` to the last task of the trace."""
+    trace = next(trace for trace in all_traces() if trace.name == "just keeping up")
+    world = World(trace)
+    enter = (
+        with_drain_seconds(ScalingPolicy(), drain_seconds)
+        if drain_seconds
+        else with_messages_per_replica(ScalingPolicy())
+    )
+    enter(world)
+    seen: list[int] = []
+    for time in (SETTLED, trace.tasks[-1].published):
+        world.at(time, lambda: seen.append(world.record.changes))
+    world.run()
+    return seen[1] - seen[0]
+
+
+@pytest.mark.parametrize(("drain_seconds", "most"), [(60, 6), (None, 12)])
+def test_a_queue_whose_workers_just_keep_up_does_not_flap(drain_seconds: int | None, most: int) -> None:
+    """Its 7.8 workers' work is done by 8; what is counted is the noise of the rates, and of what waits."""
+    assert changes_while_keeping_up(drain_seconds) <= most
