@@ -24,8 +24,21 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9]
 NAME_LENGTH = 253
 #: The definition's numbers have the format int32.
 INT32_MAX = 2**31 - 1
+LAST_PORT = 65535
 #: A wrong value in an error, cut in length and depth.
 _shown = reprlib.Repr().repr
+#: The objects of the spec, each with what an error suggests for it.
+_EXAMPLES = {
+    "spec": "{broker: {secretName: rabbitmq}, scaleTargetRef: {name: worker}}",
+    "spec.broker": "{secretName: rabbitmq}",
+    "spec.queue": "{name: task_queue}",
+    "spec.scaleTargetRef": "{name: worker}",
+    "spec.workers": "{metricsPort: 8000}",
+    "spec.scaling": "{maxReplicas: 5}",
+    "spec.scaling.scaleUp": "{maxStep: 10}",
+    "spec.scaling.scaleDown": "{stabilizationWindowSeconds: 60}",
+    "spec.scaling.fallback": "{afterSeconds: 60, replicas: 2}",
+}
 
 
 class InvalidSpec(ValueError):
@@ -121,7 +134,7 @@ T = TypeVar("T")
 
 def parse(body: Mapping[str, Any]) -> WorkQueue:
     """The WorkQueue of a custom resource's body; raises InvalidSpec."""
-    metadata, spec = body["metadata"], _mapping(body, "spec")
+    metadata, spec = body["metadata"], _object(body, "spec")
     key = Key(_name(metadata, "namespace", "metadata"), _name(metadata, "name", "metadata"))
     return WorkQueue(
         key=key,
@@ -129,11 +142,13 @@ def parse(body: Mapping[str, Any]) -> WorkQueue:
         generation=metadata.get("generation", 0),
         created=metadata.get("creationTimestamp", ""),
         mode=_word(spec, "mode", Mode, Mode.ACTIVE, "spec"),
-        broker_secret=_name(_mapping(spec, "broker"), "secretName", "spec.broker"),
-        queue=_queue(_mapping(spec, "queue"), key.name),
-        target=Key(key.namespace, _name(_mapping(spec, "scaleTargetRef"), "name", "spec.scaleTargetRef")),
-        scaling=_scaling(_mapping(spec, "scaling"), _number(spec, "taskTimeoutSeconds", "spec", 600, at_least=1)),
-        metrics_port=_number(_mapping(spec, "workers"), "metricsPort", "spec.workers", 8000, at_least=1),
+        broker_secret=_name(_object(spec, "spec.broker"), "secretName", "spec.broker"),
+        queue=_queue(_object(spec, "spec.queue"), key.name),
+        target=Key(key.namespace, _name(_object(spec, "spec.scaleTargetRef"), "name", "spec.scaleTargetRef")),
+        scaling=_scaling(_object(spec, "spec.scaling"), _number(spec, "taskTimeoutSeconds", "spec", 600, at_least=1)),
+        metrics_port=_number(
+            _object(spec, "spec.workers"), "metricsPort", "spec.workers", 8000, at_least=1, at_most=LAST_PORT
+        ),
     )
 
 
@@ -152,10 +167,12 @@ def _queue(queue: Mapping[str, Any], default_name: str) -> QueueSpec:
 
 def _queue_name(queue: Mapping[str, Any], field: str) -> str | None:
     """None when the field is missing or empty."""
-    name, path = queue.get(field) or None, f"spec.queue.{field}"
-    if name is not None and not isinstance(name, str):
+    name, path = queue.get(field), f"spec.queue.{field}"
+    if name is None or name == "":
+        return None
+    if not isinstance(name, str):
         raise InvalidSpec(f"{path} is {_shown(name)}: set the name of a queue")
-    return None if name is None else _by_rule(path, name)
+    return _by_rule(path, name)
 
 
 def _default_dead_letter_queue(queue: Mapping[str, Any], name: str) -> str:
@@ -181,11 +198,11 @@ def _scaling(scaling: Mapping[str, Any], task_timeout_seconds: int) -> ScalingPo
         messages_per_replica=_number(scaling, "messagesPerReplica", path, 5, at_least=1),
         drain_seconds=_optional(scaling, "drainSeconds", path, at_least=1),
         poll_period_seconds=_number(scaling, "pollPeriodSeconds", path, 1, at_least=1),
-        scale_up_max_step=_number(_mapping(scaling, "scaleUp"), "maxStep", f"{path}.scaleUp", 0),
+        scale_up_max_step=_number(_object(scaling, f"{path}.scaleUp"), "maxStep", f"{path}.scaleUp", 0),
         scale_down_stabilization_seconds=_number(
-            _mapping(scaling, "scaleDown"), "stabilizationWindowSeconds", f"{path}.scaleDown", 60
+            _object(scaling, f"{path}.scaleDown"), "stabilizationWindowSeconds", f"{path}.scaleDown", 60
         ),
-        fallback=_fallback(_mapping(scaling, "fallback"), f"{path}.fallback"),
+        fallback=_fallback(_object(scaling, f"{path}.fallback"), f"{path}.fallback"),
         task_timeout_seconds=task_timeout_seconds,
     )
     if policy.min_replicas > policy.max_replicas:
@@ -202,18 +219,21 @@ def _fallback(fallback: Mapping[str, Any], path: str) -> Fallback | None:
     return Fallback(_number(fallback, "afterSeconds", path, 60, at_least=1), _number(fallback, "replicas", path, 0))
 
 
-def _mapping(parent: Mapping[str, Any], field: str) -> Mapping[str, Any]:
-    value = parent.get(field) or {}
+def _object(parent: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    """The field at the end of the path; empty when it is missing."""
+    value = parent.get(path.rpartition(".")[2])
+    if value is None:
+        return {}
     if not isinstance(value, Mapping):
-        raise InvalidSpec(f"{field} must be an object with fields, not {_shown(value)}")
+        raise InvalidSpec(f"{path} is {_shown(value)}: it must be an object, such as {_EXAMPLES[path]}")
     return value
 
 
 def _name(parent: Mapping[str, Any], field: str, path: str) -> str:
     value = parent.get(field)
-    if not isinstance(value, str) or not value:
+    if value is None or value == "":
         raise InvalidSpec(f"{path}.{field} is missing: set it to the name of an object in the same namespace")
-    if len(value) > NAME_LENGTH or not _NAME.fullmatch(value):
+    if not isinstance(value, str) or len(value) > NAME_LENGTH or not _NAME.fullmatch(value):
         raise InvalidSpec(
             f"{path}.{field} is {_shown(value)}, which no object can have as its name: use lower-case letters, "
             f"digits, '-' and '.', at most {NAME_LENGTH}"
@@ -229,10 +249,12 @@ def _word(parent: Mapping[str, Any], field: str, words: type[T], default: T, pat
         raise InvalidSpec(f"{path}.{field} is {_shown(value)}: use one of {', '.join(words)}") from error  # type: ignore[arg-type]
 
 
-def _number(parent: Mapping[str, Any], field: str, path: str, default: int, *, at_least: int = 0) -> int:
+def _number(
+    parent: Mapping[str, Any], field: str, path: str, default: int, *, at_least: int = 0, at_most: int = INT32_MAX
+) -> int:
     value = parent.get(field, default)
-    if isinstance(value, bool) or not isinstance(value, int) or not at_least <= value <= INT32_MAX:
-        raise InvalidSpec(f"{path}.{field} is {_shown(value)}: set a whole number of at least {at_least}")
+    if isinstance(value, bool) or not isinstance(value, int) or not at_least <= value <= at_most:
+        raise InvalidSpec(f"{path}.{field} is {_shown(value)}: set a whole number from {at_least} to {at_most}")
     return value
 
 

@@ -1,13 +1,18 @@
-"""What the operator is told at its start, by the environment; read once, in __main__."""
+"""The operator's settings, from the environment; read once, in __main__."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from workqueue_broker.environment import service_link_hint, variable
+from workqueue_broker.names import shown
+
+#: Digits of a port.
+_PORT = re.compile(r"[0-9]{1,5}")
 
 
 class InvalidSetting(ValueError):
-    """A variable of the environment cannot be used; the message names it."""
+    """A variable of the environment cannot be used; the message names it and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +32,9 @@ class Settings:
         names = variable(environment, "WATCH_NAMESPACES") or ""
         port = variable(environment, "METRICS_PORT") or "8080"
         log_format = variable(environment, "LOG_FORMAT") or "text"
-        if not port.isdecimal() or not 0 < int(port) < 65536:
+        if not _PORT.fullmatch(port) or not 0 < int(port) < 65536:
             hint = service_link_hint("METRICS_PORT", port)
-            raise InvalidSetting(f"METRICS_PORT is {port!r}: set a number from 1 to 65535{hint}")
+            raise InvalidSetting(f"METRICS_PORT is {shown(port)}: set a number from 1 to 65535{hint}")
         if log_format not in ("text", "json"):
-            raise InvalidSetting(f"LOG_FORMAT is {log_format!r}: set text or json")
+            raise InvalidSetting(f"LOG_FORMAT is {shown(log_format)}: set text or json")
         return cls(tuple(name.strip() for name in names.split(",") if name.strip()), int(port), log_format)
