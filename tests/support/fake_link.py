@@ -44,7 +44,7 @@ class FakeBroker:
 
 
 class FakeLink:
-    """See consumer.Link."""
+    """See link.Link."""
 
     def __init__(self, broker: FakeBroker, epoch: int, on_delivery: Callable[[Delivery], None]) -> None:
         self.epoch = epoch

@@ -14,50 +14,22 @@ While all threads work, the keeper's thread takes the lead every half second, so
 """
 
 import threading
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Protocol
+from collections.abc import Sequence
 
-from workqueue_broker.errors import BrokerError, BrokerUnavailable
-
-from workqueue_worker import logs
+from workqueue_worker.connection_report import ConnectionReport
+from workqueue_worker.deliveries import Deliveries
 from workqueue_worker.delivery import Delivery
-from workqueue_worker.health import Health, Readiness
+from workqueue_worker.health import Health
+from workqueue_worker.link import SETTLE, Link, OpenLink
 from workqueue_worker.metrics import RequeueCause, WorkerMetrics
 from workqueue_worker.reconnecting import Reconnecting
 from workqueue_worker.result import Action, Result, log_task
 from workqueue_worker.running import Running
 
-logger = logs.logger(__name__)
-
 #: Seconds that a thread without work waits before it looks around.
 TURN_SECONDS = 1.0
 #: Seconds between the keeper's turns; several to a heartbeat.
 KEEP_SECONDS = 0.5
-
-
-class Link(Protocol):
-    """A consuming connection: amqp.ConsumerLink."""
-
-    epoch: int
-
-    @property
-    def consuming(self) -> bool: ...
-    def wait(self, seconds: float) -> None: ...
-    def turn(self) -> None: ...
-    def ack(self, delivery: Delivery) -> None: ...
-    def hand_back(self, delivery: Delivery) -> None: ...
-    def return_failed(self, delivery: Delivery) -> None: ...
-    def flush(self) -> None: ...
-    def cancel(self) -> None: ...
-    def consume(self) -> None: ...
-    def wake(self) -> None: ...
-    def close(self) -> None: ...
-
-
-OpenLink = Callable[[int, Callable[[Delivery], None]], Link]
 
 
 class Consumer:
@@ -76,8 +48,8 @@ class Consumer:
         self._metrics = metrics
         self._health = health
         self._threads = threads
-        self._reconnecting = reconnecting or Reconnecting()
-        self._pause_seconds = 0.0
+        self._deliveries = Deliveries(threads)
+        self._report = ConnectionReport(metrics, health, reconnecting or Reconnecting())
         self._wheel = threading.Lock()
         self._at_the_wheel = _AtTheWheel(self)
         self._lead = threading.Lock()
@@ -87,12 +59,7 @@ class Consumer:
         self._epoch = 0
         self._stopping = False
         self._leaving = threading.Event()
-        self._waiting: deque[Running] = deque()
-        self._results: deque[Result] = deque()
-        #: Sent last. The broker has never more of them to read than there are threads, as that is the prefetch.
-        self._in_doubt: deque[Result] = deque(maxlen=threads)
-        self._in_progress: dict[tuple[int, int], Running] = {}
-        metrics.in_progress.set_function(lambda: len(self._in_progress))
+        metrics.in_progress.set_function(lambda: len(self._deliveries))
 
     # For the tasks' threads.
 
@@ -107,13 +74,12 @@ class Consumer:
 
     def settle(self, result: Result) -> None:
         """Have a delivery settled now, by this thread or by the one that is at the wheel."""
-        self._results.append(result)
+        self._deliveries.finish(result)
         self._settle_results()
 
     def is_stale(self, delivery: Delivery) -> bool:
-        """True when its connection is gone: the broker gives it to somebody again."""
-        link = self._link
-        return link is None or link.epoch != delivery.epoch
+        """True when its connection is gone: the broker gives it to a consumer again."""
+        return self._deliveries.is_stale(delivery)
 
     def hold(self, delivery: Delivery, seconds: float, *, also_when_stopping: bool = False) -> None:
         """Keep a delivery unsettled for up to `seconds`.
@@ -147,12 +113,12 @@ class Consumer:
 
     def in_progress(self) -> list[Running]:
         """Everything received and not settled."""
-        return list(self._in_progress.values())
+        return self._deliveries.in_progress()
 
     def stop_receiving(self) -> None:
         """Take no new tasks; whoever has the lead cancels the consumer."""
         self._stopping = True
-        self._health.readiness = Readiness(ready=False, text="leaving: takes no more tasks")
+        self._report.stopping()
         link = self._link
         if link:
             link.wake()
@@ -170,16 +136,16 @@ class Consumer:
         while not self._leaving.is_set():
             self._keep_once()
         with self._at_the_wheel:
-            self._settle_all()
-            self._waiting.clear()
-            self._hand_back(self.in_progress())
+            self._settle()
+            self._hand_back(self._deliveries.close())
             if self._link:
                 self._link.close()
             self._link = None
+            self._deliveries.lost()
 
     def _keep_once(self) -> None:
         if self._link is None and not self._stopping:
-            self._wait_for_stop(self._pause_seconds)
+            self._wait_for_stop(self._report.pause_seconds)
             self._wait_for_a_free_thread()
             self._connect()
         elif self._lead.acquire(blocking=False):  # else a thread waits for the connection, and turns it
@@ -198,31 +164,23 @@ class Consumer:
         try:
             link = self._open_link(self._epoch + 1, self._on_delivery)
         except Exception as failure:  # noqa: BLE001 - there are many ways not to connect; each is tried again
-            error = _broker_error(failure)
-            self._pause_seconds = self._reconnecting.wait_after(error, time.monotonic())
-            self._metrics.connected.set(0)
-            self._health.readiness = Readiness(ready=False, text=f"not consuming: {error}")
-            logger.warning("not consuming: %s; next attempt in %.1f s", error, self._pause_seconds)
+            self._report.not_opened(failure)
             return
-        self._reconnecting.connected(time.monotonic())
         with self._at_the_wheel:
-            if self._stopping:  # the tasks' threads may have gone: nobody would work on what comes
+            if self._stopping:  # the tasks' threads may have ended: none would work on what comes
                 link.close()
                 return
             self._epoch += 1
+            self._deliveries.connected(self._epoch)
             self._link = link
-            self._metrics.reconnects.inc(int(self._epoch > 1))
-            self._metrics.connected.set(1)  # at the wheel, where it may be lost: the last word is what is so
-            self._health.readiness = Readiness(ready=True, text="consuming")
-        logger.info("consuming")
+            self._report.opened(again=self._epoch > 1)  # with the wheel, as its loss: the last report is what is true
         self._notify()
 
     def _wait_for_a_free_thread(self) -> None:
         """All may work on tasks of the lost connection: what came now would lie here, while other workers are idle."""
-        while len(self._in_progress) >= self._threads and not (self._stopping or self._leaving.is_set()):
+        while len(self._deliveries) >= self._threads and not (self._stopping or self._leaving.is_set()):
             self._health.tick()
-            text = "not consuming: every slot has a task whose connection was lost; it connects when one has ended"
-            self._health.readiness = Readiness(ready=False, text=text)
+            self._report.no_free_thread()
             self._wait_for_stop(KEEP_SECONDS)
 
     def _wait_for_stop(self, seconds: float) -> None:
@@ -233,7 +191,7 @@ class Consumer:
 
     def _receive(self) -> None:
         """Wait until there is something to take, for oneself and for all who wait for the lead."""
-        while not self._waiting and not self._stopped:
+        while not self._deliveries.waiting and not self._stopped:
             link = self._link
             if link:
                 link.wait(TURN_SECONDS)
@@ -254,7 +212,7 @@ class Consumer:
             except Exception as error:  # noqa: BLE001 - see _lose_link
                 self._lose_link(error)
             if self._stopping:
-                self._hand_back(self._excess())
+                self._hand_back(self._deliveries.excess())  # other workers can begin with it now
 
     def _consume_or_not(self, link: Link) -> None:
         takes_tasks = not (self._stopping or self._health.takes_no_more)
@@ -264,77 +222,50 @@ class Consumer:
         elif takes_tasks and not link.consuming:
             link.consume()
 
-    def _excess(self) -> list[Running]:
-        """What waits for a thread that works on a task of a lost connection: others can begin with it now."""
-        excess: list[Running] = []
-        with suppress(IndexError):  # taken just now
-            while len(self._in_progress) - len(excess) > self._threads:
-                excess.append(self._waiting.pop())
-        return excess
-
     def _on_delivery(self, delivery: Delivery) -> None:
         self._metrics.received.inc()
         if delivery.redelivered:
             self._metrics.redelivered.inc()
-        running = Running(delivery)
-        self._in_progress[running.key] = running
-        self._waiting.append(running)
+        self._deliveries.received(delivery)
 
     # With nothing.
 
     @property
     def _stopped(self) -> bool:
-        return self._stopping and not self.receiving and not self._waiting
+        return self._stopping and not self.receiving and not self._deliveries.waiting
 
     def _take(self) -> Running | None:
-        while True:
-            try:
-                running = self._waiting.popleft()
-            except IndexError:  # nothing there, or lost with its connection just now
-                return None
-            if not self.is_stale(running.delivery):
-                return running
-            self._requeued(running)
-
-    def _requeued(self, running: Running) -> None:
-        """The broker gives it to somebody again, and nobody here has begun with it."""
-        if self._forget(running):
-            self._metrics.requeued[RequeueCause.CONNECTION].inc()
-
-    def _forget(self, running: Running) -> bool:
-        """True for the first who asks."""
-        return self._in_progress.pop(running.key, None) is not None
+        running, requeued = self._deliveries.take()
+        if requeued:
+            self._metrics.requeued[RequeueCause.CONNECTION].inc(requeued)
+        return running
 
     def _settle_results(self) -> None:
         """Settle what there is, unless somebody is at the wheel, who will do this afterwards."""
-        while self._results and self._wheel.acquire(blocking=False):
+        while self._deliveries.results and self._wheel.acquire(blocking=False):
             try:
-                self._settle_all()
+                self._settle()
             finally:
                 self._wheel.release()
 
     # Under the wheel.
 
-    def _settle_all(self) -> None:
-        while self._results:
-            self._settle([self._results.popleft() for _ in range(len(self._results))])
-
-    def _settle(self, results: Sequence[Result]) -> None:
-        results = [result for result in results if result.running.key in self._in_progress]  # else handed back already
+    def _settle(self) -> None:
+        results = self._deliveries.due()
+        if not results:
+            return
         self._send([(result.action, result.running.delivery) for result in results])
         for result in results:
-            sent = not self.is_stale(result.running.delivery)  # when the sending failed, they all are
+            sent = not self._deliveries.is_stale(result.running.delivery)  # when the sending failed, they all are
             (result.counter if sent else self._metrics.acks_lost).inc()
-            self._forget(result.running)
+            self._deliveries.settled(result, sent=sent)
             result.tell(sent=sent)
-            if sent:
-                self._in_doubt.append(result)
 
     def _hand_back(self, in_progress: Sequence[Running]) -> None:
         self._send([(Action.HAND_BACK, running.delivery) for running in in_progress])
         for running in in_progress:
-            if self._forget(running):
-                sent = not self.is_stale(running.delivery)
+            if self._deliveries.end(running):
+                sent = not self._deliveries.is_stale(running.delivery)
                 (self._metrics.requeued[RequeueCause.SHUTDOWN] if sent else self._metrics.acks_lost).inc()
                 log_task(running, "handed back", "unfinished: the worker must leave", sent=sent)
 
@@ -346,7 +277,7 @@ class Consumer:
         try:
             for action, delivery in settlements:
                 if delivery.epoch == link.epoch:
-                    _SETTLE[action](link, delivery)
+                    SETTLE[action](link, delivery)
             link.flush()
         except Exception as error:  # noqa: BLE001 - see _lose_link
             self._lose_link(error)
@@ -356,19 +287,13 @@ class Consumer:
         link, self._link = self._link, None
         if link is None:
             return
-        error = _broker_error(error)
-        self._pause_seconds = self._reconnecting.wait_after(error, time.monotonic())
-        self._metrics.connected.set(0)
-        if not self._stopping:
-            self._health.readiness = Readiness(ready=False, text=f"not consuming: {error}")
-        logger.warning("connection lost: %s", error)
+        lost = self._deliveries.lost()
+        self._report.lost(error, stopping=self._stopping)
         link.wake()  # who waits for it must see that it is gone
         threading.Thread(target=link.close, daemon=True).start()  # may take its time
-        while self._in_doubt:
-            self._in_doubt.popleft().doubt()
-        while self._waiting:
-            with suppress(IndexError):  # taken just now, by a thread that then sees that it is stale
-                self._requeued(self._waiting.popleft())
+        for result in lost.in_doubt:
+            result.doubt()
+        self._metrics.requeued[RequeueCause.CONNECTION].inc(lost.requeued)
         self._notify()
 
     def _notify(self) -> None:
@@ -388,17 +313,3 @@ class _AtTheWheel:
     def __exit__(self, *_: object) -> None:
         self._consumer._wheel.release()
         self._consumer._settle_results()
-
-
-def _broker_error(error: Exception) -> BrokerError:
-    if isinstance(error, BrokerError):
-        return error
-    logger.error("the connection failed in an unknown way", exc_info=error)
-    return BrokerUnavailable(f"the connection failed: {type(error).__name__}: {error}")
-
-
-_SETTLE: dict[Action, Callable[[Link, Delivery], None]] = {
-    Action.ACK: lambda link, delivery: link.ack(delivery),
-    Action.HAND_BACK: lambda link, delivery: link.hand_back(delivery),
-    Action.RETURN_FAILED: lambda link, delivery: link.return_failed(delivery),
-}

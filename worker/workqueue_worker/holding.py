@@ -34,8 +34,8 @@ _DURING_AN_ALARM = "; the broker confirms nothing during a memory or disk alarm"
 LASTING_WAIT_SECONDS = 2.0
 
 
-class Deliveries(Protocol):
-    """What is asked about a delivery in hand: consumer.Consumer."""
+class Holder(Protocol):
+    """What keeps a delivery unsettled: consumer.Consumer."""
 
     @property
     def stopping(self) -> bool: ...
@@ -50,8 +50,8 @@ class MustHandBack(Exception):
 class Holding:
     """Publishes the copies of this worker's tasks. Safe from several threads."""
 
-    def __init__(self, deliveries: Deliveries, copies: Copies, health: Health) -> None:
-        self._deliveries = deliveries
+    def __init__(self, holder: Holder, copies: Copies, health: Health) -> None:
+        self._holder = holder
         self._copies = copies
         self._health = health
 
@@ -76,7 +76,7 @@ class Holding:
         lasting = False
         try:
             for failures in itertools.count(1):
-                if self._deliveries.is_stale(running.delivery):
+                if self._holder.is_stale(running.delivery):
                     break
                 try:
                     return self._try_each(running, copies)
@@ -119,8 +119,8 @@ class Holding:
         logger.log(level, "%s; the task stays unacknowledged", text, extra={"fields": fields})
         self._health.hold(running.key, text, lasting=lasting)
         delay = full_jitter(failures, base=0.5, cap=COPY_WAIT_SECONDS) + LASTING_WAIT_SECONDS * lasting
-        self._deliveries.hold(running.delivery, delay, also_when_stopping=not lasting)
-        if lasting and self._deliveries.stopping:
+        self._holder.hold(running.delivery, delay, also_when_stopping=not lasting)
+        if lasting and self._holder.stopping:
             raise MustHandBack(text)
 
 

@@ -16,7 +16,7 @@ from workqueue_worker.copies import Copies
 from workqueue_worker.finished_tasks import FinishedTasks
 from workqueue_worker.handlers import Handler
 from workqueue_worker.health import Health
-from workqueue_worker.holding import Deliveries, Holding, MustHandBack
+from workqueue_worker.holding import Holder, Holding, MustHandBack
 from workqueue_worker.metrics import RequeueCause, WorkerMetrics
 from workqueue_worker.result import Action, Result
 from workqueue_worker.running import Running, StopCause
@@ -64,15 +64,15 @@ class Runner:
         self,
         settings: RunnerSettings,
         handler: Handler,
-        deliveries: Deliveries,
+        holder: Holder,
         copies: Copies,
         metrics: WorkerMetrics,
         health: Health,
     ) -> None:
         self._settings = settings
         self._handler = handler
-        self._deliveries = deliveries
-        self._holding = Holding(deliveries, copies, health)
+        self._holder = holder
+        self._holding = Holding(holder, copies, health)
         self._metrics = metrics
         self._finished = FinishedTasks()
         self._process_id = os.getpid()
@@ -185,7 +185,7 @@ class Runner:
         return Result(running, Action.ACK, "counted", counter, "a worker had it and did not say how it ended")
 
     def _retry(self, running: Running, retry: RetryLater, outcome: Failed) -> Result:
-        self._deliveries.hold(running.delivery, retry.delay_seconds)
+        self._holder.hold(running.delivery, retry.delay_seconds)
         action, word = Action.ACK, "retry"
         try:
             self._holding.publish(running, self._retry_copy(running, running.attempt))

@@ -236,7 +236,7 @@ def test_what_was_taken_in_the_moment_of_the_loss_is_counted_as_requeued_and_not
     bench = Bench(broker)
     waiting = HookedDeque()
     waiting.after_popleft = lambda: bench.consumer._lose_link(RuntimeError("the network"))
-    bench.consumer._waiting = waiting
+    bench.consumer._deliveries.waiting = waiting
     assert bench.task().delivery.epoch == 2
     assert bench.count("requeued_total", cause="connection") == 1
     bench.leave()
