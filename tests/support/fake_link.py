@@ -130,7 +130,7 @@ class FakeLink:
         self._broker.given[task] += 1
         redelivered = self._broker.given[task] > 1
         body = str(task).encode()
-        self._on_delivery(Delivery(self.epoch, self._tags, redelivered, body, {}, f"m{task}", None, None, None))
+        self._on_delivery(Delivery(self.epoch, self._tags, redelivered, body, {}, f"m{task}", None, 1.0, None))
 
     def _settle(self, what: str, delivery: Delivery) -> None:
         with self._used():

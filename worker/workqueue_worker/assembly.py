@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Mapping
 
 from workqueue_broker.address import BrokerAddress
-from workqueue_broker.declaration import QueueType
 from workqueue_broker.errors import BrokerError
 from workqueue_broker.standard_streams import say
 
@@ -17,16 +16,17 @@ from workqueue_worker.command import CommandHandler
 from workqueue_worker.consumer import Consumer
 from workqueue_worker.copies import Copies
 from workqueue_worker.delivery import Delivery
+from workqueue_worker.finished_tasks import FinishedTasks
 from workqueue_worker.handlers import Handler, PythonHandler, load_function, tutorial
 from workqueue_worker.health import Health
+from workqueue_worker.holding import Holding
 from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.probes import ProbeServer
-from workqueue_worker.runner import Runner, RunnerSettings
+from workqueue_worker.runner import Runner
 from workqueue_worker.settings import DEFAULT_METRICS_PORT, DEFAULT_QUEUE, Settings, SettingsError, misspelled
-from workqueue_worker.settlement import RetryPolicy
 from workqueue_worker.shutdown import EXIT_DRAINED
 from workqueue_worker.starting import Starting
-from workqueue_worker.worker import ABANDON_SECONDS, Limits, Parts, Worker
+from workqueue_worker.supervisor import ABANDON_SECONDS, Supervisor
 
 logger = logs.logger(__name__)
 
@@ -44,18 +44,18 @@ def run(settings: Settings, environment: Mapping[str, str], starting: Starting) 
     _serve_probes(settings.metrics_port, health, metrics)
     threading.Thread(target=_warn_of_consumer_timeout, args=(settings, address), daemon=True).start()
     open_link = functools.partial(_open_link, settings, read_address, health)
-    consumer = Consumer(open_link, metrics, health, settings.concurrency)
+    finished = FinishedTasks()
+    consumer = Consumer(open_link, metrics, health, finished, settings.concurrency)
     copies = Copies(
         lambda: CopyLink(read_address(), _copies_name(settings)),
         settings.dead_letter_declaration if settings.create else None,
     )
-    runner = Runner(_runner_settings(settings), handler, consumer, copies, metrics, health)
+    runner = Runner(settings, worker_name(), handler, Holding(consumer, copies, health), metrics, finished)
     if not settings.handler and not settings.command:
         say(" [*] Waiting for messages. To exit press CTRL+C")
     os.register_at_fork(after_in_child=starting.over)  # a process that a handler forks is not the worker
-    limits = Limits(settings.task_timeout, settings.grace_period, settings.max_tasks)
-    worker = Worker(Parts(consumer, runner, copies, metrics, health), limits, settings.concurrency)
-    return EXIT_DRAINED if starting.asked else worker.run()
+    supervisor = Supervisor(settings, consumer, runner, copies, metrics, health)
+    return EXIT_DRAINED if starting.asked else supervisor.run()
 
 
 def choose_handler(settings: Settings) -> Handler:
@@ -133,14 +133,3 @@ def _warn_of_consumer_timeout(settings: Settings, address: BrokerAddress) -> Non
     text = consumer_timeout.warning(hold_seconds, timeout)
     if text:
         logger.warning(text)
-
-
-def _runner_settings(settings: Settings) -> RunnerSettings:
-    return RunnerSettings(
-        queue=settings.queue,
-        dead_letter_queue=settings.dead_letter_queue,
-        policy=RetryPolicy(max_attempts=settings.max_attempts, max_delay=settings.retry_max_delay),
-        task_timeout=settings.task_timeout,
-        worker=worker_name(),
-        counting_queue=settings.declaration.type is QueueType.QUORUM,
-    )

@@ -19,12 +19,14 @@ from collections.abc import Sequence
 from workqueue_worker.connection_report import ConnectionReport
 from workqueue_worker.deliveries import Deliveries
 from workqueue_worker.delivery import Delivery
+from workqueue_worker.finished_tasks import FinishedTasks
 from workqueue_worker.health import Health
 from workqueue_worker.link import SETTLE, Link, OpenLink
-from workqueue_worker.metrics import RequeueCause, WorkerMetrics
+from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.reconnecting import Reconnecting
 from workqueue_worker.result import Action, Result, log_task
 from workqueue_worker.running import Running
+from workqueue_worker.settlement import Done, RequeueCause
 
 #: Seconds that a thread without work waits before it looks around.
 TURN_SECONDS = 1.0
@@ -40,6 +42,7 @@ class Consumer:
         open_link: OpenLink,
         metrics: WorkerMetrics,
         health: Health,
+        finished: FinishedTasks,
         threads: int,
         reconnecting: Reconnecting | None = None,
     ) -> None:
@@ -47,6 +50,7 @@ class Consumer:
         self._open_link = open_link
         self._metrics = metrics
         self._health = health
+        self._finished = finished
         self._threads = threads
         self._deliveries = Deliveries(threads)
         self._report = ConnectionReport(metrics, health, reconnecting or Reconnecting())
@@ -257,9 +261,11 @@ class Consumer:
         self._send([(result.action, result.running.delivery) for result in results])
         for result in results:
             sent = not self._deliveries.is_stale(result.running.delivery)  # when the sending failed, they all are
-            (result.counter if sent else self._metrics.acks_lost).inc()
+            (self._metrics.settled[result.ending] if sent else self._metrics.acks_lost).inc()
             self._deliveries.settled(result, sent=sent)
-            result.tell(sent=sent)
+            if not sent:
+                self._remember_if_done(result)
+            log_task(result.running, result.outcome, result.detail, sent=sent)
 
     def _hand_back(self, in_progress: Sequence[Running]) -> None:
         self._send([(Action.HAND_BACK, running.delivery) for running in in_progress])
@@ -292,9 +298,14 @@ class Consumer:
         link.wake()  # who waits for it must see that it is gone
         threading.Thread(target=link.close, daemon=True).start()  # may take its time
         for result in lost.in_doubt:
-            result.doubt()
+            self._remember_if_done(result)
         self._metrics.requeued[RequeueCause.CONNECTION].inc(lost.requeued)
         self._notify()
+
+    def _remember_if_done(self, result: Result) -> None:
+        """The broker may not have read the ack: the task comes again, and must not run again."""
+        if result.ending is Done.DONE:
+            self._finished.add(result.running.delivery)
 
     def _notify(self) -> None:
         with self._changed:

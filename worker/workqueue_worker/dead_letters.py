@@ -150,8 +150,7 @@ def _taken(parked: Parked, selection: Selection) -> Iterator[ParkedTask]:
         delivery = parked.take()
         if delivery is None:
             break
-        readable = not delivery.unread_headers
-        if nears_the_limit(delivery.headers, redelivered=delivery.redelivered, readable=readable):
+        if nears_the_limit(delivery):
             parked.renew(delivery)  # comes again, after all others
             continue
         left -= 1

@@ -37,3 +37,8 @@ class Delivery(NamedTuple):  # made for every task, at a third of what a frozen 
     #: What of the headers cannot be read, in bytes.
     unread_headers: bytes = b""
     described: Described = Described()
+
+    @property
+    def readable(self) -> bool:
+        """True when all of the headers could be read."""
+        return not self.unread_headers

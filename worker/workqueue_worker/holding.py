@@ -55,6 +55,10 @@ class Holding:
         self._copies = copies
         self._health = health
 
+    def pause(self, running: Running, seconds: float) -> None:
+        """Keep the failed task until its retry is due, unless the worker must leave or the delivery is stale."""
+        self._holder.hold(running.delivery, seconds)
+
     def publish(self, running: Running, copy: Copy) -> None:
         """Return when the copy is confirmed, or when the delivery is not ours any more.
 
@@ -130,7 +134,7 @@ def _lasts(error: BrokerError, failures: int) -> bool:
 
 
 def _returned(delivery: Delivery) -> str:
-    times = returns(delivery.headers, redelivered=delivery.redelivered)
+    times = returns(delivery)
     if times < FRESH_COPY_AT:
         return ""
     return f"; it was returned {times} times, and RabbitMQ 4 deletes a task at return {DELIVERY_LIMIT + 1} by default"

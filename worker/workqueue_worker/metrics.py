@@ -5,7 +5,7 @@ progress, as a delivery is counted in exactly one of them.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from importlib.metadata import version
 
@@ -23,25 +23,12 @@ from prometheus_client.registry import Collector
 
 from workqueue_worker.busy_time import BusyTime
 from workqueue_worker.handler_metrics import HandlerMetrics, rendered
-from workqueue_worker.settlement import DeadLetterReason, FailureReason
+from workqueue_worker.settlement import DeadLetterReason, Done, FailureReason, RequeueCause
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 #: Seconds: from a no-op to an hour, as the library's own end at 10 s.
 _BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
-
-
-class RequeueCause(StrEnum):
-    """Why a delivery went back to the queue."""
-
-    RETRY = "retry"
-    SHUTDOWN = "shutdown"
-    #: A copy that counts an attempt which the broker does not count.
-    CRASH = "crash"
-    #: A dead letter that its queue did not take, and that waits in the task's own queue.
-    DEAD_LETTER = "dead_letter"
-    #: Received, not yet started when the connection was lost; the broker requeues it.
-    CONNECTION = "connection"
 
 
 class WorkerMetrics:
@@ -75,6 +62,8 @@ class WorkerMetrics:
         self.failed = self._counter_by("tasks_failed", "Failed attempts.", "reason", FailureReason)
         self.requeued = self._counter_by("tasks_requeued", "Deliveries that went back.", "cause", RequeueCause)
         self.dead_lettered = self._counter_by("tasks_dead_lettered", "Tasks parked.", "reason", DeadLetterReason)
+        #: The one series of each ending.
+        self.settled: Mapping[str, Counter] = {Done.DONE: self.acked, **self.requeued, **self.dead_lettered}
 
     def _gauges(self) -> None:
         self.in_progress = self._gauge("tasks_in_progress", "Deliveries received and not yet settled.")

@@ -1,37 +1,36 @@
 """Works on deliveries, one at a time in each task thread: arrival, handler, outcome, and the copy that it may need.
 
-The rules are settlement's; this carries them out and says the Result.
+The rules are settlement's; this carries them out and returns the Result.
 """
 
 import os
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from workqueue_broker.errors import MessageRefused
 
 from workqueue_worker import logs, task_copy
 from workqueue_worker.amqp import CopyRefused
-from workqueue_worker.copies import Copies
 from workqueue_worker.finished_tasks import FinishedTasks
 from workqueue_worker.handlers import Handler
-from workqueue_worker.health import Health
-from workqueue_worker.holding import Holder, Holding, MustHandBack
-from workqueue_worker.metrics import RequeueCause, WorkerMetrics
+from workqueue_worker.holding import Holding, MustHandBack
+from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.result import Action, Result
 from workqueue_worker.running import Running, StopCause
+from workqueue_worker.settings import Settings
 from workqueue_worker.settlement import (
     Ack,
     CountAgain,
     DeadLetterReason,
+    Done,
     Failed,
     FailureReason,
     Finished,
     Outcome,
     Park,
     Rejected,
+    RequeueCause,
     RetryLater,
-    RetryPolicy,
     after,
     nears_the_limit,
     on_arrival,
@@ -42,39 +41,26 @@ from workqueue_worker.task import Task
 logger = logs.logger(__name__)
 
 
-@dataclass(frozen=True)
-class RunnerSettings:
-    """What the runner must know."""
-
-    queue: str
-    dead_letter_queue: str
-    policy: RetryPolicy
-    #: Seconds.
-    task_timeout: float
-    #: The name of this worker, for dead letters.
-    worker: str
-    #: The queue counts how often a task was returned: a quorum queue.
-    counting_queue: bool
-
-
 class Runner:
     """Turns a delivery into a Result. Safe from several threads."""
 
     def __init__(
         self,
-        settings: RunnerSettings,
+        settings: Settings,
+        worker: str,
         handler: Handler,
-        holder: Holder,
-        copies: Copies,
+        holding: Holding,
         metrics: WorkerMetrics,
-        health: Health,
+        finished: FinishedTasks,
     ) -> None:
+        """`worker`: the name of this worker, for dead letters."""
         self._settings = settings
+        self._policy = settings.retry_policy
+        self._worker = worker
         self._handler = handler
-        self._holder = holder
-        self._holding = Holding(holder, copies, health)
+        self._holding = holding
         self._metrics = metrics
-        self._finished = FinishedTasks()
+        self._finished = finished
         self._process_id = os.getpid()
 
     def run(self, running: Running) -> Result | None:
@@ -85,15 +71,7 @@ class Runner:
             return self._handed_back(running, str(why))
 
     def _run(self, running: Running) -> Result | None:
-        delivery = running.delivery
-        came_again = delivery.redelivered or running.attempts_before > 0
-        arrival = on_arrival(
-            delivery.headers,
-            redelivered=delivery.redelivered,
-            done_before=came_again and self._finished.take(delivery),
-            policy=self._settings.policy,
-            readable=not delivery.unread_headers,
-        )
+        arrival = on_arrival(running.delivery, running.attempts_before, self._policy, self._finished.take)
         if isinstance(arrival, Ack):
             return self._done(running, "already done")
         if isinstance(arrival, CountAgain):
@@ -121,7 +99,7 @@ class Runner:
             return self._handed_back(running, str(why))
 
     def _carry_out(self, running: Running, outcome: Outcome) -> Result:
-        settlement = after(outcome, running.attempt, self._settings.policy)
+        settlement = after(outcome, running.attempt, self._policy)
         if isinstance(settlement, Park):
             return self._park(running, settlement, running.attempt)
         if isinstance(settlement, RetryLater) and isinstance(outcome, Failed):
@@ -181,11 +159,11 @@ class Runner:
                 return self._attempt(running)
             park = Park(DeadLetterReason.CRASHED, f"it may have killed its worker, and cannot be counted: {refused}")
             return self._park(running, park, running.attempts_before)
-        counter = self._metrics.requeued[RequeueCause.CRASH]
-        return Result(running, Action.ACK, "counted", counter, "a worker had it and did not say how it ended")
+        detail = "a worker had it and did not say how it ended"
+        return Result(running, Action.ACK, RequeueCause.CRASH, "counted", detail)
 
     def _retry(self, running: Running, retry: RetryLater, outcome: Failed) -> Result:
-        self._holder.hold(running.delivery, retry.delay_seconds)
+        self._holding.pause(running, retry.delay_seconds)
         action, word = Action.ACK, "retry"
         try:
             self._holding.publish(running, self._retry_copy(running, running.attempt))
@@ -196,30 +174,26 @@ class Runner:
                 detail = f"{outcome.detail} (no further attempt: {refused})"
                 return self._park(running, Park(DeadLetterReason.ATTEMPTS_EXHAUSTED, detail), running.attempt)
             action, word = Action.RETURN_FAILED, "returned"
-        return Result(running, action, word, self._metrics.requeued[RequeueCause.RETRY], outcome.detail)
+        return Result(running, action, RequeueCause.RETRY, word, outcome.detail)
 
     def _park(self, running: Running, park: Park, attempts: int) -> Result:
         made, settings, delivery = self._made(attempts), self._settings, running.delivery
         dead_letter = task_copy.for_parking(delivery.headers, made, park, settings.queue, settings.dead_letter_queue)
         copies = [dead_letter]
-        readable = not delivery.unread_headers
-        if nears_the_limit(delivery.headers, redelivered=delivery.redelivered, readable=readable):
+        if nears_the_limit(delivery):
             copies.append(task_copy.for_waiting(dead_letter, settings.queue))
         if self._holding.insist(running, copies) is dead_letter:
-            counter = self._metrics.dead_lettered[park.reason]
-            return Result(running, Action.ACK, f"dead-lettered: {park.reason}", counter, park.detail)
-        counter = self._metrics.requeued[RequeueCause.DEAD_LETTER]
-        return Result(running, Action.ACK, f"waiting: {park.reason}", counter, park.detail)
+            return Result(running, Action.ACK, park.reason, f"dead-lettered: {park.reason}", park.detail)
+        return Result(running, Action.ACK, RequeueCause.DEAD_LETTER, f"waiting: {park.reason}", park.detail)
 
     def _handed_back(self, running: Running, why: str) -> Result:
-        counter = self._metrics.requeued[RequeueCause.SHUTDOWN]
-        return Result(running, Action.HAND_BACK, "handed back", counter, why)
+        return Result(running, Action.HAND_BACK, RequeueCause.SHUTDOWN, "handed back", why)
 
     def _retry_copy(self, running: Running, attempts: int) -> task_copy.Copy:
         return task_copy.for_retry(running.delivery.headers, self._made(attempts), self._settings.queue)
 
     def _made(self, attempts: int) -> task_copy.Attempts:
-        return task_copy.Attempts(attempts, self._settings.worker, datetime.now(UTC))
+        return task_copy.Attempts(attempts, self._worker, datetime.now(UTC))
 
     def _done(self, running: Running, outcome: str) -> Result:
-        return Result(running, Action.ACK, outcome, self._metrics.acked, on_ack_lost=self._finished.add)
+        return Result(running, Action.ACK, Done.DONE, outcome)

@@ -27,7 +27,7 @@ class Running:
         #: Tells it from all other deliveries of this process.
         self.key = (delivery.epoch, delivery.delivery_tag)
         #: How many attempts were made at this task before this one.
-        self.attempts_before = attempts_before(delivery.headers, redelivered=delivery.redelivered)
+        self.attempts_before = attempts_before(delivery)
         #: Set when the attempt is to end, by the supervisor.
         self.cancelled = Cancellation()
         self.stop_cause: StopCause | None = None

@@ -16,6 +16,7 @@ from workqueue_broker.environment import service_link_hint, variable
 from workqueue_broker.names import InvalidName, checked_name, dead_letter_name
 
 from workqueue_worker.logs import LogFormat, LogLevel
+from workqueue_worker.settlement import RetryPolicy
 
 #: Port of the metrics and probes; a second worker on one machine finds it taken.
 DEFAULT_METRICS_PORT = 8000
@@ -70,6 +71,16 @@ class Settings:
     def dead_letter_declaration(self) -> QueueDeclaration:
         """The queue that tasks are parked in."""
         return QueueDeclaration(self.dead_letter_queue, self.queue_type)
+
+    @property
+    def counting_queue(self) -> bool:
+        """True when the queue counts how often a task was returned: a quorum queue."""
+        return self.queue_type is QueueType.QUORUM
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """When to try a failed task again."""
+        return RetryPolicy(max_attempts=self.max_attempts, max_delay=self.retry_max_delay)
 
     @property
     def handler_name(self) -> str:

@@ -12,6 +12,8 @@ from enum import StrEnum
 from workqueue_broker import headers as header
 from workqueue_broker.backoff import full_jitter
 
+from workqueue_worker.delivery import Delivery
+
 #: What the broker counts for one copy in a quorum queue. RabbitMQ 3.10 to 4.2: how often it was returned. Since 4.3:
 #: how often it was returned as failed or lost with its worker, and not there while that is never.
 FAILED_COUNT = "x-delivery-count"
@@ -47,6 +49,29 @@ class DeadLetterReason(StrEnum):
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
     #: The attempts were used up by workers that never came to say how it went.
     CRASHED = "crashed"
+
+
+class RequeueCause(StrEnum):
+    """Why a delivery went back to the queue."""
+
+    RETRY = "retry"
+    SHUTDOWN = "shutdown"
+    #: A copy that counts an attempt which the broker does not count.
+    CRASH = "crash"
+    #: A dead letter that its queue did not take, and that waits in the task's own queue.
+    DEAD_LETTER = "dead_letter"
+    #: Received, not yet started when the connection was lost; the broker requeues it.
+    CONNECTION = "connection"
+
+
+class Done(StrEnum):
+    """The work of a delivery is done."""
+
+    DONE = "done"
+
+
+#: How a delivery ends. Each is counted in one series.
+Ending = Done | RequeueCause | DeadLetterReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +152,15 @@ class RetryPolicy:
     base_delay: float = 1.0
 
 
-def attempts_before(headers: Mapping[str, object], *, redelivered: bool) -> int:
+def attempts_before(delivery: Delivery) -> int:
     """How many attempts were made at this task: those before this copy, and those that the broker saw with this copy.
 
     A redelivered message without a count of the broker's is one of a classic queue: one attempt at least. With the
     count of takings alone it was handed back and never failed. A task that a person moved back starts from zero.
     """
+    headers = delivery.headers
     before_this_copy = 0 if was_moved_back(headers) else _count(headers, header.ATTEMPTS)
-    if not redelivered or waits(headers):
+    if not delivery.redelivered or waits(headers):
         return before_this_copy
     if FAILED_COUNT not in headers and TAKEN_COUNT in headers:
         return before_this_copy
@@ -151,41 +177,39 @@ def was_moved_back(headers: Mapping[str, object]) -> bool:
     return header.REASON in headers and not waits(headers)
 
 
-def returns(headers: Mapping[str, object], *, redelivered: bool) -> int:
+def returns(delivery: Delivery) -> int:
     """How often the broker counts this copy as returned. Its counts on a first delivery are of another queue."""
-    return _count(headers, FAILED_COUNT) if redelivered else 0
+    return _count(delivery.headers, FAILED_COUNT) if delivery.redelivered else 0
 
 
-def nears_the_limit(headers: Mapping[str, object], *, redelivered: bool, readable: bool) -> bool:
+def nears_the_limit(delivery: Delivery) -> bool:
     """True when a copy must take this message's place soon, or RabbitMQ 4 deletes it after further returns.
 
     Where headers cannot be read, the broker's count may be among them, so one return is enough.
     """
-    return (redelivered and not readable) or returns(headers, redelivered=redelivered) >= FRESH_COPY_AT
+    return (delivery.redelivered and not delivery.readable) or returns(delivery) >= FRESH_COPY_AT
 
 
 def on_arrival(
-    headers: Mapping[str, object],
-    *,
-    redelivered: bool,
-    done_before: bool,
-    policy: RetryPolicy,
-    readable: bool = True,
+    delivery: Delivery, before: int, policy: RetryPolicy, done_before: Callable[[Delivery], bool]
 ) -> Arrival:
-    """Whether this delivery may run. `done_before`: this worker finished it, and the ack was lost."""
+    """Whether this delivery may run. `before`: its attempts_before.
+
+    `done_before`: whether this worker finished the task and its ack was lost; asked only when the task came before.
+    """
+    headers = delivery.headers
     if waits(headers):
         return _waiting(headers)
-    before = attempts_before(headers, redelivered=redelivered)
-    returned = returns(headers, redelivered=redelivered)
-    if done_before and (redelivered or before > 0):
+    if (delivery.redelivered or before > 0) and done_before(delivery):
         return Ack()
-    if not readable:
+    if not delivery.readable:
         return Park(DeadLetterReason.REJECTED, "its headers cannot be read: they hold a field of an unknown type")
+    returned = returns(delivery)
     if returned >= LAST_COUNT or before >= policy.max_attempts:
         detail = f"{before} attempts ended without a result: the worker died or was cut off"
         return Park(DeadLetterReason.CRASHED, detail)
     counted_by_broker = FAILED_COUNT in headers or TAKEN_COUNT in headers
-    if returned >= FRESH_COPY_AT or (redelivered and not counted_by_broker):
+    if returned >= FRESH_COPY_AT or (delivery.redelivered and not counted_by_broker):
         return CountAgain(counted_by_broker)
     return Run()
 

@@ -16,8 +16,8 @@ from workqueue_worker.handlers import Handler, HandlerError
 from workqueue_worker.outcomes import cause_of
 from workqueue_worker.settings import Settings
 from workqueue_worker.settlement import Failed, Finished, Outcome
+from workqueue_worker.supervisor import ABANDON_SECONDS
 from workqueue_worker.task import Task
-from workqueue_worker.worker import ABANDON_SECONDS
 
 EXIT_DONE = 0
 EXIT_FAILED_CHECK = 1

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from workqueue_worker.consumer import Consumer
 from workqueue_worker.delivery import Delivery
+from workqueue_worker.finished_tasks import FinishedTasks
 from workqueue_worker.health import Health, Readiness
 from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.reconnecting import Reconnecting
 from workqueue_worker.result import Action, Result
 from workqueue_worker.running import Running
+from workqueue_worker.settlement import Done, RequeueCause
 
 from tests.support.fake_link import FakeBroker, FakeLink
 from tests.support.waiting import wait_until
@@ -29,12 +31,13 @@ class Bench:
         self.metrics = WorkerMetrics("q")
         self.health = Health()
         no_wait = Reconnecting(lambda _low, _high: 0.0)
-        self.consumer = Consumer(broker.open, self.metrics, self.health, threads, no_wait)
+        self.finished = FinishedTasks()
+        self.consumer = Consumer(broker.open, self.metrics, self.health, self.finished, threads, no_wait)
         self.keeper = threading.Thread(target=self.consumer.keep, daemon=True)
         self.keeper.start()
 
     def done(self, running: Running) -> Result:
-        return Result(running, Action.ACK, "done", self.metrics.acked)
+        return Result(running, Action.ACK, Done.DONE, "done")
 
     def task(self) -> Running:
         running = self.consumer.next_task()
@@ -298,7 +301,7 @@ def test_a_library_that_fails_to_connect_in_a_way_of_its_own_is_tried_again() ->
         return broker.open(epoch, on_delivery)
 
     metrics, health = WorkerMetrics("q"), Health()
-    consumer = Consumer(open_link, metrics, health, 1, Reconnecting(lambda _low, _high: 0.0))
+    consumer = Consumer(open_link, metrics, health, FinishedTasks(), 1, Reconnecting(lambda _low, _high: 0.0))
     keeper = threading.Thread(target=consumer.keep, daemon=True)
     keeper.start()
     assert consumer.next_task() is not None
@@ -320,23 +323,31 @@ def test_ready_is_said_at_the_wheel_where_a_connection_is_lost_too_so_that_the_l
         return made[0]._wheel if made else None
 
     made: list[Consumer] = []
-    made.append(Consumer(FakeBroker(tasks=0, prefetch=1).open, WorkerMetrics("q"), Listening(), 1))
+    made.append(Consumer(FakeBroker(tasks=0, prefetch=1).open, WorkerMetrics("q"), Listening(), FinishedTasks(), 1))
     made[0]._connect()
     assert said == [(False, False), (True, True)]
 
 
-def test_an_ack_that_the_broker_may_not_have_read_is_told_to_who_remembers_the_run() -> None:
+def test_a_run_whose_ack_the_broker_may_not_have_read_is_remembered() -> None:
     """Not sent, or sent so late that the broker need not have read it before the connection was lost."""
     broker = FakeBroker(tasks=3, prefetch=2)
     bench = Bench(broker, threads=1)
-    lost: list[Delivery] = []
-    first, second, third = bench.task(), bench.task(), None
-    bench.consumer.settle(bench.done(first)._replace(on_ack_lost=lost.append))
+    first, second = bench.task(), bench.task()
+    bench.consumer.settle(bench.done(first))
     third = bench.task()
-    bench.consumer.settle(bench.done(second)._replace(on_ack_lost=lost.append))
-    assert lost == []
+    bench.consumer.settle(bench.done(second))
     bench.consumer._lose_link(RuntimeError("the network"))
-    assert lost == [second.delivery]  # one thread: the broker gave out the third as it had read the first
-    bench.consumer.settle(bench.done(third)._replace(on_ack_lost=lost.append))
-    assert lost == [second.delivery, third.delivery]
+    bench.consumer.settle(bench.done(third))
+    taken = [bench.finished.take(running.delivery) for running in (first, second, third)]
+    assert taken == [False, True, True]  # one thread: the broker gave out the third as it had read the first
+    bench.leave()
+
+
+def test_a_run_that_did_not_end_as_done_is_not_remembered_when_its_ack_is_lost() -> None:
+    broker = FakeBroker(tasks=1, prefetch=1)
+    bench = Bench(broker, threads=1)
+    running = bench.task()
+    bench.consumer._lose_link(RuntimeError("the network"))
+    bench.consumer.settle(bench.done(running)._replace(ending=RequeueCause.RETRY))
+    assert not bench.finished.take(running.delivery)
     bench.leave()

@@ -9,12 +9,7 @@ from workqueue_worker.deliveries import Deliveries
 from workqueue_worker.delivery import Delivery
 from workqueue_worker.result import Action, Result
 from workqueue_worker.running import Running
-
-
-class Uncounted:
-    """A counter that this module has no use for."""
-
-    def inc(self) -> None: ...
+from workqueue_worker.settlement import Done
 
 
 def delivery(epoch: int, tag: int) -> Delivery:
@@ -22,7 +17,7 @@ def delivery(epoch: int, tag: int) -> Delivery:
 
 
 def done(running: Running) -> Result:
-    return Result(running, Action.ACK, "done", Uncounted())
+    return Result(running, Action.ACK, Done.DONE, "done")
 
 
 def taken(deliveries: Deliveries) -> Running:

@@ -1,6 +1,7 @@
 """The worker's metrics are those of docs/worker.md, and its busy time grows while tasks run."""
 
 import re
+from dataclasses import replace
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -13,13 +14,15 @@ from workqueue_worker.busy_time import BusyTime
 from workqueue_worker.consumer import Consumer
 from workqueue_worker.copies import Copies
 from workqueue_worker.delivery import Delivery
+from workqueue_worker.finished_tasks import FinishedTasks
 from workqueue_worker.handlers import PythonHandler
 from workqueue_worker.health import Health
+from workqueue_worker.holding import Holding
 from workqueue_worker.metrics import WorkerMetrics
-from workqueue_worker.runner import Runner, RunnerSettings
+from workqueue_worker.runner import Runner
 from workqueue_worker.running import Running
 from workqueue_worker.settings import Settings, read_settings
-from workqueue_worker.settlement import RetryPolicy
+from workqueue_worker.settlement import DeadLetterReason, Done, RequeueCause
 from workqueue_worker.task import Task
 
 from tests.support.fakes import ManualClock
@@ -134,15 +137,18 @@ def test_a_worker_is_busy_from_the_start_of_a_handler_to_its_end_and_not_before_
     def never(*_: object) -> Confirming:
         raise AssertionError("the runner opens no connection for tasks")
 
-    policy = RetryPolicy(max_delay=0.01)
-    runner = Runner(
-        RunnerSettings("q", "q.dead", policy, task_timeout=60, worker="w", counting_queue=True),
-        PythonHandler(handle),
-        Consumer(never, metrics, health, 1),  # type: ignore[arg-type]
-        Copies(Confirming, None),
-        metrics,
-        health,
-    )
+    finished = FinishedTasks()
+    consumer = Consumer(never, metrics, health, finished, 1)  # type: ignore[arg-type]
+    settings = replace(read_settings({}, (), {}), retry_max_delay=0.01)
+    holding = Holding(consumer, Copies(Confirming, None), health)
+    runner = Runner(settings, "w", PythonHandler(handle), holding, metrics, finished)
     runner.run(Running(Delivery(1, 1, False, b"", {}, "m", None, None, None)))
     clock.advance(1000)
     assert (seen, busy()) == ([30], 35)
+
+
+def test_each_ending_of_a_delivery_is_counted_in_a_series_of_its_own() -> None:
+    metrics = WorkerMetrics("q")
+    endings = [*Done, *RequeueCause, *DeadLetterReason]
+    assert set(metrics.settled) == set(endings)
+    assert len({id(counter) for counter in metrics.settled.values()}) == len(endings)

@@ -7,6 +7,7 @@ import logging
 import pytest
 from workqueue_broker.errors import AccessRefused, BrokerUnavailable, QueueMismatch, QueueMissing
 from workqueue_worker import consumer_timeout, logs, task_copy
+from workqueue_worker.delivery import Delivery
 from workqueue_worker.reconnecting import LONGEST_WAIT_SECONDS, REFUSED_WAIT_SECONDS, Reconnecting
 from workqueue_worker.settlement import DeadLetterReason, Park, attempts_before
 
@@ -66,7 +67,7 @@ def test_a_time_of_the_first_failure_that_no_worker_wrote_is_not_taken_over() ->
 
 def test_a_task_that_somebody_moved_back_by_hand_starts_anew() -> None:
     parked = task_copy.for_parking({}, task_copy.Attempts(5, "w", NOON), CRASHED, "q", "q.dead").headers
-    assert attempts_before(parked, redelivered=False) == 0
+    assert attempts_before(Delivery(1, 1, False, b"", parked, "m", None, None, None)) == 0
     again = task_copy.for_retry(parked, task_copy.Attempts(1, "w", NOON + datetime.timedelta(hours=1)), "q")
     assert again.headers["x-workqueue-first-time"] == "2026-01-01T13:00:00.000+00:00"
 

@@ -4,11 +4,11 @@ import logging
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import cast
 
 import pytest
-from workqueue_worker import logs
-from workqueue_worker import worker as supervisor
+from workqueue_worker import logs, supervisor
 from workqueue_worker.consumer import Consumer
 from workqueue_worker.copies import Copies
 from workqueue_worker.delivery import Delivery
@@ -16,8 +16,9 @@ from workqueue_worker.health import HELD_SECONDS, Health, Readiness
 from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.runner import Runner
 from workqueue_worker.running import Running
+from workqueue_worker.settings import read_settings
 from workqueue_worker.shutdown import Step
-from workqueue_worker.worker import Limits, Parts, Worker
+from workqueue_worker.supervisor import Supervisor
 
 from tests.support.fakes import ManualClock
 
@@ -92,11 +93,11 @@ class Noting(logging.Handler):
 
 def worker(
     consumer: FakeConsumer, copies: FakeCopies, max_tasks: int | None = None, health: Health | None = None
-) -> Worker:
+) -> Supervisor:
     health = health or Health()
+    settings = replace(read_settings({}, (), {}), max_tasks=max_tasks)
     runner = cast(Runner, FakeRunner())
-    parts = Parts(cast(Consumer, consumer), runner, cast(Copies, copies), WorkerMetrics("q"), health)
-    return Worker(parts, Limits(task_timeout=60, grace_period=60, max_tasks=max_tasks), concurrency=1)
+    return Supervisor(settings, cast(Consumer, consumer), runner, cast(Copies, copies), WorkerMetrics("q"), health)
 
 
 @pytest.fixture(autouse=True)
@@ -145,7 +146,7 @@ def test_it_logs_once_when_every_slot_holds_a_failed_task_and_once_when_one_is_f
     health = Health(2, clock.monotonic)
     health.readiness = Readiness(ready=True, text="consuming")
     watched = worker(FakeConsumer(), FakeCopies(), health=health)
-    logger = logs.logger("workqueue_worker.worker")  # out of caplog's reach, and its records lack what caplog prints
+    logger = logs.logger("workqueue_worker.supervisor")  # caplog cannot reach it, nor print its records
     noted = Noting()
     logger.addHandler(noted)
     for holder in (1, 2):

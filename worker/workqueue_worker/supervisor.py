@@ -1,4 +1,4 @@
-"""The running worker: its threads, its signals, and who watches the clock. The supervisor is the main thread.
+"""The running worker: its threads, its signals, and its time limits. The supervisor is the main thread.
 
 It never touches the broker, so that no broker can keep it from enforcing a time limit or the grace period.
 """
@@ -11,7 +11,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from workqueue_worker import logs
 from workqueue_worker.consumer import Consumer
@@ -21,6 +20,7 @@ from workqueue_worker.health import Health
 from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.runner import Runner
 from workqueue_worker.running import Running, StopCause
+from workqueue_worker.settings import Settings
 from workqueue_worker.shutdown import EXIT_FORCED, Shutdown, Step
 
 logger = logs.logger(__name__)
@@ -35,46 +35,32 @@ FORCED_CLOSE_SECONDS = 1.5
 EXIT_BUG = 1
 
 
-@dataclass(frozen=True)
-class Limits:
-    """When it ends what."""
+class Supervisor:
+    """Runs the worker until it must leave."""
 
-    #: Seconds.
-    task_timeout: float
-    grace_period: float
-    #: Tasks after which it leaves; None: never.
-    max_tasks: int | None = None
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a worker is made of."""
-
-    consumer: Consumer
-    runner: Runner
-    copies: Copies
-    metrics: WorkerMetrics
-    health: Health
-
-
-class Worker:
-    """Runs until it is told to leave."""
-
-    def __init__(self, parts: Parts, limits: Limits, concurrency: int) -> None:
-        self._consumer = parts.consumer
-        self._runner = parts.runner
-        self._copies = parts.copies
-        self._metrics = parts.metrics
-        self._health = parts.health
+    def __init__(
+        self,
+        settings: Settings,
+        consumer: Consumer,
+        runner: Runner,
+        copies: Copies,
+        metrics: WorkerMetrics,
+        health: Health,
+    ) -> None:
+        self._settings = settings
+        self._consumer = consumer
+        self._runner = runner
+        self._copies = copies
+        self._metrics = metrics
+        self._health = health
         self._slots_were_held = False
-        self._limits = limits
         self._shutdown = Shutdown()
         self._stopped_tasks = False
         #: What the supervisor is to do at once; a SimpleQueue may be put to from a signal handler.
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._numbers = itertools.count(1)  # next() is one step, so the tasks' threads may share it
         self._keeper = self._thread("connection", self._consumer.keep)
-        self._tasks = [self._thread(f"task-{number}", self._work) for number in range(1, concurrency + 1)]
+        self._tasks = [self._thread(f"task-{number}", self._work) for number in range(1, settings.concurrency + 1)]
 
     def run(self) -> int:
         """Work until told to leave; returns the exit code. Does not return when a task's thread cannot be stopped."""
@@ -129,7 +115,7 @@ class Worker:
     def _watch_time_limits(self) -> None:
         now = time.monotonic()
         for running in self._consumer.in_progress():
-            over = running.seconds_so_far(now) - self._limits.task_timeout
+            over = running.seconds_so_far(now) - self._settings.task_timeout
             if over > 0 and not running.attempt_is_over:
                 running.stop(StopCause.TIME_LIMIT)
                 if over > ABANDON_SECONDS:
@@ -148,8 +134,11 @@ class Worker:
         """Settle a task whose handler does not end, then leave: its thread is lost until the process ends."""
         if not running.claim():
             return
-        logger.error("a handler does not end after its time limit: the worker will restart")
-        self._shutdown = self._shutdown.failed(time.monotonic(), self._limits.grace_period)
+        logger.error(
+            "task %s: its handler still runs %.0f s after the time limit; settled as timed out, and this worker exits",
+            *(running.delivery.message_id, ABANDON_SECONDS),
+        )
+        self._shutdown = self._shutdown.failed(time.monotonic(), self._settings.grace_period)
 
         def settle() -> None:
             self._consumer.settle(self._runner.settle(running, self._runner.timed_out()))
@@ -166,11 +155,11 @@ class Worker:
         self._events.put(functools.partial(self._signalled, time.monotonic()))
 
     def _signalled(self, when: float) -> None:
-        self._shutdown = self._shutdown.signalled(when, self._limits.grace_period)
+        self._shutdown = self._shutdown.signalled(when, self._settings.grace_period)
 
     def _wore_out(self) -> None:
-        logger.info("leaving after --max-tasks", extra={"fields": {"tasks": self._limits.max_tasks}})
-        seconds = self._limits.task_timeout + self._limits.grace_period
+        logger.info("leaving after --max-tasks", extra={"fields": {"tasks": self._settings.max_tasks}})
+        seconds = self._settings.task_timeout + self._settings.grace_period
         self._shutdown = self._shutdown.wore_out(time.monotonic(), seconds)
 
     def _work(self) -> None:
@@ -178,14 +167,14 @@ class Worker:
             result = self._runner.run(running)
             if result:
                 self._consumer.settle(result)
-            if next(self._numbers) == self._limits.max_tasks:
+            if next(self._numbers) == self._settings.max_tasks:
                 self._events.put(self._wore_out)
 
     def _thread(self, name: str, target: Callable[[], None]) -> threading.Thread:
         def guarded() -> None:
             try:
                 target()
-            except BaseException:  # the one broad except: a bug ends the process, loudly
+            except BaseException:  # a bug ends the process, loudly
                 logger.critical("a bug in the worker ends it", exc_info=True)
                 self._events.put(functools.partial(end_now, EXIT_BUG))  # the broker gives our tasks to others
 
