@@ -20,6 +20,13 @@ class QueueType(StrEnum):
     CLASSIC = "Classic"
 
 
+class Declare(StrEnum):
+    """What happens to a queue that is missing: the values of `spec.queue.declare`, QUEUE_DECLARE and --declare."""
+
+    CREATE = "Create"
+    NEVER = "Never"
+
+
 @dataclass(frozen=True)
 class QueueCounts:
     """What a declaration answers, live from the queue's leader."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from workqueue_broker.declaration import QueueDeclaration, QueueType
+from workqueue_broker.declaration import Declare, QueueDeclaration, QueueType
 from workqueue_broker.names import InvalidName, checked_name, dead_letter_name
 
 GROUP = "workqueue.dev"
@@ -51,13 +51,6 @@ class Mode(StrEnum):
     ACTIVE = "Active"
     DRY_RUN = "DryRun"
     PAUSED = "Paused"
-
-
-class Declare(StrEnum):
-    """Whether the operator makes a queue that is not there."""
-
-    CREATE = "Create"
-    NEVER = "Never"
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """What the words and flags of new-task mean; parsed once into a frozen value. Flags first, then the environment."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from workqueue_broker.declaration import QueueDeclaration, QueueType
+from workqueue_broker.declaration import Declare, QueueDeclaration, QueueType
 from workqueue_broker.environment import variable
 from workqueue_broker.flags import header, utf8_size
 from workqueue_broker.names import InvalidName, checked_name
@@ -94,7 +95,7 @@ def parse(
         headers=dict(given.header),
         properties={name: value for name in PROPERTIES if (value := getattr(given, name)) is not None},
         queue=QueueDeclaration(given.queue, given.queue_type),
-        publisher=PublisherSettings(window=given.window, create=given.declare == "Create", name="new-task"),
+        publisher=PublisherSettings(window=given.window, create=given.declare is Declare.CREATE, name="new-task"),
         timeout=given.timeout,
         json=given.json,
         unconfirmed_file=given.resend or given.unconfirmed_file,
@@ -171,16 +172,16 @@ def _add_queue(parser: argparse.ArgumentParser, environment: Mapping[str, str]) 
     )
     add(
         "--queue-type",
-        type=_queue_type,
+        type=_one_of(QueueType),
         default=variable(environment, "QUEUE_TYPE") or "Quorum",  # a text default goes through `type` too
         metavar="|".join(QueueType),
         help="how the queue is declared (default: %(default)s)",
     )
     add(
         "--declare",
-        type=_declare,
-        default=variable(environment, "QUEUE_DECLARE") or "Create",
-        metavar="Create|Never",
+        type=_one_of(Declare),
+        default=variable(environment, "QUEUE_DECLARE") or "Create",  # as above
+        metavar="|".join(Declare),
         help="make the queue when it is missing, or fail then (default: %(default)s)",
     )
 
@@ -239,14 +240,11 @@ def _queue_name(text: str) -> str:
         raise argparse.ArgumentTypeError(f"(QUEUE_NAME) {error}") from None
 
 
-def _queue_type(text: str) -> QueueType:
-    try:
-        return QueueType(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be {' or '.join(QueueType)}, not {text!r}") from None
+def _one_of(words: type[StrEnum]) -> Callable[[str], StrEnum]:
+    def parse_word(text: str) -> StrEnum:
+        try:
+            return words(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"must be {' or '.join(words)}, not {text!r}") from None
 
-
-def _declare(text: str) -> str:
-    if text not in ("Create", "Never"):
-        raise argparse.ArgumentTypeError(f"must be Create or Never, not {text!r}")
-    return text
+    return parse_word

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, connect
-from workqueue_broker.declaration import QueueCounts, QueueDeclaration, QueueType
+from workqueue_broker.declaration import Declare, QueueCounts, QueueDeclaration, QueueType
 from workqueue_broker.errors import AccessRefused, BrokerUnavailable, QueueMismatch, QueueMissing
 from workqueue_operator.rabbitmq.queue_reader import AmqpQueueReader, QueueReader, QueueReading
-from workqueue_operator.resource import Declare, QueueSpec
+from workqueue_operator.resource import QueueSpec
 
 from tests.support.fakes import FakeQueueReader
 from tests.support.rabbitmq_server import RabbitMQServer

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from workqueue_broker.declaration import QueueCounts
+from workqueue_broker.declaration import Declare, QueueCounts
 from workqueue_broker.errors import BrokerError, QueueMissing
 from workqueue_operator.cluster.kubernetes_values import FIELD_MANAGER
 from workqueue_operator.cluster.port import (
@@ -23,7 +23,7 @@ from workqueue_operator.cluster.port import (
     Target,
 )
 from workqueue_operator.rabbitmq.queue_reader import QueueReading, ReadResult
-from workqueue_operator.resource import Declare, Key, QueueSpec
+from workqueue_operator.resource import Key, QueueSpec
 
 #: A worker pod as most are; tests replace what matters to them.
 WORKING = Pod(

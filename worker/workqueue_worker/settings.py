@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import PurePath
 from typing import Any
 
-from workqueue_broker.declaration import QueueDeclaration, QueueType
+from workqueue_broker.declaration import Declare, QueueDeclaration, QueueType
 from workqueue_broker.environment import service_link_hint, variable
 from workqueue_broker.names import InvalidName, checked_name, dead_letter_name
 
@@ -129,7 +129,7 @@ LOG_OPTIONS = (
 QUEUE_OPTIONS = (
     Option("--queue", "QUEUE_NAME", DEFAULT_QUEUE, checked_name, "the queue that tasks come from"),
     Option("--queue-type", "QUEUE_TYPE", "Quorum", QueueType, "how it is declared", tuple(QueueType)),
-    Option("--declare", "QUEUE_DECLARE", "Create", str, "make queues when they are missing", ("Create", "Never")),
+    Option("--declare", "QUEUE_DECLARE", Declare.CREATE, Declare, "make queues when they are missing", tuple(Declare)),
     Option(
         *("--dead-letter-queue", "DEAD_LETTER_QUEUE", None, checked_name),
         "where tasks are parked (default: QUEUE.dead)",
@@ -188,7 +188,7 @@ def read_settings(flags: Mapping[str, str | None], command: Sequence[str], envir
     return Settings(
         queue=queue,
         queue_type=values["--queue-type"],
-        create=values["--declare"] == "Create",
+        create=values["--declare"] is Declare.CREATE,
         handler=values["--handler"],
         command=words,
         concurrency=values["--concurrency"],

@@ -12,6 +12,7 @@ from functools import partial
 
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.backoff import full_jitter
+from workqueue_broker.declaration import Declare
 from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailable, InvalidAddress
 
 from workqueue_operator.clock import Clock
@@ -26,7 +27,7 @@ from workqueue_operator.passes.reconcile import Reconciler
 from workqueue_operator.rabbitmq.leader import has_leader
 from workqueue_operator.rabbitmq.management_api import ManagementApi, ManagementUnavailable
 from workqueue_operator.rabbitmq.queue_reader import QueueReader, QueueReading, ReadResult
-from workqueue_operator.resource import Declare, InvalidSpec, Mode, QueueSpec, WorkQueue
+from workqueue_operator.resource import InvalidSpec, Mode, QueueSpec, WorkQueue
 from workqueue_operator.scaling.decision import Unknown
 from workqueue_operator.scaling.demand import Counts
 from workqueue_operator.store import Store, Tracked

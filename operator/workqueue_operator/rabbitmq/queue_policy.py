@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from workqueue_broker.declaration import QueueType
+from workqueue_broker.declaration import Declare, QueueType
 
-from workqueue_operator.resource import Declare, Mode, QueueSpec
+from workqueue_operator.resource import Mode, QueueSpec
 
 PREFIX = "workqueue."
 #: Above the catch-all policies that people have, which mostly have 0; below what somebody gives on purpose.

@@ -14,11 +14,11 @@ from typing import Protocol
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.asyncio_connection import AsyncioConnection, Channel
 from workqueue_broker.connection import ConnectionSettings
-from workqueue_broker.declaration import QueueCounts, QueueDeclaration
+from workqueue_broker.declaration import Declare, QueueCounts, QueueDeclaration
 from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailable, QueueMismatch, QueueMissing
 from workqueue_broker.foreign_text import error_text
 
-from workqueue_operator.resource import Declare, QueueSpec
+from workqueue_operator.resource import QueueSpec
 
 #: Seconds for one round of reading, and for each queue of it. A slower broker counts as one that does not answer.
 ROUND_SECONDS = 5.0

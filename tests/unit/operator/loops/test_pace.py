@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from workqueue_broker.declaration import QueueCounts, QueueDeclaration
+from workqueue_broker.declaration import Declare, QueueCounts, QueueDeclaration
 from workqueue_broker.errors import BrokerUnavailable, QueueMismatch, QueueMissing
 from workqueue_operator.loops.pace import FASTEST_SECONDS, UNUSABLE_CAP_SECONDS, Pace
 from workqueue_operator.rabbitmq.queue_reader import QueueReading
-from workqueue_operator.resource import Declare, Key, QueueSpec
+from workqueue_operator.resource import Key, QueueSpec
 
 QUEUE = QueueSpec(QueueDeclaration("jobs"), Declare.NEVER, "jobs.dead", 20, None, None)
 ASKED = (Key("team", "jobs"), QUEUE)

@@ -3,11 +3,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from workqueue_broker.declaration import QueueCounts, QueueDeclaration, QueueType
+from workqueue_broker.declaration import Declare, QueueCounts, QueueDeclaration, QueueType
 from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailable, QueueMismatch, QueueMissing
 from workqueue_operator.rabbitmq.dead_letters import ASK_SECONDS, CAP_SECONDS, STALE_SECONDS, DeadLetters
 from workqueue_operator.rabbitmq.leader import SETTLED_SECONDS, LeaderSeen
-from workqueue_operator.resource import Declare, QueueSpec
+from workqueue_operator.resource import QueueSpec
 
 
 def queue(kind: QueueType = QueueType.QUORUM) -> QueueSpec:

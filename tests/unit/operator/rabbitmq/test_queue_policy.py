@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from workqueue_broker.declaration import QueueDeclaration, QueueType
+from workqueue_broker.declaration import Declare, QueueDeclaration, QueueType
 from workqueue_operator.rabbitmq.queue_policy import (
     MOST_POLICIES,
     PRIORITY,
@@ -20,7 +20,7 @@ from workqueue_operator.rabbitmq.queue_policy import (
     plan,
     wanted_policy,
 )
-from workqueue_operator.resource import Declare, Mode, QueueSpec
+from workqueue_operator.resource import Mode, QueueSpec
 
 
 def spec(

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 from workqueue_broker.address import BrokerAddress
-from workqueue_broker.declaration import QueueDeclaration
+from workqueue_broker.declaration import Declare, QueueDeclaration
 from workqueue_operator.rabbitmq.queue_reader import MOST_CHANNELS, AmqpQueueReader
-from workqueue_operator.resource import Declare, QueueSpec
+from workqueue_operator.resource import QueueSpec
 
 from tests.support.hostile_broker import greeted, until_gone
 from tests.support.hostile_server import HostileServer
