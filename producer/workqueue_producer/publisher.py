@@ -26,7 +26,6 @@ from workqueue_producer.bulk import Bulk, Progress
 from workqueue_producer.callbacks import Callbacks
 from workqueue_producer.errors import NotConfirmed, PublisherClosed
 from workqueue_producer.metrics import PublisherMetrics, QueueMetrics
-from workqueue_producer.outbox import Outbox
 from workqueue_producer.receipts import Awaited, TaskFuture, call_in
 from workqueue_producer.task import Message, Receipt, Task
 
@@ -63,13 +62,13 @@ class Publisher:
         metrics: PublisherMetrics | None = None,
     ) -> None:
         queue_metrics = QueueMetrics(metrics or PublisherMetrics(None), queue.name)
-        self._link = Link(LinkSettings(address, queue, settings.create, settings.name), queue_metrics)
-        self._outbox = Outbox(settings.window, settings.window_bytes, self._link.wake)
+        chosen = (settings.create, settings.name, settings.window, settings.window_bytes)
+        self._link = Link(LinkSettings(address, queue, *chosen), queue_metrics)
+        self._outbox = self._link.outbox
         self._id_prefix = uuid.uuid4().hex
         self._numbers = itertools.count(1)
         self._callbacks = Callbacks()
         self._process = os.getpid()
-        self._link.start(self._outbox)
         _open.add(self)
 
     def publish(

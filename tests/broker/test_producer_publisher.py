@@ -18,7 +18,6 @@ from workqueue_producer.amqp.properties import message_properties
 from workqueue_producer.amqp.session import LinkSettings
 from workqueue_producer.callbacks import Callbacks
 from workqueue_producer.metrics import QueueMetrics, ResendCause
-from workqueue_producer.outbox import Outbox
 from workqueue_producer.receipts import TaskFuture
 from workqueue_producer.task import Message
 
@@ -339,15 +338,12 @@ def test_a_connection_that_is_blocked_for_too_long_is_given_up_and_its_messages_
 ) -> None:
     server = own_quorum_queue.server
     metrics = QueueMetrics(PublisherMetrics(None), "task_queue")
-    link = Link(
-        LinkSettings(server.address(), QueueDeclaration("task_queue"), True, "test", blocked_timeout=1), metrics
-    )
-    outbox = Outbox(10, 1000, link.wake)
-    link.start(outbox)
+    queue = QueueDeclaration("task_queue")
+    link = Link(LinkSettings(server.address(), queue, True, "test", 10, 1000, blocked_timeout=1), metrics)
     try:
         server.set_memory_alarm(True)
         receipt = TaskFuture(Callbacks(), waited_for=True)
-        outbox.offer(Message(Task(b"x"), "mine", message_properties(Task(b"x"), "mine"), receipt, 0.0), 0)
+        link.outbox.offer(Message(Task(b"x"), "mine", message_properties(Task(b"x"), "mine"), receipt, 0.0), 0)
         wait_until(
             lambda: metrics.resent[ResendCause.CONNECTION]._value.get() >= 2, 60, "two connections were given up"
         )
@@ -355,7 +351,7 @@ def test_a_connection_that_is_blocked_for_too_long_is_given_up_and_its_messages_
         server.set_memory_alarm(False)
         assert receipt.result(60) == "mine"
     finally:
-        outbox.close()
+        link.outbox.close()
         link.stop()
     # After the alarm the broker reads what was sent over each connection that was given up: more than one, of one id.
     assert {properties.message_id for properties, _ in own_quorum_queue.take_all()} == {"mine"}

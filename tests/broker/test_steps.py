@@ -14,7 +14,6 @@ from workqueue_broker.errors import BrokerUnavailable
 from workqueue_producer.amqp.link import Link
 from workqueue_producer.amqp.session import LinkSettings
 from workqueue_producer.metrics import PublisherMetrics, QueueMetrics
-from workqueue_producer.outbox import Outbox
 from workqueue_worker.amqp import Trials
 from workqueue_worker.amqp.consuming import ConsumePlan, ConsumerLink
 from workqueue_worker.amqp.reading import connect_reading
@@ -159,9 +158,9 @@ def test_a_publisher_says_what_it_waits_for_then_gives_up_and_connects_again(
     mute: MuteLink, address: BrokerAddress, answer: str, step: str
 ) -> None:
     mute.answer = answer
-    settings = LinkSettings(address, QueueDeclaration("task_queue"), True, "steps", answer_timeout=LIMIT_SECONDS)
+    queue = QueueDeclaration("task_queue")
+    settings = LinkSettings(address, queue, True, "steps", 10, 1000, answer_timeout=LIMIT_SECONDS)
     link = Link(settings, QueueMetrics(PublisherMetrics(None), "task_queue"))
-    link.start(Outbox(10, 1000, link.wake))
     seen: list[str | None] = []
 
     def told(words: str) -> bool:

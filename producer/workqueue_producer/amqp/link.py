@@ -31,11 +31,19 @@ class Link:
     """A thread with one connection at a time."""
 
     def __init__(self, settings: LinkSettings, metrics: QueueMetrics) -> None:
-        """Raises InvalidAddress when a certificate cannot be used; everything else is found out by connecting."""
+        """Connects in the background, and sends what comes into its outbox.
+
+        Raises InvalidAddress when a certificate cannot be used; everything else is found out by connecting.
+        """
         session_parameters(settings)
         self._settings = settings
         self._metrics = metrics
         self._loop = IOLoop()
+        #: Any thread may offer messages to it.
+        self.outbox = Outbox(settings.window, settings.window_bytes, self._wake)
+        metrics.unsettled.set_function(lambda: self.outbox.unsettled)
+        queue = settings.queue.name
+        self._sender = Sender(self.outbox, metrics, self._loop.call_later, queue, settings.create)
         self._session: Session | None = None
         self._attempts = 0
         self._stopping = False
@@ -43,16 +51,9 @@ class Link:
         #: The kind of the trouble that was logged last; None: connected since, or not tried yet.
         self._told: str | None = None
         self._thread = threading.Thread(target=self._run, name="workqueue-publisher", daemon=True)
-
-    def start(self, outbox: Outbox) -> None:
-        """Send what the outbox takes in."""
-        self._outbox = outbox
-        self._metrics.unsettled.set_function(lambda: outbox.unsettled)
-        queue = self._settings.queue.name
-        self._sender = Sender(outbox, self._metrics, self._loop.call_later, queue, self._settings.create)
         self._thread.start()
 
-    def wake(self) -> None:
+    def _wake(self) -> None:
         """From any thread: the outbox has something."""
         self._loop.add_callback_threadsafe(self._sender.pump)
 
@@ -81,15 +82,6 @@ class Link:
         logger.info("queue %s: connected to %s", self._settings.queue.name, self._settings.address)
         self._metrics.connected.set(1)
         self._sender.ready(session)
-
-    def on_confirm(self, tag: int, multiple: bool) -> None:
-        self._sender.confirmed(tag, multiple)
-
-    def on_reject(self, tag: int, multiple: bool) -> None:
-        self._sender.rejected(tag, multiple)
-
-    def on_return(self, message_id: str) -> None:
-        self._sender.returned(message_id)
 
     def on_blocked(self, reason: str | None) -> None:
         queue = self._settings.queue.name
@@ -126,13 +118,13 @@ class Link:
         except BaseException as failure:
             logger.exception("the publisher's thread failed")
             error = failure if isinstance(failure, Exception) else PublisherClosed(f"its thread failed: {failure!r}")
-        self._outbox.close()
+        self.outbox.close()
         self._left += self._sender.fail_all(error)
         self._loop.close()
 
     def _connect(self) -> None:
         if not self._stopping:
-            self._session = Session(self._loop, self._settings, self)
+            self._session = Session(self._loop, self._settings, self._sender, self)
 
     def _say_goodbye(self) -> None:
         if self._stopping:  # asked twice

@@ -36,19 +36,27 @@ class LinkSettings:
     create: bool
     #: Shown in the management UI.
     name: str
+    #: Messages, and bytes of their bodies, that may be unconfirmed at a time.
+    window: int
+    window_bytes: int
     #: Seconds that an alarm may block the connection before a new one is tried.
     blocked_timeout: float = BLOCKED_TIMEOUT_SECONDS
     #: Seconds from the login until the queue is declared; then a new connection is tried.
     answer_timeout: float = ANSWER_SECONDS
 
 
+class Answers(Protocol):
+    """What the broker answers to messages goes here: sender.Sender."""
+
+    def confirmed(self, tag: int, multiple: bool) -> None: ...
+    def rejected(self, tag: int, multiple: bool) -> None: ...
+    def returned(self, message_id: str) -> None: ...
+
+
 class Listener(Protocol):
-    """Who hears what happens on a session."""
+    """What happens to the connection goes here: link.Link."""
 
     def on_ready(self, session: "Session") -> None: ...
-    def on_confirm(self, tag: int, multiple: bool) -> None: ...
-    def on_reject(self, tag: int, multiple: bool) -> None: ...
-    def on_return(self, message_id: str) -> None: ...
     def on_blocked(self, reason: str | None) -> None: ...
     def on_lost(self, error: BrokerError, by_message: bool) -> None: ...
     def on_gone(self) -> None: ...
@@ -57,9 +65,10 @@ class Listener(Protocol):
 class Session:
     """Publishes between on_ready and on_lost."""
 
-    def __init__(self, loop: IOLoop, settings: LinkSettings, listener: Listener) -> None:
+    def __init__(self, loop: IOLoop, settings: LinkSettings, answers: Answers, listener: Listener) -> None:
         self._loop = loop
         self._settings = settings
+        self._answers = answers
         self._listener = listener
         self._connection: JoinedConnection | None = None
         self._channel: Any = None
@@ -131,7 +140,7 @@ class Session:
     def _on_channel(self, channel: Any) -> None:
         self._channel = channel
         channel.add_on_close_callback(self._on_channel_closed)
-        channel.add_on_return_callback(lambda _, __, properties, ___: self._listener.on_return(properties.message_id))
+        channel.add_on_return_callback(lambda _, __, properties, ___: self._answers.returned(properties.message_id))
         self.declare(lambda _: channel.confirm_delivery(self._on_answer, lambda _: self._ready()))
 
     def _ready(self) -> None:
@@ -150,8 +159,8 @@ class Session:
 
     def _on_answer(self, frame: Any) -> None:
         answer = frame.method
-        heard = self._listener.on_confirm if type(answer) is pika.spec.Basic.Ack else self._listener.on_reject
-        heard(answer.delivery_tag, answer.multiple)
+        receive = self._answers.confirmed if type(answer) is pika.spec.Basic.Ack else self._answers.rejected
+        receive(answer.delivery_tag, answer.multiple)
 
     def _on_channel_closed(self, _: object, reason: Exception) -> None:
         if isinstance(reason, pika.exceptions.ChannelClosedByBroker):
