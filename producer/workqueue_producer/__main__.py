@@ -9,8 +9,8 @@ from workqueue_broker import standard_streams
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import InvalidAddress
 
+from workqueue_producer.new_task import NewTaskRun
 from workqueue_producer.options import Options, parse
-from workqueue_producer.sending import Sending
 from workqueue_producer.summary import WRONG, Summary
 from workqueue_producer.task_file import BadTaskFile
 
@@ -23,11 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stdin = sys.stdin.buffer if sys.stdin is not None else None
         options = parse(arguments, os.environ, stdin, fed=standard_streams.fed())
         address = BrokerAddress.from_environment(os.environ)
-        sending = Sending(options)
+        new_task = NewTaskRun(options)
     except (InvalidAddress, BadTaskFile, OSError) as error:
         return wrong(error)
     try:
-        summary = sending.run(address)
+        summary = new_task.run(address)
     except InvalidAddress as error:  # a certificate is tried only when it is used
         return wrong(error)
     report(options, summary)

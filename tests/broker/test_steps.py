@@ -15,8 +15,8 @@ from workqueue_producer.amqp.link import Link
 from workqueue_producer.amqp.session import LinkSettings
 from workqueue_producer.metrics import PublisherMetrics, QueueMetrics
 from workqueue_worker.amqp import Trials
-from workqueue_worker.amqp.consuming import ConsumePlan, ConsumerLink
-from workqueue_worker.amqp.reading import connect_reading
+from workqueue_worker.amqp.consumer_link import ConsumePlan, ConsumerLink
+from workqueue_worker.amqp.header_frames import connect_reading
 
 from tests.support.mute_link import MuteLink
 from tests.support.rabbitmq_server import RabbitMQServer

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.declaration import QueueType
-from workqueue_worker.amqp import ParkedTasks
+from workqueue_worker.amqp import DeadLetterQueue
 from workqueue_worker.settlement import DELIVERY_LIMIT, FRESH_COPY_AT, LAST_COUNT
 
 from tests.support.rabbitmq_server import RabbitMQServer
@@ -131,7 +131,7 @@ def send_with_full_headers(queue: TaskQueue) -> None:
 
 def return_often(queue: TaskQueue, times: int) -> None:
     """As so many workers that ended with the task."""
-    waiting = ParkedTasks(BrokerAddress.from_environment({"AMQP_URL": queue.uri}), "returns", queue.name)
+    waiting = DeadLetterQueue(BrokerAddress.from_environment({"AMQP_URL": queue.uri}), "returns", queue.name)
     for _ in range(times):
         wait_until(waiting.take, 30, "it is back in its queue")
         waiting.put_back()

@@ -11,8 +11,8 @@ import pika
 import pytest
 from workqueue_broker.declaration import QueueCounts, read_counts
 from workqueue_broker.errors import BrokerError
-from workqueue_worker.amqp import ParkedTasks
-from workqueue_worker.dead_letters import Halfway, Selection, list_tasks, replay_tasks
+from workqueue_worker.amqp import DeadLetterQueue
+from workqueue_worker.dead_letter_commands import PartlyDone, Selection, list_tasks, replay_tasks
 
 from tests.support.task_queue import TaskQueue
 from tests.support.waiting import wait_until
@@ -41,9 +41,9 @@ def test_the_list_tells_what_is_known_and_changes_nothing(task_queue) -> None:
     task_queue.dead.wait_for_counts(2, 0)
 
 
-def opened(queue: TaskQueue) -> ParkedTasks:
+def opened(queue: TaskQueue) -> DeadLetterQueue:
     """As the command does, without the start of a process: thirty times are soon done."""
-    return ParkedTasks(queue.server.address(queue.vhost), "test", queue.dead.name)
+    return DeadLetterQueue(queue.server.address(queue.vhost), "test", queue.dead.name)
 
 
 def test_listing_thirty_times_costs_no_task(task_queue) -> None:
@@ -91,7 +91,7 @@ def test_thirty_lists_and_replays_that_are_cut_off_cost_no_task(task_queue) -> N
             with pytest.raises(BrokerError):  # putting back is what fails
                 list_tasks(parked, Selection(), cut_off)
         else:
-            with pytest.raises(Halfway, match="replayed 0, then: there is no queue 'nowhere'"):
+            with pytest.raises(PartlyDone, match="replayed 0, then: there is no queue 'nowhere'"):
                 replay_tasks(parked, "nowhere", Selection())
             parked.close()
     task_queue.dead.wait_for_counts(3, 0)
@@ -135,7 +135,7 @@ def test_what_comes_back_while_it_counts_is_counted(task_queue, monkeypatch: pyt
     park(task_queue, "a", "b")
     answers = iter([QueueCounts(0, 0)])
     monkeypatch.setattr(
-        "workqueue_worker.amqp.parked.read_counts", lambda *queue: next(answers, None) or read_counts(*queue)
+        "workqueue_worker.amqp.dead_letter_queue.read_counts", lambda *queue: next(answers, None) or read_counts(*queue)
     )
     tasks = opened(task_queue)
     assert tasks.count == 2

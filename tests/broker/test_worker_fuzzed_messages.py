@@ -7,7 +7,7 @@ import struct
 import pika
 import pytest
 from pika.exceptions import AMQPError
-from workqueue_worker.amqp import ParkedTasks
+from workqueue_worker.amqp import DeadLetterQueue
 from workqueue_worker.amqp.headers import CopiedProperties
 
 from tests.support.task_queue import TaskQueue
@@ -127,7 +127,7 @@ def publish(queue: TaskQueue, messages: list[tuple[CopiedProperties, bytes]]) ->
 
 
 def numbers_of_dead_letters(queue: TaskQueue) -> list[int]:
-    parked = ParkedTasks(queue.server.address(queue.vhost), "test", queue.dead.name)
+    parked = DeadLetterQueue(queue.server.address(queue.vhost), "test", queue.dead.name)
     try:
         return [int(delivery.body.split(b" ")[1]) for delivery in iter(parked.take, None)]
     finally:

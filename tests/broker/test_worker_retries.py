@@ -6,7 +6,7 @@ import socket
 import struct
 from decimal import Decimal
 
-from workqueue_worker.amqp import ParkedTasks
+from workqueue_worker.amqp import DeadLetterQueue
 from workqueue_worker.settlement import FRESH_COPY_AT
 
 from tests.support.task_queue import TaskQueue
@@ -128,7 +128,7 @@ def test_headers_that_the_library_cannot_read_stop_nothing_and_go_into_the_copy_
     worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1)
     seen = json.loads((tmp_path / "headers").read_text())
     assert (seen["when"], seen["score"], seen["\\xff"]) == (1_700_000_000_000, 0.7, {"\\xff": True})
-    parked = ParkedTasks(task_queue.server.address(task_queue.vhost), "test", task_queue.dead.name)
+    parked = DeadLetterQueue(task_queue.server.address(task_queue.vhost), "test", task_queue.dead.name)
     delivery = parked.take()
     parked.close()
     assert delivery is not None

@@ -17,11 +17,12 @@ from workqueue_broker.errors import BrokerError, InvalidAddress, QueueMissing
 from workqueue_broker.flags import header
 
 from workqueue_worker import logs
-from workqueue_worker.ending import end_soon
+from workqueue_worker.early_signals import EarlySignals
 from workqueue_worker.handlers import HandlerError
 from workqueue_worker.init_process import fork_worker
 from workqueue_worker.logs import LogFormat
 from workqueue_worker.outcomes import cause_of
+from workqueue_worker.process_end import end_soon
 from workqueue_worker.settings import (
     LOG_OPTIONS,
     QUEUE_OPTIONS,
@@ -33,12 +34,11 @@ from workqueue_worker.settings import (
     read_settings,
 )
 from workqueue_worker.shutdown import EXIT_DRAINED
-from workqueue_worker.starting import Starting
 from workqueue_worker.task import Task
 
 if TYPE_CHECKING:
-    from workqueue_worker.amqp import ParkedTasks
-    from workqueue_worker.dead_letters import Selection
+    from workqueue_worker.amqp import DeadLetterQueue
+    from workqueue_worker.dead_letter_commands import Selection
 
 EXIT_USAGE = 2
 EXIT_FAILED = 1
@@ -53,7 +53,7 @@ class Command:
     """A subcommand: what it says of itself, and what it does."""
 
     help: str
-    run: Callable[[Settings, argparse.Namespace, Starting], int]
+    run: Callable[[Settings, argparse.Namespace, EarlySignals], int]
     add_options: Callable[[argparse.ArgumentParser], None]
 
 
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_command(arguments: list[str]) -> int:
-    starting = Starting()
+    early_signals = EarlySignals()
     words, command = _split(arguments)
     options = _parser().parse_args(words)
     log_format = LogFormat.TEXT
@@ -82,10 +82,10 @@ def _run_command(arguments: list[str]) -> int:
         log_format = settings.log_format
         logs.configure(log_format, settings.log_level)
         if options.subcommand != "run":
-            starting.over()
-        return COMMANDS[options.subcommand].run(settings, options, starting)
+            early_signals.over()
+        return COMMANDS[options.subcommand].run(settings, options, early_signals)
     except (SettingsError, InvalidAddress, HandlerError) as error:
-        if starting.asked:  # a signal in the middle of a handler's import looks like a module that ends the program
+        if early_signals.asked:  # a signal during a handler's import looks like a module that ends the program
             return EXIT_DRAINED
         return _complain(error, EXIT_USAGE, log_format)
     except BrokerError as error:
@@ -113,51 +113,51 @@ def _complain(error: Exception, exit_code: int, log_format: LogFormat = LogForma
     return exit_code
 
 
-def _run(settings: Settings, _options: argparse.Namespace, starting: Starting) -> int:
+def _run(settings: Settings, _options: argparse.Namespace, early_signals: EarlySignals) -> int:
     from workqueue_worker.assembly import run
 
-    return run(settings, at_start(os.environ), starting)
+    return run(settings, at_start(os.environ), early_signals)
 
 
-def _check(settings: Settings, _options: argparse.Namespace, _starting: Starting) -> int:
-    from workqueue_worker import trying
+def _check(settings: Settings, _options: argparse.Namespace, _starting: EarlySignals) -> int:
+    from workqueue_worker import checks
     from workqueue_worker.assembly import choose_handler
 
-    return trying.check(settings, lambda: choose_handler(settings), at_start(os.environ))
+    return checks.check(settings, lambda: choose_handler(settings), at_start(os.environ))
 
 
-def _run_one(settings: Settings, options: argparse.Namespace, _starting: Starting) -> int:
-    from workqueue_worker import trying
+def _run_one(settings: Settings, options: argparse.Namespace, _starting: EarlySignals) -> int:
+    from workqueue_worker import checks
     from workqueue_worker.assembly import choose_handler
 
     headers = dict(options.header or ())
     task = Task(id=options.id, queue=settings.queue, headers=headers, content_type=options.content_type)
-    return trying.run_one(settings, choose_handler(settings), task)
+    return checks.run_one(settings, choose_handler(settings), task)
 
 
-def _dead_letters(settings: Settings, options: argparse.Namespace, _starting: Starting) -> int:
-    from workqueue_worker.amqp import ParkedTasks
+def _dead_letters(settings: Settings, options: argparse.Namespace, _starting: EarlySignals) -> int:
+    from workqueue_worker.amqp import DeadLetterQueue
     from workqueue_worker.assembly import worker_name
-    from workqueue_worker.dead_letters import Selection, drop_tasks, replay_tasks
+    from workqueue_worker.dead_letter_commands import Selection, drop_tasks, replay_tasks
 
     queue = settings.dead_letter_queue
     selection = Selection(frozenset(options.id or ()), options.limit)
     address = BrokerAddress.from_environment(at_start(os.environ))
     try:
-        parked = ParkedTasks(address, f"{worker_name()} dead-letters", queue)
+        dead_letters = DeadLetterQueue(address, f"{worker_name()} dead-letters", queue)
     except QueueMissing:
         return _complain(QueueMissing(_nothing_parked(settings)), EXIT_FAILED)
     try:
         if options.action == "list":
-            return _list_dead_letters(parked, selection, options)
+            return _list_dead_letters(dead_letters, selection, options)
         if options.action == "replay":
-            print(f"replayed {replay_tasks(parked, settings.queue, selection, any_origin=options.any_origin)}")
+            print(f"replayed {replay_tasks(dead_letters, settings.queue, selection, any_origin=options.any_origin)}")
         elif options.yes or _confirmed(f"Delete parked tasks of {queue!r} for good"):
-            print(f"dropped {drop_tasks(parked, selection)}")
+            print(f"dropped {drop_tasks(dead_letters, selection)}")
         else:
             return _complain(SettingsError("nothing dropped: say --yes"), EXIT_USAGE)
     finally:
-        parked.close()
+        dead_letters.close()
     return 0
 
 
@@ -168,17 +168,17 @@ def _nothing_parked(settings: Settings) -> str:
     )
 
 
-def _list_dead_letters(parked: "ParkedTasks", selection: "Selection", options: argparse.Namespace) -> int:
-    from workqueue_worker.dead_letters import list_as_json, list_tasks
+def _list_dead_letters(dead_letters: "DeadLetterQueue", selection: "Selection", options: argparse.Namespace) -> int:
+    from workqueue_worker.dead_letter_commands import list_as_json, list_tasks
 
     def write(text: str) -> bool:
         sys.stdout.write(text)
         return standard_streams.problem_of(sys.stdout) is None
 
     if options.json:
-        list_as_json(parked, selection, write)
+        list_as_json(dead_letters, selection, write)
     else:
-        list_tasks(parked, selection, write, show=options.show)
+        list_tasks(dead_letters, selection, write, show=options.show)
     problem = standard_streams.problem_of(sys.stdout)
     if problem is None or isinstance(problem, BrokenPipeError):  # a reader that has left, such as head, has enough
         return 0

@@ -14,8 +14,9 @@ from workqueue_worker import consumer_timeout, logs
 from workqueue_worker.amqp import ConsumePlan, ConsumerLink, CopyLink, Trials
 from workqueue_worker.command import CommandHandler
 from workqueue_worker.consumer import Consumer
-from workqueue_worker.copies import Copies
+from workqueue_worker.copy_publisher import CopyPublisher
 from workqueue_worker.delivery import Delivery
+from workqueue_worker.early_signals import EarlySignals
 from workqueue_worker.finished_tasks import FinishedTasks
 from workqueue_worker.handlers import Handler, PythonHandler, load_function, tutorial
 from workqueue_worker.health import Health
@@ -25,13 +26,12 @@ from workqueue_worker.probes import ProbeServer
 from workqueue_worker.runner import Runner
 from workqueue_worker.settings import DEFAULT_METRICS_PORT, DEFAULT_QUEUE, Settings, SettingsError, misspelled
 from workqueue_worker.shutdown import EXIT_DRAINED
-from workqueue_worker.starting import Starting
 from workqueue_worker.supervisor import ABANDON_SECONDS, Supervisor
 
 logger = logs.logger(__name__)
 
 
-def run(settings: Settings, environment: Mapping[str, str], starting: Starting) -> int:
+def run(settings: Settings, environment: Mapping[str, str], early_signals: EarlySignals) -> int:
     """Work on tasks until told to leave; raises what is wrong with the settings, the address or the handler."""
     # Read anew for each connection, as a mounted password may change; read now, so that a wrong one is said at once.
     read_address = functools.partial(BrokerAddress.from_environment, environment)
@@ -46,16 +46,16 @@ def run(settings: Settings, environment: Mapping[str, str], starting: Starting) 
     open_link = functools.partial(_open_link, settings, read_address, health)
     finished = FinishedTasks()
     consumer = Consumer(open_link, metrics, health, finished, settings.concurrency)
-    copies = Copies(
+    copies = CopyPublisher(
         lambda: CopyLink(read_address(), _copies_name(settings)),
         settings.dead_letter_declaration if settings.create else None,
     )
     runner = Runner(settings, worker_name(), handler, Holding(consumer, copies, health), metrics, finished)
     if not settings.handler and not settings.command:
         say(" [*] Waiting for messages. To exit press CTRL+C")
-    os.register_at_fork(after_in_child=starting.over)  # a process that a handler forks is not the worker
+    os.register_at_fork(after_in_child=early_signals.over)  # a process that a handler forks is not the worker
     supervisor = Supervisor(settings, consumer, runner, copies, metrics, health)
-    return EXIT_DRAINED if starting.asked else supervisor.run()
+    return EXIT_DRAINED if early_signals.asked else supervisor.run()
 
 
 def choose_handler(settings: Settings) -> Handler:

@@ -21,11 +21,11 @@ from workqueue_worker.deliveries import Deliveries
 from workqueue_worker.delivery import Delivery
 from workqueue_worker.finished_tasks import FinishedTasks
 from workqueue_worker.health import Health
+from workqueue_worker.in_hand import InHand
 from workqueue_worker.link import SETTLE, Link, OpenLink
 from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.reconnecting import Reconnecting
 from workqueue_worker.result import Action, Result, log_task
-from workqueue_worker.running import Running
 from workqueue_worker.settlement import Done, RequeueCause
 
 #: Seconds that a thread without work waits before it looks around.
@@ -67,12 +67,12 @@ class Consumer:
 
     # For the tasks' threads.
 
-    def next_task(self) -> Running | None:
+    def next_task(self) -> InHand | None:
         """The next delivery to work on; None when there will be no more."""
         while True:
-            running = self._take()
-            if running or self._stopped:
-                return running
+            in_hand = self._take()
+            if in_hand or self._stopped:
+                return in_hand
             with self._lead:
                 self._receive()
 
@@ -115,7 +115,7 @@ class Consumer:
         link = self._link
         return link is not None and link.consuming
 
-    def in_progress(self) -> list[Running]:
+    def in_progress(self) -> list[InHand]:
         """Everything received and not settled."""
         return self._deliveries.in_progress()
 
@@ -238,11 +238,11 @@ class Consumer:
     def _stopped(self) -> bool:
         return self._stopping and not self.receiving and not self._deliveries.waiting
 
-    def _take(self) -> Running | None:
-        running, requeued = self._deliveries.take()
+    def _take(self) -> InHand | None:
+        in_hand, requeued = self._deliveries.take()
         if requeued:
             self._metrics.requeued[RequeueCause.CONNECTION].inc(requeued)
-        return running
+        return in_hand
 
     def _settle_results(self) -> None:
         """Settle what there is, unless somebody is at the wheel, who will do this afterwards."""
@@ -258,22 +258,22 @@ class Consumer:
         results = self._deliveries.due()
         if not results:
             return
-        self._send([(result.action, result.running.delivery) for result in results])
+        self._send([(result.action, result.in_hand.delivery) for result in results])
         for result in results:
-            sent = not self._deliveries.is_stale(result.running.delivery)  # when the sending failed, they all are
+            sent = not self._deliveries.is_stale(result.in_hand.delivery)  # when the sending failed, they all are
             (self._metrics.settled[result.ending] if sent else self._metrics.acks_lost).inc()
             self._deliveries.settled(result, sent=sent)
             if not sent:
                 self._remember_if_done(result)
-            log_task(result.running, result.outcome, result.detail, sent=sent)
+            log_task(result.in_hand, result.outcome, result.detail, sent=sent)
 
-    def _hand_back(self, in_progress: Sequence[Running]) -> None:
-        self._send([(Action.HAND_BACK, running.delivery) for running in in_progress])
-        for running in in_progress:
-            if self._deliveries.end(running):
-                sent = not self._deliveries.is_stale(running.delivery)
+    def _hand_back(self, in_progress: Sequence[InHand]) -> None:
+        self._send([(Action.HAND_BACK, in_hand.delivery) for in_hand in in_progress])
+        for in_hand in in_progress:
+            if self._deliveries.end(in_hand):
+                sent = not self._deliveries.is_stale(in_hand.delivery)
                 (self._metrics.requeued[RequeueCause.SHUTDOWN] if sent else self._metrics.acks_lost).inc()
-                log_task(running, "handed back", "unfinished: the worker must leave", sent=sent)
+                log_task(in_hand, "handed back", "unfinished: the worker must leave", sent=sent)
 
     def _send(self, settlements: Sequence[tuple[Action, Delivery]]) -> None:
         """In one piece. Those of another connection are left out: their tags mean other deliveries in this one."""
@@ -305,7 +305,7 @@ class Consumer:
     def _remember_if_done(self, result: Result) -> None:
         """The broker may not have read the ack: the task comes again, and must not run again."""
         if result.ending is Done.DONE:
-            self._finished.add(result.running.delivery)
+            self._finished.add(result.in_hand.delivery)
 
     def _notify(self) -> None:
         with self._changed:

@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from workqueue_worker.delivery import Delivery
+from workqueue_worker.in_hand import InHand
 from workqueue_worker.result import Result
-from workqueue_worker.running import Running
 
 
 class Lost(NamedTuple):
@@ -34,17 +34,17 @@ class Deliveries:
         #: Of the connection that deliveries can be settled over; None without one.
         self._epoch: int | None = None
         #: What waits for a thread, and the results to be sent. Others only look whether there are any.
-        self.waiting: deque[Running] = deque()
+        self.waiting: deque[InHand] = deque()
         self.results: deque[Result] = deque()
         #: Sent last. The broker has never more of them to read than the prefetch.
         self._in_doubt: deque[Result] = deque(maxlen=threads)
-        self._in_progress: dict[tuple[int, int], Running] = {}
+        self._in_progress: dict[tuple[int, int], InHand] = {}
 
     def __len__(self) -> int:
         """How many were received and have not ended."""
         return len(self._in_progress)
 
-    def in_progress(self) -> list[Running]:
+    def in_progress(self) -> list[InHand]:
         """Everything received that has not ended."""
         return list(self._in_progress.values())
 
@@ -54,7 +54,7 @@ class Deliveries:
 
     # For any thread.
 
-    def take(self) -> tuple[Running | None, int]:
+    def take(self) -> tuple[InHand | None, int]:
         """The delivery that has waited longest, or None.
 
         The number counts the stale ones on the way to it, which the broker requeues.
@@ -62,12 +62,12 @@ class Deliveries:
         requeued = 0
         while True:
             try:
-                running = self.waiting.popleft()
+                in_hand = self.waiting.popleft()
             except IndexError:  # none waits, or it was lost with its connection just now
                 return None, requeued
-            if running.delivery.epoch == self._epoch:
-                return running, requeued
-            requeued += self.end(running)
+            if in_hand.delivery.epoch == self._epoch:
+                return in_hand, requeued
+            requeued += self.end(in_hand)
 
     def finish(self, result: Result) -> None:
         """Add the result of a delivery, which is due from now on."""
@@ -81,37 +81,37 @@ class Deliveries:
 
     def received(self, delivery: Delivery) -> None:
         """A delivery came over the connection."""
-        running = Running(delivery)
-        self._in_progress[running.key] = running
-        self.waiting.append(running)
+        in_hand = InHand(delivery)
+        self._in_progress[in_hand.key] = in_hand
+        self.waiting.append(in_hand)
 
     def due(self) -> list[Result]:
         """Remove and return the results that are to be sent, without those of deliveries that have ended."""
         finished = [self.results.popleft() for _ in range(len(self.results))]
-        return [result for result in finished if result.running.key in self._in_progress]
+        return [result for result in finished if result.in_hand.key in self._in_progress]
 
     def settled(self, result: Result, *, sent: bool) -> None:
         """A result that was due is counted. `sent`: it went out over the connection of its delivery."""
-        self._in_progress.pop(result.running.key, None)
+        self._in_progress.pop(result.in_hand.key, None)
         if sent:
             self._in_doubt.append(result)
 
-    def excess(self) -> list[Running]:
+    def excess(self) -> list[InHand]:
         """Remove and return what waits for a thread that is busy with a task of a lost connection."""
-        excess: list[Running] = []
+        excess: list[InHand] = []
         with suppress(IndexError):  # a thread took it just now
             while len(self._in_progress) - len(excess) > self._threads:
                 excess.append(self.waiting.pop())
         return excess
 
-    def close(self) -> list[Running]:
+    def close(self) -> list[InHand]:
         """Let no thread take what waits; returns all that has not ended."""
         self.waiting.clear()
         return self.in_progress()
 
-    def end(self, running: Running) -> bool:
+    def end(self, in_hand: InHand) -> bool:
         """A delivery is handed back or requeued; True for the first caller, who counts it."""
-        return self._in_progress.pop(running.key, None) is not None
+        return self._in_progress.pop(in_hand.key, None) is not None
 
     def lost(self) -> Lost:
         """The connection is gone: whatever came over it is stale, and what waits ends."""

@@ -17,10 +17,10 @@ from workqueue_broker.errors import AccessRefused, BrokerError, MessageRefused, 
 
 from workqueue_worker import logs
 from workqueue_worker.amqp import CopyRefused
-from workqueue_worker.copies import Copies
+from workqueue_worker.copy_publisher import CopyPublisher
 from workqueue_worker.delivery import Delivery
 from workqueue_worker.health import Health
-from workqueue_worker.running import Running
+from workqueue_worker.in_hand import InHand
 from workqueue_worker.settlement import DELIVERY_LIMIT, FRESH_COPY_AT, returns
 from workqueue_worker.task_copy import Copy
 
@@ -50,80 +50,80 @@ class MustHandBack(Exception):
 class Holding:
     """Publishes the copies of this worker's tasks. Safe from several threads."""
 
-    def __init__(self, holder: Holder, copies: Copies, health: Health) -> None:
+    def __init__(self, holder: Holder, copies: CopyPublisher, health: Health) -> None:
         self._holder = holder
         self._copies = copies
         self._health = health
 
-    def pause(self, running: Running, seconds: float) -> None:
+    def pause(self, in_hand: InHand, seconds: float) -> None:
         """Keep the failed task until its retry is due, unless the worker must leave or the delivery is stale."""
-        self._holder.hold(running.delivery, seconds)
+        self._holder.hold(in_hand.delivery, seconds)
 
-    def publish(self, running: Running, copy: Copy) -> None:
+    def publish(self, in_hand: InHand, copy: Copy) -> None:
         """Return when the copy is confirmed, or when the delivery is not ours any more.
 
         Raises CopyRefused or MessageRefused when the broker does not take it, and MustHandBack.
         """
-        self._publish(running, [copy], (CopyRefused, MessageRefused))
+        self._publish(in_hand, [copy], (CopyRefused, MessageRefused))
 
-    def insist(self, running: Running, copies: Sequence[Copy]) -> Copy:
+    def insist(self, in_hand: InHand, copies: Sequence[Copy]) -> Copy:
         """The same for a task that would be lost without a copy; raises MustHandBack only.
 
         Returns the first of the copies that was confirmed. Each is tried when the queue of the one before refuses it.
         """
-        return self._publish(running, copies, ())
+        return self._publish(in_hand, copies, ())
 
-    def _publish(self, running: Running, copies: Sequence[Copy], raised: tuple[type[BrokerError], ...]) -> Copy:
+    def _publish(self, in_hand: InHand, copies: Sequence[Copy], raised: tuple[type[BrokerError], ...]) -> Copy:
         copy = copies[0]
-        what = _description(running, copy)
-        self._health.hold(running.key, f"{what} is not confirmed yet{_DURING_AN_ALARM}")
+        what = _description(in_hand, copy)
+        self._health.hold(in_hand.key, f"{what} is not confirmed yet{_DURING_AN_ALARM}")
         lasting = False
         try:
             for failures in itertools.count(1):
-                if self._holder.is_stale(running.delivery):
+                if self._holder.is_stale(in_hand.delivery):
                     break
                 try:
-                    return self._try_each(running, copies)
+                    return self._try_each(in_hand, copies)
                 except raised:
                     raise
                 except BrokerError as error:
                     lasting = lasting or _lasts(error, failures)
-                    text = f"{what} cannot be published: {error}{_returned(running.delivery)}"
-                    self._wait(running, text, failures, lasting)
+                    text = f"{what} cannot be published: {error}{_returned(in_hand.delivery)}"
+                    self._wait(in_hand, text, failures, lasting)
         finally:
-            self._health.release(running.key)
+            self._health.release(in_hand.key)
         return copy
 
-    def _try_each(self, running: Running, copies: Sequence[Copy]) -> Copy:
+    def _try_each(self, in_hand: InHand, copies: Sequence[Copy]) -> Copy:
         copy, *others = copies
         try:
-            self._try(running, copy)
+            self._try(in_hand, copy)
             return copy
         except (CopyRefused, QueueMissing, AccessRefused) as refused:  # what concerns the queue, and not the message
             if not others:
                 raise
             try:
-                return self._try_each(running, others)
+                return self._try_each(in_hand, others)
             except BrokerError as error:
                 raise type(refused)(f"{refused}; nor can it wait in queue {others[0].queue!r}: {error}") from error
 
-    def _try(self, running: Running, copy: Copy) -> None:
+    def _try(self, in_hand: InHand, copy: Copy) -> None:
         try:
-            self._copies.publish(copy, running.delivery)
+            self._copies.publish(copy, in_hand.delivery)
         except MessageRefused as refused:
             barer = copy.barer()
             if barer is None:
                 raise
-            logger.warning("%s goes without its headers: %s", _description(running, copy), refused)
-            self._copies.publish(barer, running.delivery)
+            logger.warning("%s goes without its headers: %s", _description(in_hand, copy), refused)
+            self._copies.publish(barer, in_hand.delivery)
 
-    def _wait(self, running: Running, text: str, failures: int, lasting: bool) -> None:
+    def _wait(self, in_hand: InHand, text: str, failures: int, lasting: bool) -> None:
         level = logging.ERROR if lasting else logging.WARNING
-        fields = {"id": running.delivery.message_id}
+        fields = {"id": in_hand.delivery.message_id}
         logger.log(level, "%s; the task stays unacknowledged", text, extra={"fields": fields})
-        self._health.hold(running.key, text, lasting=lasting)
+        self._health.hold(in_hand.key, text, lasting=lasting)
         delay = full_jitter(failures, base=0.5, cap=COPY_WAIT_SECONDS) + LASTING_WAIT_SECONDS * lasting
-        self._holder.hold(running.delivery, delay, also_when_stopping=not lasting)
+        self._holder.hold(in_hand.delivery, delay, also_when_stopping=not lasting)
         if lasting and self._holder.stopping:
             raise MustHandBack(text)
 
@@ -140,5 +140,5 @@ def _returned(delivery: Delivery) -> str:
     return f"; it was returned {times} times, and RabbitMQ 4 deletes a task at return {DELIVERY_LIMIT + 1} by default"
 
 
-def _description(running: Running, copy: Copy) -> str:
-    return f"task {running.delivery.message_id}: its copy to queue {copy.queue!r}"
+def _description(in_hand: InHand, copy: Copy) -> str:
+    return f"task {in_hand.delivery.message_id}: its copy to queue {copy.queue!r}"

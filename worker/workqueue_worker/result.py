@@ -5,7 +5,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from workqueue_worker import logs
-from workqueue_worker.running import Running
+from workqueue_worker.in_hand import InHand
 from workqueue_worker.settlement import Ending
 
 logger = logs.logger("workqueue_worker.tasks")
@@ -24,7 +24,7 @@ class Action(Enum):
 class Result(NamedTuple):  # made for every task, as Delivery
     """What became of a delivery."""
 
-    running: Running
+    in_hand: InHand
     action: Action
     #: What it is counted as.
     ending: Ending
@@ -33,13 +33,13 @@ class Result(NamedTuple):  # made for every task, as Delivery
     detail: str = ""
 
 
-def log_task(running: Running, outcome: str, detail: str = "", *, sent: bool) -> None:
+def log_task(in_hand: InHand, outcome: str, detail: str = "", *, sent: bool) -> None:
     """Write the one log line of a delivery. `sent`: its settlement went out, else the broker gives it out again."""
-    delivery = running.delivery
+    delivery = in_hand.delivery
     fields: dict[str, object] = {
         "id": delivery.message_id,
-        "attempt": running.attempt,
-        "seconds": round(running.seconds, 3),
+        "attempt": in_hand.attempt,
+        "seconds": round(in_hand.seconds, 3),
         "outcome": outcome if sent else f"{outcome}, ack lost",
     }
     if delivery.message_id is None and delivery.described.correlation_id is not None:
@@ -49,4 +49,4 @@ def log_task(running: Running, outcome: str, detail: str = "", *, sent: bool) ->
     if detail:
         fields["detail"] = detail
     level = logging.INFO if sent and not detail else logging.WARNING
-    logger.log(level, "task", extra={"fields": fields, "traceback": running.traceback})
+    logger.log(level, "task", extra={"fields": fields, "traceback": in_hand.traceback})

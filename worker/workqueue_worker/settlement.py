@@ -117,7 +117,7 @@ class RetryLater:
 
 
 @dataclass(frozen=True, slots=True)
-class Park:
+class DeadLettered:
     """A copy to the dead-letter queue, confirmed; then ack."""
 
     reason: DeadLetterReason
@@ -137,8 +137,8 @@ class Run:
     """Give it to the handler."""
 
 
-Arrival = Run | Ack | CountAgain | Park
-Settlement = Ack | RetryLater | Park
+Arrival = Run | Ack | CountAgain | DeadLettered
+Settlement = Ack | RetryLater | DeadLettered
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +203,13 @@ def on_arrival(
     if (delivery.redelivered or before > 0) and done_before(delivery):
         return Ack()
     if not delivery.readable:
-        return Park(DeadLetterReason.REJECTED, "its headers cannot be read: they hold a field of an unknown type")
+        return DeadLettered(
+            DeadLetterReason.REJECTED, "its headers cannot be read: they hold a field of an unknown type"
+        )
     returned = returns(delivery)
     if returned >= LAST_COUNT or before >= policy.max_attempts:
         detail = f"{before} attempts ended without a result: the worker died or was cut off"
-        return Park(DeadLetterReason.CRASHED, detail)
+        return DeadLettered(DeadLetterReason.CRASHED, detail)
     counted_by_broker = FAILED_COUNT in headers or TAKEN_COUNT in headers
     if returned >= FRESH_COPY_AT or (delivery.redelivered and not counted_by_broker):
         return CountAgain(counted_by_broker)
@@ -221,18 +223,18 @@ def after(
     if isinstance(outcome, Finished):
         return Ack()
     if isinstance(outcome, Rejected):
-        return Park(DeadLetterReason.REJECTED, outcome.detail)
+        return DeadLettered(DeadLetterReason.REJECTED, outcome.detail)
     if attempts >= policy.max_attempts:
-        return Park(DeadLetterReason.ATTEMPTS_EXHAUSTED, outcome.detail)
+        return DeadLettered(DeadLetterReason.ATTEMPTS_EXHAUSTED, outcome.detail)
     if outcome.delay is not None:
         return RetryLater(min(max(0.0, outcome.delay), policy.max_delay))
     return RetryLater(full_jitter(attempts, base=policy.base_delay, cap=policy.max_delay, uniform=uniform))
 
 
-def _waiting(headers: Mapping[str, object]) -> Park:
+def _waiting(headers: Mapping[str, object]) -> DeadLettered:
     """What the worker that left the dead letter here had decided; a producer may have written anything there."""
     reason = next((one for one in DeadLetterReason if one == headers.get(header.REASON)), DeadLetterReason.REJECTED)
-    return Park(reason, str(headers.get(header.ERROR, ""))[:_DETAIL_LENGTH])
+    return DeadLettered(reason, str(headers.get(header.ERROR, ""))[:_DETAIL_LENGTH])
 
 
 def _count(headers: Mapping[str, object], name: str) -> int:

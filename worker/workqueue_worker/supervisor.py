@@ -14,12 +14,12 @@ from collections.abc import Callable
 
 from workqueue_worker import logs
 from workqueue_worker.consumer import Consumer
-from workqueue_worker.copies import Copies
-from workqueue_worker.ending import end_now
+from workqueue_worker.copy_publisher import CopyPublisher
 from workqueue_worker.health import Health
+from workqueue_worker.in_hand import InHand, StopCause
 from workqueue_worker.metrics import WorkerMetrics
+from workqueue_worker.process_end import end_now
 from workqueue_worker.runner import Runner
-from workqueue_worker.running import Running, StopCause
 from workqueue_worker.settings import Settings
 from workqueue_worker.shutdown import EXIT_FORCED, Shutdown, Step
 
@@ -43,7 +43,7 @@ class Supervisor:
         settings: Settings,
         consumer: Consumer,
         runner: Runner,
-        copies: Copies,
+        copies: CopyPublisher,
         metrics: WorkerMetrics,
         health: Health,
     ) -> None:
@@ -89,12 +89,12 @@ class Supervisor:
             self._stop_tasks()
 
     def _stop_tasks(self) -> None:
-        going_on = [running for running in self._consumer.in_progress() if running.stop_cause is None]
+        going_on = [in_hand for in_hand in self._consumer.in_progress() if in_hand.stop_cause is None]
         if going_on:
             self._stopped_tasks = True
             logger.warning("the grace period is over: stopping %d tasks", len(going_on))
-        for running in going_on:
-            running.stop(StopCause.SHUTDOWN)
+        for in_hand in going_on:
+            in_hand.stop(StopCause.SHUTDOWN)
 
     def _leave(self, step: Step) -> int:
         until = time.monotonic() + (FORCED_CLOSE_SECONDS if step is Step.HAND_BACK else CLOSE_SECONDS)
@@ -114,12 +114,12 @@ class Supervisor:
 
     def _watch_time_limits(self) -> None:
         now = time.monotonic()
-        for running in self._consumer.in_progress():
-            over = running.seconds_so_far(now) - self._settings.task_timeout
-            if over > 0 and not running.attempt_is_over:
-                running.stop(StopCause.TIME_LIMIT)
+        for in_hand in self._consumer.in_progress():
+            over = in_hand.seconds_so_far(now) - self._settings.task_timeout
+            if over > 0 and not in_hand.attempt_is_over:
+                in_hand.stop(StopCause.TIME_LIMIT)
                 if over > ABANDON_SECONDS:
-                    self._abandon(running)
+                    self._abandon(in_hand)
 
     def _watch_slots(self) -> None:
         """Log when the last slot is taken by a failed task that waits for its copy, and when one is free again."""
@@ -130,18 +130,18 @@ class Supervisor:
             logger.info("a slot is free again")
         self._slots_were_held = held
 
-    def _abandon(self, running: Running) -> None:
+    def _abandon(self, in_hand: InHand) -> None:
         """Settle a task whose handler does not end, then leave: its thread is lost until the process ends."""
-        if not running.claim():
+        if not in_hand.claim():
             return
         logger.error(
             "task %s: its handler still runs %.0f s after the time limit; settled as timed out, and this worker exits",
-            *(running.delivery.message_id, ABANDON_SECONDS),
+            *(in_hand.delivery.message_id, ABANDON_SECONDS),
         )
         self._shutdown = self._shutdown.failed(time.monotonic(), self._settings.grace_period)
 
         def settle() -> None:
-            self._consumer.settle(self._runner.settle(running, self._runner.timed_out()))
+            self._consumer.settle(self._runner.settle(in_hand, self._runner.timed_out()))
 
         self._thread("abandoned", settle).start()
         self._thread("task-instead", self._work).start()  # for what may still come before the consumer is cancelled
@@ -163,8 +163,8 @@ class Supervisor:
         self._shutdown = self._shutdown.wore_out(time.monotonic(), seconds)
 
     def _work(self) -> None:
-        while running := self._consumer.next_task():
-            result = self._runner.run(running)
+        while in_hand := self._consumer.next_task():
+            result = self._runner.run(in_hand)
             if result:
                 self._consumer.settle(result)
             if next(self._numbers) == self._settings.max_tasks:

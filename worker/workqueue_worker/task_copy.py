@@ -8,7 +8,7 @@ from typing import TypeGuard
 
 from workqueue_broker import headers as header
 
-from workqueue_worker.settlement import Park, waits, was_moved_back
+from workqueue_worker.settlement import DeadLettered, waits, was_moved_back
 
 #: Characters of a date and time, "2026-01-01T12:00:00.000+00:00", and some to spare.
 _TIME_LENGTH = 40
@@ -58,14 +58,14 @@ def for_retry(headers: Mapping[str, object], attempts: Attempts, queue: str) -> 
     return Copy(queue, added, Carried.WHOLE)
 
 
-def for_parking(
-    headers: Mapping[str, object], attempts: Attempts, park: Park, queue: str, dead_letter_queue: str
+def for_dead_letter(
+    headers: Mapping[str, object], attempts: Attempts, verdict: DeadLettered, queue: str, dead_letter_queue: str
 ) -> Copy:
     """The copy that goes from `queue` to the dead-letter queue."""
     added = {
         header.ATTEMPTS: attempts.count,
-        header.REASON: park.reason.value,
-        header.ERROR: park.detail,
+        header.REASON: verdict.reason.value,
+        header.ERROR: verdict.detail,
         header.WORKER: attempts.worker,
         header.FIRST_TIME: _first_time(headers, attempts),
         header.LAST_TIME: _text(attempts.now),

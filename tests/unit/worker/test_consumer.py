@@ -13,10 +13,10 @@ from workqueue_worker.consumer import Consumer
 from workqueue_worker.delivery import Delivery
 from workqueue_worker.finished_tasks import FinishedTasks
 from workqueue_worker.health import Health, Readiness
+from workqueue_worker.in_hand import InHand
 from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.reconnecting import Reconnecting
 from workqueue_worker.result import Action, Result
-from workqueue_worker.running import Running
 from workqueue_worker.settlement import Done, RequeueCause
 
 from tests.support.fake_link import FakeBroker, FakeLink
@@ -36,13 +36,13 @@ class Bench:
         self.keeper = threading.Thread(target=self.consumer.keep, daemon=True)
         self.keeper.start()
 
-    def done(self, running: Running) -> Result:
-        return Result(running, Action.ACK, Done.DONE, "done")
+    def done(self, in_hand: InHand) -> Result:
+        return Result(in_hand, Action.ACK, Done.DONE, "done")
 
-    def task(self) -> Running:
-        running = self.consumer.next_task()
-        assert running is not None
-        return running
+    def task(self) -> InHand:
+        in_hand = self.consumer.next_task()
+        assert in_hand is not None
+        return in_hand
 
     def leave(self) -> None:
         self.consumer.leave()
@@ -73,13 +73,13 @@ def often_switched() -> Iterator[None]:
 
 
 @contextmanager
-def working(bench: Bench, threads: int, work: Callable[[Running], None]) -> Iterator[list[threading.Thread]]:
+def working(bench: Bench, threads: int, work: Callable[[InHand], None]) -> Iterator[list[threading.Thread]]:
     """Task threads, which end when the consumer says that there is no more."""
 
     def run() -> None:
-        while running := bench.consumer.next_task():
-            work(running)
-            bench.consumer.settle(bench.done(running))
+        while in_hand := bench.consumer.next_task():
+            work(in_hand)
+            bench.consumer.settle(bench.done(in_hand))
 
     started = [threading.Thread(target=run, daemon=True) for _ in range(threads)]
     for thread in started:
@@ -98,7 +98,7 @@ def test_from_many_threads_over_links_that_fail_every_delivery_is_settled_once(t
     bench = Bench(broker)
     chance = Random(1)
 
-    def work(_running: Running) -> None:
+    def work(_running: InHand) -> None:
         for _ in range(chance.randrange(100)):  # some are longer, and others overtake them
             pass
 
@@ -122,9 +122,9 @@ def test_a_result_is_settled_at_once_while_all_others_work() -> None:
 def test_a_result_is_settled_at_once_while_another_thread_waits_for_a_task() -> None:
     broker = FakeBroker(tasks=1, prefetch=2)
     bench = Bench(broker)
-    running = bench.task()
+    in_hand = bench.task()
     with working(bench, 1, lambda _: None):
-        bench.consumer.settle(bench.done(running))
+        bench.consumer.settle(bench.done(in_hand))
         assert sum(broker.acked.values()) == 1
 
 
@@ -182,12 +182,12 @@ def test_what_is_held_is_given_back_only_once_the_broker_sends_no_more() -> None
     """Before that the broker would send it to this worker again: one more return towards RabbitMQ's delivery limit."""
     broker = FakeBroker(tasks=1, prefetch=1)
     bench = Bench(broker)
-    running = bench.task()
+    in_hand = bench.task()
     with bench.consumer._lead:  # so that nothing cancels the consumer yet
         bench.consumer.stop_receiving()
-        bench.consumer.hold(running.delivery, 0.01)
+        bench.consumer.hold(in_hand.delivery, 0.01)
         assert not bench.consumer.stopping
-    bench.consumer.hold(running.delivery, 3600)
+    bench.consumer.hold(in_hand.delivery, 3600)
     assert bench.consumer.stopping
     assert not broker.links[-1].consuming
     bench.leave()
@@ -196,9 +196,9 @@ def test_what_is_held_is_given_back_only_once_the_broker_sends_no_more() -> None
 def test_what_waits_when_the_connection_is_lost_is_counted_as_requeued_and_not_run() -> None:
     broker = FakeBroker(tasks=3, prefetch=3)
     bench = Bench(broker)
-    running = bench.task()
+    in_hand = bench.task()
     broker.failures = 1.0
-    bench.consumer.settle(bench.done(running))
+    bench.consumer.settle(bench.done(in_hand))
     assert bench.count("acks_lost_total") == 1
     assert bench.count("requeued_total", cause="connection") == 2
     assert bench.consumer.in_progress() == []
@@ -221,12 +221,12 @@ def test_what_was_taken_before_the_connection_was_lost_is_not_acked_over_the_nex
     bench.assert_that_all_is_accounted_for()
 
 
-class HookedDeque(deque[Running]):
+class HookedDeque(deque[InHand]):
     """Lets something happen just after the next one was taken."""
 
     after_popleft: Callable[[], None] | None = None
 
-    def popleft(self) -> Running:
+    def popleft(self) -> InHand:
         taken = super().popleft()
         hook, self.after_popleft = self.after_popleft, None
         if hook:
@@ -249,14 +249,14 @@ def test_what_was_taken_in_the_moment_of_the_loss_is_counted_as_requeued_and_not
 def test_told_to_leave_it_hands_back_what_runs_and_what_waits_and_settles_nothing_twice() -> None:
     broker = FakeBroker(tasks=3, prefetch=3)
     bench = Bench(broker)
-    running = bench.task()
+    in_hand = bench.task()
     bench.consumer.stop_receiving()
     wait_until(lambda: not bench.consumer.receiving, 30, "the keeper has cancelled")
     nothing = object()
     taken: list[object] = []
     broker.links[0].on_flush = lambda: taken.append(bench.consumer._take() or nothing)
     bench.leave()
-    bench.consumer.settle(bench.done(running))
+    bench.consumer.settle(bench.done(in_hand))
     assert taken == [nothing]
     assert bench.consumer.next_task() is None
     assert sorted(broker.ready) == [0, 1, 2]
@@ -268,12 +268,12 @@ def test_told_to_leave_it_hands_back_what_no_thread_is_free_for_and_keeps_what_r
     """Prefetch is more than threads when those still work on tasks of a lost connection."""
     broker = FakeBroker(tasks=3, prefetch=2)
     bench = Bench(broker, threads=1)
-    running = bench.task()
+    in_hand = bench.task()
     wait_until(lambda: len(bench.consumer.in_progress()) == 2, 10, "another one waits")
     bench.consumer.stop_receiving()
-    wait_until(lambda: bench.consumer.in_progress() == [running], 10, "it was handed back")
+    wait_until(lambda: bench.consumer.in_progress() == [in_hand], 10, "it was handed back")
     assert bench.count("requeued_total", cause="shutdown") == 1
-    bench.consumer.settle(bench.done(running))
+    bench.consumer.settle(bench.done(in_hand))
     assert bench.consumer.next_task() is None
     bench.leave()
     bench.assert_that_all_is_accounted_for()
@@ -338,7 +338,7 @@ def test_a_run_whose_ack_the_broker_may_not_have_read_is_remembered() -> None:
     bench.consumer.settle(bench.done(second))
     bench.consumer._lose_link(RuntimeError("the network"))
     bench.consumer.settle(bench.done(third))
-    taken = [bench.finished.take(running.delivery) for running in (first, second, third)]
+    taken = [bench.finished.take(in_hand.delivery) for in_hand in (first, second, third)]
     assert taken == [False, True, True]  # one thread: the broker gave out the third as it had read the first
     bench.leave()
 
@@ -346,8 +346,8 @@ def test_a_run_whose_ack_the_broker_may_not_have_read_is_remembered() -> None:
 def test_a_run_that_did_not_end_as_done_is_not_remembered_when_its_ack_is_lost() -> None:
     broker = FakeBroker(tasks=1, prefetch=1)
     bench = Bench(broker, threads=1)
-    running = bench.task()
+    in_hand = bench.task()
     bench.consumer._lose_link(RuntimeError("the network"))
-    bench.consumer.settle(bench.done(running)._replace(ending=RequeueCause.RETRY))
-    assert not bench.finished.take(running.delivery)
+    bench.consumer.settle(bench.done(in_hand)._replace(ending=RequeueCause.RETRY))
+    assert not bench.finished.take(in_hand.delivery)
     bench.leave()

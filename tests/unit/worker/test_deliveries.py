@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from workqueue_worker.deliveries import Deliveries
 from workqueue_worker.delivery import Delivery
+from workqueue_worker.in_hand import InHand
 from workqueue_worker.result import Action, Result
-from workqueue_worker.running import Running
 from workqueue_worker.settlement import Done
 
 
@@ -16,14 +16,14 @@ def delivery(epoch: int, tag: int) -> Delivery:
     return Delivery(epoch, tag, False, b"", {}, f"m{epoch}.{tag}", None, None, None)
 
 
-def done(running: Running) -> Result:
-    return Result(running, Action.ACK, Done.DONE, "done")
+def done(in_hand: InHand) -> Result:
+    return Result(in_hand, Action.ACK, Done.DONE, "done")
 
 
-def taken(deliveries: Deliveries) -> Running:
-    running, _ = deliveries.take()
-    assert running is not None
-    return running
+def taken(deliveries: Deliveries) -> InHand:
+    in_hand, _ = deliveries.take()
+    assert in_hand is not None
+    return in_hand
 
 
 class Accounting(RuleBasedStateMachine):
@@ -40,7 +40,7 @@ class Accounting(RuleBasedStateMachine):
         self.received = 0
         self.ended: Counter[str] = Counter()
         #: In the tasks' threads, and what they have finished.
-        self.working: list[Running] = []
+        self.working: list[InHand] = []
         self.finished: set[tuple[int, int]] = set()
         self.settled: Counter[tuple[int, int]] = Counter()
         self.sent: list[Result] = []
@@ -61,19 +61,19 @@ class Accounting(RuleBasedStateMachine):
 
     @rule()
     def takes(self) -> None:
-        running, requeued = self.deliveries.take()
+        in_hand, requeued = self.deliveries.take()
         self.ended["requeued"] += requeued
-        if running:
-            assert running.delivery.epoch == self.epoch
-            assert running not in self.working
-            self.working.append(running)
+        if in_hand:
+            assert in_hand.delivery.epoch == self.epoch
+            assert in_hand not in self.working
+            self.working.append(in_hand)
 
     @precondition(lambda self: self.working)
     @rule(which=st.integers(0))
     def finishes(self, which: int) -> None:
-        running = self.working.pop(which % len(self.working))
-        self.finished.add(running.key)
-        self.deliveries.finish(done(running))
+        in_hand = self.working.pop(which % len(self.working))
+        self.finished.add(in_hand.key)
+        self.deliveries.finish(done(in_hand))
 
     @rule(fails=st.booleans())
     def settles(self, fails: bool) -> None:
@@ -81,10 +81,10 @@ class Accounting(RuleBasedStateMachine):
         if results and fails:
             self.loses_the_connection()
         for result in results:
-            sent = not self.deliveries.is_stale(result.running.delivery)
-            assert sent == (result.running.delivery.epoch == self.epoch)
+            sent = not self.deliveries.is_stale(result.in_hand.delivery)
+            assert sent == (result.in_hand.delivery.epoch == self.epoch)
             self.deliveries.settled(result, sent=sent)
-            self.settled[result.running.key] += 1
+            self.settled[result.in_hand.key] += 1
             self.ended["sent" if sent else "acks lost"] += 1
             if sent:
                 self.sent.append(result)
@@ -109,10 +109,10 @@ class Accounting(RuleBasedStateMachine):
         assert len(self.deliveries) == 0
         assert not self.deliveries.waiting
 
-    def _hand_back(self, in_progress: list[Running]) -> None:
-        for running in in_progress:
-            assert self.deliveries.end(running)
-            assert not self.deliveries.end(running), "only the first caller counts it"
+    def _hand_back(self, in_progress: list[InHand]) -> None:
+        for in_hand in in_progress:
+            assert self.deliveries.end(in_hand)
+            assert not self.deliveries.end(in_hand), "only the first caller counts it"
             self.ended["handed back"] += 1
 
     @invariant()
@@ -127,10 +127,10 @@ class Accounting(RuleBasedStateMachine):
 
     @invariant()
     def what_is_in_hand_waits_or_is_worked_on_or_has_a_result(self) -> None:
-        in_hand = {running.key for running in self.deliveries.in_progress()}
-        waiting = {running.key for running in self.deliveries.waiting}
+        in_hand = {in_hand.key for in_hand in self.deliveries.in_progress()}
+        waiting = {in_hand.key for in_hand in self.deliveries.waiting}
         assert waiting <= in_hand
-        assert in_hand <= waiting | {running.key for running in self.working} | self.finished
+        assert in_hand <= waiting | {in_hand.key for in_hand in self.working} | self.finished
 
 
 TestAccounting = Accounting.TestCase
@@ -149,12 +149,12 @@ def test_what_was_taken_before_the_connection_was_lost_is_due_and_stale() -> Non
     deliveries = Deliveries(1)
     deliveries.connected(1)
     deliveries.received(delivery(1, 1))
-    running = taken(deliveries)
+    in_hand = taken(deliveries)
     assert deliveries.lost() == ([], 0)
     deliveries.connected(2)
-    deliveries.finish(done(running))
-    assert [result.running for result in deliveries.due()] == [running]
-    assert deliveries.is_stale(running.delivery)
+    deliveries.finish(done(in_hand))
+    assert [result.in_hand for result in deliveries.due()] == [in_hand]
+    assert deliveries.is_stale(in_hand.delivery)
 
 
 def test_what_waited_when_its_connection_was_lost_is_not_taken_and_counted_as_requeued_once() -> None:
@@ -173,10 +173,10 @@ def test_a_result_of_a_delivery_that_was_handed_back_is_not_due() -> None:
     deliveries = Deliveries(1)
     deliveries.connected(1)
     deliveries.received(delivery(1, 1))
-    running = taken(deliveries)
-    assert deliveries.close() == [running]
-    assert deliveries.end(running)
-    deliveries.finish(done(running))
+    in_hand = taken(deliveries)
+    assert deliveries.close() == [in_hand]
+    assert deliveries.end(in_hand)
+    deliveries.finish(done(in_hand))
     assert deliveries.due() == []
 
 
@@ -186,7 +186,7 @@ def test_the_excess_is_what_came_last_beyond_the_threads_and_never_what_a_thread
     for tag in (1, 2, 3, 4):
         deliveries.received(delivery(1, tag))
     taken(deliveries)
-    assert [running.delivery.delivery_tag for running in deliveries.excess()] == [4, 3]
+    assert [in_hand.delivery.delivery_tag for in_hand in deliveries.excess()] == [4, 3]
     for _ in range(2):
         deliveries.take()
     assert deliveries.excess() == []

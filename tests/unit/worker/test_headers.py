@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pika import frame
 from pika.data import encode_table
+from workqueue_worker.amqp.header_frames import EveryHeader, ReadingConnection
 from workqueue_worker.amqp.headers import Properties, read_fields
 from workqueue_worker.amqp.messages import UNREAD_HEADERS, copied_properties, delivery_of
-from workqueue_worker.amqp.reading import EveryHeader, ReadingConnection
 
 
 def field(name: bytes, kind: bytes, value: bytes) -> bytes:

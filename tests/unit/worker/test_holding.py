@@ -3,11 +3,11 @@
 import pytest
 from workqueue_broker.errors import AccessRefused, BrokerError, MessageRefused, QueueMissing
 from workqueue_worker.amqp import CopyRefused
-from workqueue_worker.copies import Copies
+from workqueue_worker.copy_publisher import CopyPublisher
 from workqueue_worker.delivery import Delivery
 from workqueue_worker.health import Health
 from workqueue_worker.holding import Holding, MustHandBack
-from workqueue_worker.running import Running
+from workqueue_worker.in_hand import InHand
 from workqueue_worker.settlement import FRESH_COPY_AT
 from workqueue_worker.task_copy import Carried, Copy
 
@@ -56,7 +56,9 @@ class Deliveries:
 def insist(link: Link, deliveries: Deliveries, health: Health, returned: int = 0) -> Copy:
     headers = {"x-delivery-count": returned}
     delivery = Delivery(1, 1, returned > 0, b"", headers, "m", None, None, None)
-    return Holding(deliveries, Copies(lambda: link, None), health).insist(Running(delivery), [DEAD_LETTER, WAITING])
+    return Holding(deliveries, CopyPublisher(lambda: link, None), health).insist(
+        InHand(delivery), [DEAD_LETTER, WAITING]
+    )
 
 
 @pytest.mark.parametrize("refusal", [QueueMissing("no"), CopyRefused("full"), AccessRefused("no permission")])

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from workqueue_worker.busy_time import BusyTime
 from workqueue_worker.consumer import Consumer
-from workqueue_worker.copies import Copies
+from workqueue_worker.copy_publisher import CopyPublisher
 from workqueue_worker.delivery import Delivery
 from workqueue_worker.finished_tasks import FinishedTasks
 from workqueue_worker.handlers import PythonHandler
 from workqueue_worker.health import Health
 from workqueue_worker.holding import Holding
+from workqueue_worker.in_hand import InHand
 from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.runner import Runner
-from workqueue_worker.running import Running
 from workqueue_worker.settings import Settings, read_settings
 from workqueue_worker.settlement import DeadLetterReason, Done, RequeueCause
 from workqueue_worker.task import Task
@@ -93,16 +93,16 @@ def test_busy_time_is_the_sum_over_all_tasks_those_that_still_run_included() -> 
 def test_busy_time_never_shrinks_and_grows_no_faster_than_tasks_run(steps: list[tuple[float, bool]]) -> None:
     clock = ManualClock()
     busy = BusyTime(clock.monotonic)
-    running, seen, most = 0, [0.0], 0.0
+    in_hand, seen, most = 0, [0.0], 0.0
     for seconds, begins in steps:
-        most += running * seconds
+        most += in_hand * seconds
         clock.advance(seconds)
         if begins:
             busy.begin()
-            running += 1
-        elif running:
+            in_hand += 1
+        elif in_hand:
             busy.end()
-            running -= 1
+            in_hand -= 1
         seen.append(busy.seconds)
     assert all(before <= after for before, after in pairwise(seen))
     assert seen[-1] == pytest.approx(most)
@@ -140,9 +140,9 @@ def test_a_worker_is_busy_from_the_start_of_a_handler_to_its_end_and_not_before_
     finished = FinishedTasks()
     consumer = Consumer(never, metrics, health, finished, 1)  # type: ignore[arg-type]
     settings = replace(read_settings({}, (), {}), retry_max_delay=0.01)
-    holding = Holding(consumer, Copies(Confirming, None), health)
+    holding = Holding(consumer, CopyPublisher(Confirming, None), health)
     runner = Runner(settings, "w", PythonHandler(handle), holding, metrics, finished)
-    runner.run(Running(Delivery(1, 1, False, b"", {}, "m", None, None, None)))
+    runner.run(InHand(Delivery(1, 1, False, b"", {}, "m", None, None, None)))
     clock.advance(1000)
     assert (seen, busy()) == ([30], 35)
 

@@ -15,12 +15,12 @@ from workqueue_worker.settlement import (
     Ack,
     Arrival,
     CountAgain,
+    DeadLettered,
     DeadLetterReason,
     Failed,
     FailureReason,
     Finished,
     Outcome,
-    Park,
     Rejected,
     RetryLater,
     RetryPolicy,
@@ -68,12 +68,12 @@ def test_a_finished_task_is_acked() -> None:
 
 
 def test_a_rejected_task_is_parked_at_once() -> None:
-    assert after(Rejected("no"), 1, POLICY) == Park(DeadLetterReason.REJECTED, "no")
+    assert after(Rejected("no"), 1, POLICY) == DeadLettered(DeadLetterReason.REJECTED, "no")
 
 
 def test_the_last_attempt_that_fails_parks_the_task() -> None:
     assert isinstance(after(FAILED, 2, POLICY), RetryLater)
-    assert after(FAILED, 3, POLICY) == Park(DeadLetterReason.ATTEMPTS_EXHAUSTED, "no")
+    assert after(FAILED, 3, POLICY) == DeadLettered(DeadLetterReason.ATTEMPTS_EXHAUSTED, "no")
 
 
 def test_the_broker_counts_for_a_quorum_queue_and_our_header_for_the_copies_before() -> None:
@@ -113,7 +113,7 @@ def test_before_the_broker_deletes_a_task_that_came_back_often_a_copy_starts_its
 def test_a_task_that_no_fresh_copy_can_be_made_of_is_parked_before_the_broker_deletes_it() -> None:
     last = {"x-delivery-count": LAST_COUNT}
     arrival = arrives(last, redelivered=True, done_before=False, policy=RetryPolicy(max_attempts=1000))
-    assert isinstance(arrival, Park)
+    assert isinstance(arrival, DeadLettered)
     assert FRESH_COPY_AT < LAST_COUNT < 20
 
 
@@ -136,18 +136,18 @@ def test_a_copy_must_take_a_tasks_place_well_before_the_limit_and_at_once_where_
 
 def test_a_dead_letter_that_waits_in_the_tasks_own_queue_is_dead_lettered_as_it_was_decided_and_never_run() -> None:
     made = task_copy.Attempts(2, "pod-1", datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
-    park = Park(DeadLetterReason.REJECTED, "no")
-    dead_letter = task_copy.for_parking({}, made, park, "q", "q.dead")
+    verdict = DeadLettered(DeadLetterReason.REJECTED, "no")
+    dead_letter = task_copy.for_dead_letter({}, made, verdict, "q", "q.dead")
     waiting = task_copy.for_waiting(dead_letter, "q")
     assert waiting.queue == "q"
     for returned in (0, 5, 19):
         found = {**waiting.headers, "x-delivery-count": returned}
         for done_before in (False, True):
             arrival = arrives(found, redelivered=bool(returned), done_before=done_before, policy=POLICY)
-            assert arrival == park
+            assert arrival == verdict
         assert attempts_before(delivery(found, redelivered=bool(returned))) == 2
     later = task_copy.Attempts(2, "pod-2", datetime.datetime(2026, 2, 2, tzinfo=datetime.UTC))
-    assert task_copy.for_parking(waiting.headers, later, park, "q", "q.dead") == dead_letter
+    assert task_copy.for_dead_letter(waiting.headers, later, verdict, "q", "q.dead") == dead_letter
 
 
 @given(anything, anything, st.booleans())
@@ -156,21 +156,21 @@ def test_a_forged_mark_of_a_waiting_dead_letter_makes_a_dead_letter_and_nothing_
 ) -> None:
     found = {"x-workqueue-dead-letter-waits": True, "x-workqueue-reason": reason, "x-workqueue-error": error}
     arrival = arrives(found, redelivered=redelivered, done_before=False, policy=POLICY)
-    assert arrival == Park(DeadLetterReason.REJECTED, str(error))
+    assert arrival == DeadLettered(DeadLetterReason.REJECTED, str(error))
 
 
 def test_what_a_waiting_dead_letter_says_of_its_last_attempt_is_kept_only_as_a_worker_writes_it() -> None:
     made = task_copy.Attempts(1, "pod", datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
-    park = Park(DeadLetterReason.REJECTED, "no")
-    honest = task_copy.for_parking({}, made, park, "q", "q.dead")
+    verdict = DeadLettered(DeadLetterReason.REJECTED, "no")
+    honest = task_copy.for_dead_letter({}, made, verdict, "q", "q.dead")
     for forged in ("\u20ac" * 86, b"bytes", 5, "x" * 100_000):
         found = {"x-workqueue-dead-letter-waits": True, "x-workqueue-worker": forged}
-        assert task_copy.for_parking(found, made, park, "q", "q.dead") == honest
+        assert task_copy.for_dead_letter(found, made, verdict, "q", "q.dead") == honest
 
 
 def test_a_task_whose_headers_cannot_be_read_is_parked_and_not_run() -> None:
     arrival = arrives({}, redelivered=False, done_before=False, policy=POLICY, readable=False)
-    assert isinstance(arrival, Park)
+    assert isinstance(arrival, DeadLettered)
     assert "cannot be read" in arrival.detail
 
 
@@ -185,7 +185,7 @@ def test_a_redelivery_that_the_broker_counts_runs() -> None:
 
 def test_a_task_whose_attempts_are_used_up_on_arrival_is_parked_as_crashed() -> None:
     arrival = arrives({"x-delivery-count": 3}, redelivered=True, done_before=False, policy=POLICY)
-    assert isinstance(arrival, Park)
+    assert isinstance(arrival, DeadLettered)
     assert arrival.reason is DeadLetterReason.CRASHED
 
 
@@ -240,7 +240,7 @@ def test_every_task_ends_after_the_limit_of_attempts_however_they_end(
     while True:
         arrival = arrives(found, redelivered=redelivered, done_before=False, policy=policy)
         before = attempts_before(delivery(found, redelivered=redelivered))
-        if isinstance(arrival, Park):
+        if isinstance(arrival, DeadLettered):
             break
         if isinstance(arrival, CountAgain):
             assert not counting or found["x-delivery-count"] == FRESH_COPY_AT
@@ -253,7 +253,7 @@ def test_every_task_ends_after_the_limit_of_attempts_however_they_end(
             found = found | {"x-delivery-count": returns + 1} if counting else found
             redelivered = True
             continue
-        if isinstance(after(FAILED, before + 1, policy), Park):
+        if isinstance(after(FAILED, before + 1, policy), DeadLettered):
             break
         found, redelivered = {"x-workqueue-attempts": before + 1}, False
     assert runs == max_attempts

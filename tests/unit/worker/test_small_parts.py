@@ -9,7 +9,7 @@ from workqueue_broker.errors import AccessRefused, BrokerUnavailable, QueueMisma
 from workqueue_worker import consumer_timeout, logs, task_copy
 from workqueue_worker.delivery import Delivery
 from workqueue_worker.reconnecting import LONGEST_WAIT_SECONDS, REFUSED_WAIT_SECONDS, Reconnecting
-from workqueue_worker.settlement import DeadLetterReason, Park, attempts_before
+from workqueue_worker.settlement import DeadLettered, DeadLetterReason, attempts_before
 
 NOON = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC)
 
@@ -34,12 +34,12 @@ def test_what_only_a_person_can_mend_is_tried_slowly(error: Exception) -> None:
 
 
 FIRST = "2026-01-01T11:00:00.000+00:00"
-CRASHED = Park(DeadLetterReason.CRASHED, "why")
+CRASHED = DeadLettered(DeadLetterReason.CRASHED, "why")
 
 
 def test_a_parked_copy_says_what_is_known_and_carries_what_fits() -> None:
     made = task_copy.Attempts(5, "pod-1", NOON)
-    copy = task_copy.for_parking({"x-workqueue-first-time": FIRST}, made, CRASHED, "q", "q.dead")
+    copy = task_copy.for_dead_letter({"x-workqueue-first-time": FIRST}, made, CRASHED, "q", "q.dead")
     assert (copy.queue, copy.carried) == ("q.dead", task_copy.Carried.WHAT_FITS)
     assert copy.headers == {
         "x-workqueue-attempts": 5,
@@ -66,9 +66,9 @@ def test_a_time_of_the_first_failure_that_no_worker_wrote_is_not_taken_over() ->
 
 
 def test_a_task_that_somebody_moved_back_by_hand_starts_anew() -> None:
-    parked = task_copy.for_parking({}, task_copy.Attempts(5, "w", NOON), CRASHED, "q", "q.dead").headers
-    assert attempts_before(Delivery(1, 1, False, b"", parked, "m", None, None, None)) == 0
-    again = task_copy.for_retry(parked, task_copy.Attempts(1, "w", NOON + datetime.timedelta(hours=1)), "q")
+    dead_letters = task_copy.for_dead_letter({}, task_copy.Attempts(5, "w", NOON), CRASHED, "q", "q.dead").headers
+    assert attempts_before(Delivery(1, 1, False, b"", dead_letters, "m", None, None, None)) == 0
+    again = task_copy.for_retry(dead_letters, task_copy.Attempts(1, "w", NOON + datetime.timedelta(hours=1)), "q")
     assert again.headers["x-workqueue-first-time"] == "2026-01-01T13:00:00.000+00:00"
 
 

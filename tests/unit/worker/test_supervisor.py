@@ -10,12 +10,12 @@ from typing import cast
 import pytest
 from workqueue_worker import logs, supervisor
 from workqueue_worker.consumer import Consumer
-from workqueue_worker.copies import Copies
+from workqueue_worker.copy_publisher import CopyPublisher
 from workqueue_worker.delivery import Delivery
 from workqueue_worker.health import HELD_SECONDS, Health, Readiness
+from workqueue_worker.in_hand import InHand
 from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.runner import Runner
-from workqueue_worker.running import Running
 from workqueue_worker.settings import read_settings
 from workqueue_worker.shutdown import Step
 from workqueue_worker.supervisor import Supervisor
@@ -26,11 +26,11 @@ from tests.support.fakes import ManualClock
 class FakeConsumer:
     """Receives until it was asked so often whether it does."""
 
-    def __init__(self, receives: int = 0, comes_late: Running | None = None, gives: int = 0) -> None:
+    def __init__(self, receives: int = 0, comes_late: InHand | None = None, gives: int = 0) -> None:
         self._gives = [delivered() for _ in range(gives)]
         self._receives = receives
         self._comes_late = comes_late
-        self._tasks: list[Running] = []
+        self._tasks: list[InHand] = []
         self._stopping = threading.Event()
         self._left = threading.Event()
         self.connected = False
@@ -43,10 +43,10 @@ class FakeConsumer:
             self._tasks.append(self._comes_late)
         return self._receives >= 0
 
-    def in_progress(self) -> list[Running]:
+    def in_progress(self) -> list[InHand]:
         return list(self._tasks)
 
-    def next_task(self) -> Running | None:
+    def next_task(self) -> InHand | None:
         if self._gives:
             return self._gives.pop()
         self._stopping.wait()
@@ -62,12 +62,12 @@ class FakeConsumer:
         self._left.wait()
 
 
-def delivered(name: str = "task") -> Running:
-    return Running(Delivery(1, 1, False, b"", {}, name, None, None, None))
+def delivered(name: str = "task") -> InHand:
+    return InHand(Delivery(1, 1, False, b"", {}, name, None, None, None))
 
 
 class FakeRunner:
-    def run(self, running: Running) -> None:
+    def run(self, in_hand: InHand) -> None:
         """Somebody else has answered for it."""
 
 
@@ -97,7 +97,9 @@ def worker(
     health = health or Health()
     settings = replace(read_settings({}, (), {}), max_tasks=max_tasks)
     runner = cast(Runner, FakeRunner())
-    return Supervisor(settings, cast(Consumer, consumer), runner, cast(Copies, copies), WorkerMetrics("q"), health)
+    return Supervisor(
+        settings, cast(Consumer, consumer), runner, cast(CopyPublisher, copies), WorkerMetrics("q"), health
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -3,10 +3,10 @@
 pika's exceptions leave this package as the errors of workqueue_broker. What is thread-safe here says so.
 """
 
-from workqueue_worker.amqp.consuming import ConsumePlan, ConsumerLink
-from workqueue_worker.amqp.copying import CopyLink, CopyRefused
+from workqueue_worker.amqp.consumer_link import ConsumePlan, ConsumerLink
+from workqueue_worker.amqp.copy_link import CopyLink, CopyRefused
+from workqueue_worker.amqp.dead_letter_queue import DeadLetterQueue
 from workqueue_worker.amqp.messages import NotSendable
-from workqueue_worker.amqp.parked import ParkedTasks
 from workqueue_worker.amqp.permissions import Trials
 
 __all__ = [
@@ -14,7 +14,7 @@ __all__ = [
     "ConsumerLink",
     "CopyLink",
     "CopyRefused",
+    "DeadLetterQueue",
     "NotSendable",
-    "ParkedTasks",
     "Trials",
 ]

@@ -10,8 +10,8 @@ from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, NodeFailures, connection_parameters
 from workqueue_broker.joined import JoinedConnection
 
+from workqueue_worker.amqp.header_frames import EveryHeader
 from workqueue_worker.amqp.loop import Loop
-from workqueue_worker.amqp.reading import EveryHeader
 
 
 class ConsumingConnection(EveryHeader, JoinedConnection):

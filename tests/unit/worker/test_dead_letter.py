@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from workqueue_broker.errors import BrokerUnavailable
-from workqueue_worker.dead_letters import (
-    Halfway,
+from workqueue_worker.dead_letter import DeadLetter, plain
+from workqueue_worker.dead_letter_commands import (
     NoSuchTask,
+    PartlyDone,
     Selection,
     drop_tasks,
     list_as_json,
@@ -20,11 +21,10 @@ from workqueue_worker.dead_letters import (
     replay_tasks,
 )
 from workqueue_worker.delivery import Delivery
-from workqueue_worker.parked_task import ParkedTask, plain
 from workqueue_worker.settlement import FRESH_COPY_AT
 
 
-class Parked:
+class DeadLetters:
     """A dead-letter queue in memory; counts what is taken, and fails after `good` settlements."""
 
     def __init__(self, *ids: str, returned: int = 0, good: int = 1000) -> None:
@@ -74,39 +74,39 @@ class Parked:
         self.in_hand.clear()
 
 
-def listed(parked: Parked, selection: Selection) -> list[str]:
+def listed(dead_letters: DeadLetters, selection: Selection) -> list[str]:
     lines: list[str] = []
-    list_tasks(parked, selection, lines.append)
+    list_tasks(dead_letters, selection, lines.append)
     return [line.split("\t")[0] for line in lines[1:]]
 
 
 def test_chosen_ids_are_looked_for_no_further_than_they_are_found() -> None:
-    parked = Parked(*"abcdef")
-    assert replay_tasks(parked, "q", Selection(frozenset("bc"))) == 2
-    assert (parked.taken, parked.ids) == (3, ["a", "d", "e", "f"])
+    dead_letters = DeadLetters(*"abcdef")
+    assert replay_tasks(dead_letters, "q", Selection(frozenset("bc"))) == 2
+    assert (dead_letters.taken, dead_letters.ids) == (3, ["a", "d", "e", "f"])
 
 
 def test_a_limit_holds_beside_ids_and_for_a_list() -> None:
-    assert drop_tasks(Parked(*"abc"), Selection(frozenset("abc"), limit=1)) == 1
-    parked = Parked(*"abc")
-    assert listed(parked, Selection(frozenset("bc"), limit=1)) == ["b"]
-    assert parked.ids == ["a", "b", "c"]
+    assert drop_tasks(DeadLetters(*"abc"), Selection(frozenset("abc"), limit=1)) == 1
+    dead_letters = DeadLetters(*"abc")
+    assert listed(dead_letters, Selection(frozenset("bc"), limit=1)) == ["b"]
+    assert dead_letters.ids == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("returned", [FRESH_COPY_AT, 19])
 def test_what_came_back_often_is_renewed_before_anybody_looks_at_it(returned: int) -> None:
     """Each is then seen once, as a copy that nobody has returned yet."""
-    parked = Parked(*"abc", returned=returned)
-    assert listed(parked, Selection()) == ["a", "b", "c"]
-    assert list(parked.queue) == [("a", 1), ("b", 1), ("c", 1)]
+    dead_letters = DeadLetters(*"abc", returned=returned)
+    assert listed(dead_letters, Selection()) == ["a", "b", "c"]
+    assert list(dead_letters.queue) == [("a", 1), ("b", 1), ("c", 1)]
 
 
 def test_what_came_back_with_headers_that_cannot_be_read_is_renewed_as_its_count_may_be_among_them() -> None:
-    parked = Parked("a", returned=1)
-    parked.unreadable.add("a")
-    assert listed(parked, Selection()) == ["a"]
-    assert list(parked.queue) == [("a", 1)]
-    fresh = Parked("b")
+    dead_letters = DeadLetters("a", returned=1)
+    dead_letters.unreadable.add("a")
+    assert listed(dead_letters, Selection()) == ["a"]
+    assert list(dead_letters.queue) == [("a", 1)]
+    fresh = DeadLetters("b")
     fresh.unreadable.add("b")
     listed(fresh, Selection())
     assert fresh.unreadable == {"b"}
@@ -114,96 +114,96 @@ def test_what_came_back_with_headers_that_cannot_be_read_is_renewed_as_its_count
 
 def test_what_comes_meanwhile_is_not_replayed() -> None:
     """It may be one that was replayed just now, and has failed again."""
-    parked = Parked("a", "b")
-    parked.queue.append(("new", 0))
-    assert replay_tasks(parked, "q", Selection()) == 2
-    assert parked.ids == ["new"]
+    dead_letters = DeadLetters("a", "b")
+    dead_letters.queue.append(("new", 0))
+    assert replay_tasks(dead_letters, "q", Selection()) == 2
+    assert dead_letters.ids == ["new"]
 
 
 def test_a_failure_halfway_says_how_many_were_done_and_returns_the_rest() -> None:
-    parked = Parked(*"abc", good=2)
-    with pytest.raises(Halfway, match=r"^replayed 2, then: gone$"):
-        replay_tasks(parked, "q", Selection())
-    assert parked.ids == ["c"]
+    dead_letters = DeadLetters(*"abc", good=2)
+    with pytest.raises(PartlyDone, match=r"^replayed 2, then: gone$"):
+        replay_tasks(dead_letters, "q", Selection())
+    assert dead_letters.ids == ["c"]
 
 
 def test_a_list_that_cannot_be_written_returns_what_it_took() -> None:
-    parked = Parked(*"abc")
+    dead_letters = DeadLetters(*"abc")
 
     def write(text: str) -> None:
         if text.startswith("b"):
             raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
-        list_tasks(parked, Selection(), write)
-    assert parked.ids == ["a", "b", "c"]
+        list_tasks(dead_letters, Selection(), write)
+    assert dead_letters.ids == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(
-    "act", [drop_tasks, lambda parked, which: replay_tasks(parked, "q", which)], ids=["drop", "replay"]
+    "act", [drop_tasks, lambda dead_letters, which: replay_tasks(dead_letters, "q", which)], ids=["drop", "replay"]
 )
 def test_an_id_that_is_not_there_is_an_error_and_the_others_are_done(act) -> None:
-    parked = Parked(*"abc")
-    with pytest.raises(Halfway, match=r"^\w+ 1, then: no task with id no, such is there") as raised:
-        act(parked, Selection(frozenset({"b", "such", "no"})))
+    dead_letters = DeadLetters(*"abc")
+    with pytest.raises(PartlyDone, match=r"^\w+ 1, then: no task with id no, such is there") as raised:
+        act(dead_letters, Selection(frozenset({"b", "such", "no"})))
     assert isinstance(raised.value.__cause__, NoSuchTask)
-    assert parked.ids == ["a", "c"]
+    assert dead_letters.ids == ["a", "c"]
 
 
 def test_an_id_that_is_not_there_is_an_error_of_a_list_too() -> None:
-    parked = Parked(*"abc")
+    dead_letters = DeadLetters(*"abc")
     with pytest.raises(NoSuchTask, match="no task with id nosuch is there"):
-        listed(parked, Selection(frozenset({"nosuch"})))
-    assert parked.ids == ["a", "b", "c"]
+        listed(dead_letters, Selection(frozenset({"nosuch"})))
+    assert dead_letters.ids == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("name", ["x-workqueue-queue", "x-first-death-queue"])
 def test_a_replay_goes_to_the_queue_that_the_person_names_and_leaves_what_names_another(name: str) -> None:
-    parked = Parked(*"abc")
-    parked.headers = {"b": {name: "payments\x1b[2J"}, "c": {name: "q"}}
-    with pytest.raises(Halfway, match=r"^replayed 2; left 1 that name another queue: payments\\x1b\[2J \(1\)\."):
-        replay_tasks(parked, "q", Selection())
-    assert (parked.published, parked.ids) == ([("q", "a"), ("q", "c")], ["b"])
-    assert replay_tasks(parked, "q", Selection(), any_origin=True) == 1
-    assert parked.published[-1] == ("q", "b")
+    dead_letters = DeadLetters(*"abc")
+    dead_letters.headers = {"b": {name: "payments\x1b[2J"}, "c": {name: "q"}}
+    with pytest.raises(PartlyDone, match=r"^replayed 2; left 1 that name another queue: payments\\x1b\[2J \(1\)\."):
+        replay_tasks(dead_letters, "q", Selection())
+    assert (dead_letters.published, dead_letters.ids) == ([("q", "a"), ("q", "c")], ["b"])
+    assert replay_tasks(dead_letters, "q", Selection(), any_origin=True) == 1
+    assert dead_letters.published[-1] == ("q", "b")
 
 
 def test_a_list_ends_when_its_reader_has_left() -> None:
-    parked = Parked(*"abc")
+    dead_letters = DeadLetters(*"abc")
     lines: list[str] = []
 
     def write(text: str) -> bool:
         lines.append(text)
         return not text.startswith("a")
 
-    list_tasks(parked, Selection(), write)
+    list_tasks(dead_letters, Selection(), write)
     assert len(lines) == 2
-    assert parked.ids == ["a", "b", "c"]
+    assert dead_letters.ids == ["a", "b", "c"]
 
 
-def parked_task(body: bytes = b"body", name: str | None = None, **properties: object) -> ParkedTask:
+def dead_letter(body: bytes = b"body", name: str | None = None, **properties: object) -> DeadLetter:
     headers = {"x-workqueue-error": "\x1b]52;c;ZXZpbA==\x07", "n": [1, b"\xff", datetime(2026, 1, 1, tzinfo=UTC)]}
-    return ParkedTask(Delivery(0, 1, False, body, headers, name, None, None, None), properties)
+    return DeadLetter(Delivery(0, 1, False, body, headers, name, None, None, None), properties)
 
 
 def test_a_task_without_an_id_has_a_key_that_stays_the_same() -> None:
-    assert parked_task(name="mine", correlation_id="c").key == "mine"
-    assert parked_task(correlation_id="c").key == "c"
+    assert dead_letter(name="mine", correlation_id="c").key == "mine"
+    assert dead_letter(correlation_id="c").key == "c"
     digest = hashlib.sha256(b"body").hexdigest()[:16]
-    assert parked_task().key == parked_task(name="").key == f"sha256:{digest}"
+    assert dead_letter().key == dead_letter(name="").key == f"sha256:{digest}"
 
 
 def test_a_key_is_chosen_as_it_is_printed() -> None:
-    parked = Parked("evil\x1b[2J", "b")
-    assert listed(parked, Selection(frozenset({"evil\\x1b[2J"}))) == ["evil\\x1b[2J"]
-    assert listed(parked, Selection(frozenset({"evil\x1b[2J"}))) == ["evil\\x1b[2J"]
+    dead_letters = DeadLetters("evil\x1b[2J", "b")
+    assert listed(dead_letters, Selection(frozenset({"evil\\x1b[2J"}))) == ["evil\\x1b[2J"]
+    assert listed(dead_letters, Selection(frozenset({"evil\x1b[2J"}))) == ["evil\\x1b[2J"]
 
 
 @given(text=st.text() | st.binary(), name=st.none() | st.text(), value=st.text() | st.binary())
 def test_nothing_that_a_sender_wrote_controls_a_terminal(text: str | bytes, name: str | None, value: object) -> None:
     body = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     delivery = Delivery(0, 1, False, body, {str(name): value, "deep": [{"a": value}]}, name, None, None, None)
-    task = ParkedTask(delivery, {"type": value})
+    task = DeadLetter(delivery, {"type": value})
     printed = [*task.details(), task.as_json(), *task.row().split("\t")]
     assert all(line.isprintable() for line in printed)
     read = json.loads(task.as_json())
@@ -211,7 +211,7 @@ def test_nothing_that_a_sender_wrote_controls_a_terminal(text: str | bytes, name
 
 
 def test_all_of_a_task_is_shown_on_request() -> None:
-    shown = "\n".join(parked_task(b"{\n\t\x1b}", content_type="text/plain").details())
+    shown = "\n".join(dead_letter(b"{\n\t\x1b}", content_type="text/plain").details())
     assert "  content_type: text/plain\n" in shown
     assert 'header n: [1, "\\\\xff", "2026-01-01 00:00:00+00:00"]' in shown
     assert shown.endswith("  body:\n    {\n    \\t\\x1b}")
@@ -219,7 +219,7 @@ def test_all_of_a_task_is_shown_on_request() -> None:
 
 def test_a_list_as_json_has_one_object_a_line() -> None:
     lines: list[str] = []
-    assert list_as_json(Parked("a", "b"), Selection(), lines.append) == 2
+    assert list_as_json(DeadLetters("a", "b"), Selection(), lines.append) == 2
     assert [json.loads(line)["id"] for line in lines] == ["a", "b"]
     assert json.loads(lines[0])["properties"] == {"correlation_id": "c-a"}
 

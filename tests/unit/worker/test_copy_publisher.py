@@ -17,7 +17,7 @@ from workqueue_broker.errors import (
 from workqueue_worker.amqp import CopyRefused, NotSendable
 from workqueue_worker.amqp.headers import Properties
 from workqueue_worker.amqp.messages import properties_of
-from workqueue_worker.copies import Copies
+from workqueue_worker.copy_publisher import CopyPublisher
 from workqueue_worker.delivery import Delivery
 from workqueue_worker.health import HELD_SECONDS, Health, Readiness
 from workqueue_worker.task_copy import Carried, Copy
@@ -106,7 +106,7 @@ def test_an_idle_connection_for_copies_is_closed_and_the_next_copy_opens_another
         opened.append(Link())
         return opened[-1]
 
-    copies = Copies(open_link, None, idle_seconds=0.05)
+    copies = CopyPublisher(open_link, None, idle_seconds=0.05)
     delivery = Delivery(1, 1, False, b"", {}, "m", None, None, None)
     for number in (1, 2):
         copies.publish(Copy("q", {}, Carried.WHOLE), delivery)
@@ -138,7 +138,7 @@ DEAD_LETTERS = QueueDeclaration("q.dead", QueueType.QUORUM)
 DELIVERY = Delivery(1, 1, False, b"", {}, "m", None, None, None)
 
 
-def publish(copies: Copies, queue: str) -> None:
+def publish(copies: CopyPublisher, queue: str) -> None:
     copies.publish(Copy(queue, {}, Carried.WHOLE), DELIVERY)
 
 
@@ -155,7 +155,7 @@ def publish(copies: Copies, queue: str) -> None:
 def test_a_refusal_that_leaves_the_connection_in_order_does_not_close_it(refusal: BrokerError, closes: bool) -> None:
     links = [RefusingLink({"q": [refusal]}), RefusingLink({})]
     opened = iter(links)
-    copies = Copies(lambda: next(opened), None)
+    copies = CopyPublisher(lambda: next(opened), None)
     with pytest.raises(type(refusal)):
         publish(copies, "q")
     assert links[0].closed is closes
@@ -166,7 +166,7 @@ def test_a_refusal_that_leaves_the_connection_in_order_does_not_close_it(refusal
 
 def test_the_dead_letter_queue_is_made_when_a_dead_letter_finds_it_missing() -> None:
     link = RefusingLink({"q.dead": [QueueMissing("no")]})
-    copies = Copies(lambda: link, DEAD_LETTERS)
+    copies = CopyPublisher(lambda: link, DEAD_LETTERS)
     publish(copies, "q.dead")
     assert link.done == ["q.dead", "ensure q.dead", "q.dead"]
     copies.close()
@@ -176,7 +176,7 @@ def test_a_dead_letter_queue_that_cannot_be_made_keeps_no_copy_from_the_tasks_ow
     def open_link() -> RefusingLink:
         return RefusingLink({"q.dead": [QueueMissing("no")]}, ensures=AccessRefused("no configure permission"))
 
-    copies = Copies(open_link, DEAD_LETTERS)
+    copies = CopyPublisher(open_link, DEAD_LETTERS)
     publish(copies, "q")
     with pytest.raises(AccessRefused):
         publish(copies, "q.dead")

@@ -19,7 +19,7 @@ COLUMNS = ("id", "reason", "attempts", "last time", "worker", "queue", "bytes", 
 DIGEST_DIGITS = 16
 
 
-class ParkedTask(NamedTuple):
+class DeadLetter(NamedTuple):
     """One dead-lettered task that was taken."""
 
     delivery: Delivery

@@ -8,7 +8,7 @@ import signal
 from workqueue_worker.shutdown import EXIT_DRAINED
 
 
-class Starting:
+class EarlySignals:
     """Listens from its making, until the worker listens itself."""
 
     def __init__(self) -> None:

@@ -13,9 +13,9 @@ from workqueue_broker.connection import ConnectionSettings, broker_errors, trans
 from workqueue_broker.declaration import QueueDeclaration, QueueType, read_counts
 from workqueue_broker.errors import BrokerUnavailable
 
-from workqueue_worker.amqp.declaring import ensure_queue
 from workqueue_worker.amqp.messages import delivery_of
 from workqueue_worker.amqp.permissions import configure_permission, read_permission
+from workqueue_worker.amqp.queues import ensure_queue
 from workqueue_worker.amqp.session import Session
 from workqueue_worker.delivery import Delivery
 

@@ -13,13 +13,13 @@ from typing import Protocol
 
 from workqueue_broker.errors import BrokerError
 
+from workqueue_worker.dead_letter import COLUMNS, DeadLetter, plain
 from workqueue_worker.delivery import Delivery
-from workqueue_worker.parked_task import COLUMNS, ParkedTask, plain
 from workqueue_worker.progress import Progress
 from workqueue_worker.settlement import nears_the_limit
 
 
-class Parked(Protocol):
+class DeadLetters(Protocol):
     """A dead-letter queue: amqp.ParkedTasks."""
 
     count: int
@@ -32,7 +32,7 @@ class Parked(Protocol):
     def put_back(self) -> None: ...
 
 
-class Halfway(BrokerError):
+class PartlyDone(BrokerError):
     """It failed or was interrupted after some, or left some; the message says how many."""
 
 
@@ -58,103 +58,107 @@ class Selection:
 Write = Callable[[str], object]
 
 
-def list_tasks(parked: Parked, selection: Selection, write: Write, *, show: bool = False) -> int:
+def list_tasks(dead_letters: DeadLetters, selection: Selection, write: Write, *, show: bool = False) -> int:
     """Print a tab-separated line for each, with `show` also its properties, headers and body; returns how many."""
     write("\t".join(COLUMNS) + "\n")
 
-    def lines(task: ParkedTask) -> str:
+    def lines(task: DeadLetter) -> str:
         return "\n".join([task.row(), *(task.details() if show else ())]) + "\n"
 
-    return _print_each(parked, selection, write, lines)
+    return _print_each(dead_letters, selection, write, lines)
 
 
-def list_as_json(parked: Parked, selection: Selection, write: Write) -> int:
+def list_as_json(dead_letters: DeadLetters, selection: Selection, write: Write) -> int:
     """Print all of each task as one JSON object a line; returns how many."""
-    return _print_each(parked, selection, write, lambda task: f"{task.as_json()}\n")
+    return _print_each(dead_letters, selection, write, lambda task: f"{task.as_json()}\n")
 
 
-def _print_each(parked: Parked, selection: Selection, write: Write, lines: Callable[[ParkedTask], str]) -> int:
+def _print_each(
+    dead_letters: DeadLetters, selection: Selection, write: Write, lines: Callable[[DeadLetter], str]
+) -> int:
     done = 0
     try:
-        for task in _taken(parked, selection):
+        for task in _taken(dead_letters, selection):
             done += 1
             if write(lines(task)) is False:
                 break
     finally:
-        parked.put_back()
+        dead_letters.put_back()
     return done
 
 
-def replay_tasks(parked: Parked, queue: str, selection: Selection, *, any_origin: bool = False) -> int:
+def replay_tasks(dead_letters: DeadLetters, queue: str, selection: Selection, *, any_origin: bool = False) -> int:
     """Send each to the queue, confirmed, then take it out; returns how many, raises Halfway, which says it too.
 
     A task that says it came from another queue stays, unless `any_origin`: where it goes is not its sender's choice.
     """
     left = Counter[str]()
 
-    def replay(task: ParkedTask) -> bool:
+    def replay(task: DeadLetter) -> bool:
         if not any_origin and task.origin not in (None, queue):
             left[plain(task.origin)] += 1
             return False
-        parked.publish(task.delivery, queue, as_new=True)
-        parked.remove(task.delivery)
+        dead_letters.publish(task.delivery, queue, as_new=True)
+        dead_letters.remove(task.delivery)
         return True
 
-    done = _each(parked, selection, ("replay", "replayed"), replay)
+    done = _each(dead_letters, selection, ("replay", "replayed"), replay)
     if left:
         names = ", ".join(f"{name} ({count})" for name, count in sorted(left.items()))
-        raise Halfway(
+        raise PartlyDone(
             f"replayed {done}; left {left.total()} that name another queue: {names}. Replay them with --queue and "
             f"--dead-letter-queue, or to {queue} with --any-origin"
         )
     return done
 
 
-def drop_tasks(parked: Parked, selection: Selection) -> int:
+def drop_tasks(dead_letters: DeadLetters, selection: Selection) -> int:
     """Delete each for good; returns how many, raises Halfway."""
 
-    def drop(task: ParkedTask) -> bool:
-        parked.remove(task.delivery)
+    def drop(task: DeadLetter) -> bool:
+        dead_letters.remove(task.delivery)
         return True
 
-    return _each(parked, selection, ("drop", "dropped"), drop)
+    return _each(dead_letters, selection, ("drop", "dropped"), drop)
 
 
-def _each(parked: Parked, selection: Selection, words: tuple[str, str], act: Callable[[ParkedTask], bool]) -> int:
+def _each(
+    dead_letters: DeadLetters, selection: Selection, words: tuple[str, str], act: Callable[[DeadLetter], bool]
+) -> int:
     present, past = words
-    progress = Progress(present, selection.at_most(parked.count), sys.stderr)
+    progress = Progress(present, selection.at_most(dead_letters.count), sys.stderr)
     done = 0
     try:
-        for task in _taken(parked, selection):
+        for task in _taken(dead_letters, selection):
             done += act(task)
             progress.step()
-        parked.put_back()
+        dead_letters.put_back()
     except (BrokerError, KeyboardInterrupt) as error:
         with suppress(BrokerError):  # the connection may be what failed; then the broker puts it back
-            parked.put_back()
-        raise Halfway(f"{past} {done}, then: {str(error) or 'interrupted'}") from error
+            dead_letters.put_back()
+        raise PartlyDone(f"{past} {done}, then: {str(error) or 'interrupted'}") from error
     finally:
         progress.end()
     return done
 
 
-def _taken(parked: Parked, selection: Selection) -> Iterator[ParkedTask]:
+def _taken(dead_letters: DeadLetters, selection: Selection) -> Iterator[DeadLetter]:
     """The selected ones of what is there at the start, and not what comes later: a replayed task may fail again.
 
     The others stay in hand until the end, or they would come again; the broker holds them, we do not. Raises NoSuchTask
     after the others when an id was not there.
     """
     missing = {plain(name) for name in selection.ids}
-    left, found = parked.count, 0
+    left, found = dead_letters.count, 0
     while left > 0 and found != selection.limit and (missing or not selection.ids):
-        delivery = parked.take()
+        delivery = dead_letters.take()
         if delivery is None:
             break
         if nears_the_limit(delivery):
-            parked.renew(delivery)  # comes again, after all others
+            dead_letters.renew(delivery)  # comes again, after all others
             continue
         left -= 1
-        task = ParkedTask(delivery, parked.properties(delivery))
+        task = DeadLetter(delivery, dead_letters.properties(delivery))
         if not selection.ids or task.key in missing:
             missing.discard(task.key)
             found += 1

@@ -27,7 +27,7 @@ class Publishing(Protocol):
     def close(self) -> None: ...
 
 
-class Copies:
+class CopyPublisher:
     """Publishes copies, and opens the connection for it when needed. Safe from several threads."""
 
     def __init__(

@@ -19,7 +19,7 @@ class StopCause(Enum):
     SHUTDOWN = auto()
 
 
-class Running:
+class InHand:
     """One delivery in progress."""
 
     def __init__(self, delivery: Delivery) -> None:

@@ -10,9 +10,9 @@ from workqueue_broker.connection import ConnectionSettings, broker_errors
 from workqueue_broker.declaration import read_counts
 from workqueue_broker.errors import QueueMissing
 
-from workqueue_worker.amqp.copying import CopyRefused
+from workqueue_worker.amqp.copy_link import CopyRefused
+from workqueue_worker.amqp.header_frames import connect_reading
 from workqueue_worker.amqp.messages import copied_properties, delivery_of
-from workqueue_worker.amqp.reading import connect_reading
 from workqueue_worker.delivery import Delivery
 
 #: What the broker adds when it parks a message by policy.
@@ -32,7 +32,7 @@ _SHOWN = (
 )
 
 
-class ParkedTasks:
+class DeadLetterQueue:
     """A connection for looking after one dead-letter queue."""
 
     def __init__(self, address: BrokerAddress, name: str, queue: str) -> None:

@@ -19,7 +19,7 @@ from workqueue_producer.task import Task
 from workqueue_producer.task_file import as_line
 
 
-class Sending:
+class NewTaskRun:
     """One run; `confirmed` counts up."""
 
     def __init__(self, options: Options) -> None:

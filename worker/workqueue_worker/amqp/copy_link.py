@@ -8,9 +8,9 @@ from workqueue_broker.connection import ConnectionSettings, broker_errors, conne
 from workqueue_broker.declaration import QueueDeclaration
 from workqueue_broker.errors import BrokerError, QueueMissing
 
-from workqueue_worker.amqp.declaring import ensure_queue
 from workqueue_worker.amqp.messages import properties_of
 from workqueue_worker.amqp.permissions import configure_permission, write_permission
+from workqueue_worker.amqp.queues import ensure_queue
 from workqueue_worker.delivery import Delivery
 from workqueue_worker.task_copy import Copy
 
