@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The Python of the images, on which the parts' unit tests run too.
+IMAGES_PYTHON := 3.13
+IMAGES_VENV := $(VENV)-$(IMAGES_PYTHON)
 # Versions that the broker tests run against, side by side.
 RABBITMQ ?= 3.10 4.0
 WITH_CLUSTER := $(BIN)/python -m dev.with_cluster --
@@ -27,11 +30,16 @@ clean-demo: ## Remove what the demo made, and only that; makes nothing first
 .PHONY: test
 # All of it, or it says what is missing: nothing is skipped.
 test: export CI ?= 1
-test: setup test-unit test-broker test-cluster ## Run all tests: unit, real broker, real cluster
+test: setup test-unit test-unit-images test-broker test-cluster ## Run all tests: unit, real broker, real cluster
 
 .PHONY: test-unit
 test-unit: setup ## Run the tests that need nothing but Python and openssl, in a minute
 	@$(PYTEST) -q --numprocesses=auto --maxprocesses=4 tests/unit tests/architecture
+
+.PHONY: test-unit-images
+test-unit-images: $(IMAGES_VENV)/.installed ## Run the unit tests of the parts on the Python of the images
+	@$(IMAGES_VENV)/bin/python -m pytest -q --numprocesses=auto --maxprocesses=4 \
+	  tests/unit/broker tests/unit/producer tests/unit/worker tests/unit/operator
 
 .PHONY: test-broker
 test-broker: setup ## Run the tests against two real RabbitMQs, which they install and start; RABBITMQ=4.0 for one
@@ -46,9 +54,10 @@ test-shrinks: setup ## Run fifty shrinks beside busy workers on a real cluster, 
 	@$(WITH_CLUSTER) $(PYTEST) -q -rP tests/cluster -m shrinks
 
 .PHONY: check
+# Each command is a hook of .pre-commit-config.yaml too. A cache of mypy holds one platform.
 check: setup ## Lint, types, import contracts, and whether dashboards and charts' READMEs are what is written
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
-	@$(BIN)/mypy && $(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin  # a cache holds one platform
+	@$(BIN)/mypy && $(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
 	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/python -m dev.write_dashboards --check
 	@$(BIN)/python -m dev.write_chart_readmes --check
@@ -63,7 +72,7 @@ check-workflows: setup ## Lint the workflows of the hosted CI: zizmor, and actio
 	else echo "actionlint was not run: it needs Go on the PATH" >&2; fi
 
 .PHONY: release
-# BASE: the images' base, if not the one that the Dockerfiles name; `local`: the local cluster's Python.
+# BASE: the images' base, if not the one that the Dockerfile names; `local`: the local cluster's Python.
 release: setup $(VENV)-release/.installed ## Build wheel, charts, images, SBOMs and checksums of the last commit into dist/
 	@$(BIN)/python -m dev.release $(if $(BASE),--base $(BASE)) $(if $(TAG),--tag $(TAG))
 
@@ -88,6 +97,9 @@ dashboards-pictures: setup ## Draw the pictures of the dashboards in docs/dashbo
 # Made anew when the lock or the project's metadata change; quiet when it is already there.
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -m dev.environment $(VENV)
+
+$(IMAGES_VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -m dev.environment $(IMAGES_VENV) $(IMAGES_PYTHON)
 
 .PHONY: setup
 setup: $(VENV)/.installed

@@ -1,4 +1,6 @@
-"""`python3 -m dev.environment FOLDER`: the Python environment in which the tests and the demo run, from the lock.
+"""`python3 -m dev.environment FOLDER [VERSION]`: a Python environment for the tests and the demo, from the lock.
+
+VERSION, such as 3.13: on that Python (dev/pythons.py), instead of the one that runs this.
 
 Run by make when the lock or the project's metadata changed. On Debian the venv module needs a package of its own, which
 is installed where that can be done (root, apt); else the error names it.
@@ -14,6 +16,7 @@ from dev.local_cluster.console import ClusterError, step
 from dev.local_cluster.debian import install_quietly
 from dev.local_cluster.locks import locked
 from dev.local_cluster.programs import run_long
+from dev.pythons import find
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -23,14 +26,14 @@ QUIET = ("--disable-pip-version-check", "--progress-bar=off", "--root-user-actio
 
 
 def main() -> int:
-    folder = Path(sys.argv[1])
+    folder, version = Path(sys.argv[1]), "".join(sys.argv[2:])
     with locked(folder.with_name(f"{folder.name}-install.lock"), f"the making of {folder}"):
         if is_current(folder, MADE_FROM):  # another make in this checkout was first
             return 0
         log = folder.with_name(f"{folder.name}-install.log")
         log.write_bytes(b"")
         try:
-            make(folder, log)
+            make(folder, find(version, os.environ["PATH"]) if version else Path(sys.executable), log)
             install(folder, log)
         except ClusterError as error:
             print(f"Error: {error}", file=sys.stderr)
@@ -46,8 +49,8 @@ def is_current(folder: Path, made_from: Iterable[Path]) -> bool:
     return stamp.exists() and all(stamp.stat().st_mtime >= path.stat().st_mtime for path in made_from)
 
 
-def make(folder: Path, log: Path) -> None:
-    command = [sys.executable, "-m", "venv", folder]
+def make(folder: Path, python: Path, log: Path) -> None:
+    command = [python, "-m", "venv", folder]
     with step(f"Making the Python environment {folder}") as progress:
         try:
             run_long(command, log=log, progress=progress)
