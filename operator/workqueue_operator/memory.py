@@ -92,10 +92,9 @@ class Memory:
             self.asked_replicas = self.unanswered = self.manual = self.held = self.silence = None
         self.target_uid = target_uid
 
-    def remember(
-        self, decision: ScalingDecision, reading: Counts | Unknown, ready: int, now: float, policy: ScalingPolicy
-    ) -> None:
+    def remember(self, decision: ScalingDecision, ready: int, now: float, policy: ScalingPolicy) -> None:
         """Keep what was wanted; a queue that could not be read wants what is there."""
+        reading = decision.reading
         known = isinstance(reading, Counts)
         history = self.history.saw(reading, ready) if isinstance(reading, Counts) else self.history
         window, poll = policy.scale_down_stabilization_seconds, policy.poll_period_seconds

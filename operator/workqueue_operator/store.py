@@ -21,6 +21,8 @@ from workqueue_operator.rabbitmq.leader import LeaderSeen
 from workqueue_operator.rabbitmq.oldest_message import OldestMessage
 from workqueue_operator.rabbitmq.queue_policy import Verdict
 from workqueue_operator.resource import InvalidSpec, Key, Mode, QueueSpec, WorkQueue, parse
+from workqueue_operator.scaling.decision import Unknown, Workers, readable
+from workqueue_operator.scaling.demand import Counts
 from workqueue_operator.scaling.history import History
 from workqueue_operator.scaling.rates import Estimate
 from workqueue_operator.status.write_budget import WriteBudget
@@ -249,6 +251,12 @@ class Store:
     def target(self, key: Key) -> Target | None:
         """The Deployment as last seen."""
         return self._targets.get(key)
+
+    def readable(self, tracked: Tracked, reading: Counts | Unknown) -> Counts | Unknown:
+        """A reading judged beside the Deployment as last seen, for where no decision carries it."""
+        target = self.target(tracked.spec.target) if isinstance(tracked.spec, WorkQueue) else None
+        workers = Workers(target.replicas, target.ready) if target else Workers(0, 0)
+        return readable(reading, workers, tracked.memory.history.in_use)
 
     def owner_of(self, target: Key) -> Key | None:
         """The WorkQueue that may scale the Deployment: the oldest of those that name it."""

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from workqueue_operator.cluster.port import Target
 from workqueue_operator.memory import Memory
 from workqueue_operator.resource import WorkQueue
-from workqueue_operator.scaling.decision import Unknown, Workers, readable
+from workqueue_operator.scaling.decision import Unknown
 from workqueue_operator.scaling.demand import Counts
 from workqueue_operator.scaling.rates import Sample
 from workqueue_operator.scaling.victims import State
@@ -200,8 +200,7 @@ class WorkQueueCollector(Collector):
     def _look(self, tracked: Tracked, now: float) -> Look:
         memory, spec = tracked.memory, tracked.spec if isinstance(tracked.spec, WorkQueue) else None
         target = self._store.target(spec.target) if spec else None
-        workers = Workers(target.replicas, target.ready) if target else Workers(0, 0)
-        reading = readable(memory.reading, workers, memory.history.in_use) if memory.reading else None
+        reading = self._store.readable(tracked, memory.reading) if memory.reading else None
         return Look(
             memory,
             spec,

@@ -92,7 +92,7 @@ class Applier:
 
     async def _apply(self, memory: Memory, seen: Observation, decision: ScalingDecision) -> Outcome:
         if decision.ask_workers:
-            return await self._shrink_if_asked(memory, seen)
+            return await self._shrink_if_asked(memory, seen, decision)
         if decision.replicas == seen.target.replicas:
             await self._clear_marks(memory, seen)
             return Outcome(decision, seen.target, changed=False)
@@ -105,11 +105,12 @@ class Applier:
         """Until the watching that goes on beside the passes is done."""
         await asyncio.gather(*(watched.watch.wait() for watched in self._watches.values()))
 
-    async def _shrink_if_asked(self, memory: Memory, seen: Observation) -> Outcome:
+    async def _shrink_if_asked(self, memory: Memory, seen: Observation, decision: ScalingDecision) -> Outcome:
         """Ask the workers, unless what they last said still stands."""
         now, held = self._clock.monotonic(), memory.held
         if held and now < held.until and held.replicas == seen.target.replicas:
-            return Outcome(held.decision, seen.target, changed=False, tasks_in_progress=held.tasks_in_progress)
+            standing = replace(held.decision, reading=decision.reading)
+            return Outcome(standing, seen.target, changed=False, tasks_in_progress=held.tasks_in_progress)
         memory.held = None
         outcome = await self._shrink(memory, seen)
         tasks, until = outcome.tasks_in_progress, now + ASK_PERIOD_SECONDS
@@ -176,7 +177,7 @@ class Applier:
         memory.asked_replicas, memory.unanswered = replicas, None
         memory.totals.scaled(seen.target.replicas, replicas, decision.reason, self._clock.wall())
         self._metrics.api_writes.labels("scale").inc()
-        reading = seen.situation.reading
+        reading = decision.reading
         if isinstance(reading, Counts) and reading.asked_at is not None:
             self._metrics.scale_seconds.observe(max(0.0, self._clock.monotonic() - reading.asked_at))
         self._watch(memory, seen, scaled, shrink)

@@ -11,7 +11,7 @@ from workqueue_operator.cluster.kubernetes_values import FIELD_MANAGER
 from workqueue_operator.cluster.port import Cluster, ClusterError, NotFound, Notice, Target
 from workqueue_operator.memory import Memory, UnconfirmedScale
 from workqueue_operator.resource import InvalidSpec, Key, Mode, WorkQueue
-from workqueue_operator.scaling.decision import ManualSize, Situation, Unknown, Workers, readable
+from workqueue_operator.scaling.decision import ManualSize, Situation, Unknown, Workers
 from workqueue_operator.scaling.demand import Counts
 from workqueue_operator.scaling.worker_health import Obstacle, Signs, obstacle, unconsumed
 from workqueue_operator.status import conditions
@@ -74,14 +74,9 @@ class Gatherer:
         try:
             return await self._gather(tracked, reading)
         except _NothingToScale as stop:
-            return replace(stop.nothing, reading=self._believed(tracked, reading))
-
-    def _believed(self, tracked: Tracked, reading: Counts | Unknown) -> Counts | Unknown | None:
-        if isinstance(tracked.spec, InvalidSpec):
-            return None
-        target = self._store.target(tracked.spec.target)
-        workers = Workers(target.replicas, target.ready) if target else Workers(0, 0)
-        return readable(reading, workers, tracked.memory.history.in_use)
+            if isinstance(tracked.spec, InvalidSpec):
+                return stop.nothing
+            return replace(stop.nothing, reading=self._store.readable(tracked, reading))
 
     async def _gather(self, tracked: Tracked, reading: Counts | Unknown) -> Observation:
         workqueue = self._usable(tracked)

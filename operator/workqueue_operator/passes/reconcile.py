@@ -9,13 +9,12 @@ import logging
 from workqueue_operator.clock import Clock
 from workqueue_operator.cluster.port import Cluster, ClusterError
 from workqueue_operator.cluster.refusals import Refusal, refused
-from workqueue_operator.memory import Memory
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.passes.apply import Applier, Outcome
 from workqueue_operator.passes.gather import Gatherer, Nothing, Observation
 from workqueue_operator.passes.report import Reporter
 from workqueue_operator.passes.turns import Turns
-from workqueue_operator.scaling.decision import Unknown, decide, readable
+from workqueue_operator.scaling.decision import Unknown, decide
 from workqueue_operator.scaling.demand import Counts
 from workqueue_operator.store import Store, Tracked
 
@@ -65,27 +64,27 @@ class Reconciler:
 
     async def _pass(self, tracked: Tracked, reading: Counts | Unknown) -> None:
         seen = await self._gatherer.gather(tracked, reading)
-        self._look(tracked, seen)
         if isinstance(seen, Nothing):
+            self._look(tracked, seen.reading)
             self._note(tracked, seen.trouble)
             await self._reporter.report_nothing(tracked, seen)
             return
-        outcome = await self._act(tracked.memory, seen)
+        outcome = await self._act(tracked, seen)
         self._note(tracked, outcome.trouble)
         await self._reporter.report(tracked, seen, outcome)
 
-    def _look(self, tracked: Tracked, seen: Observation | Nothing) -> None:
+    def _look(self, tracked: Tracked, reading: Counts | Unknown | None) -> None:
         """Note the live count, as far as it can be believed: what waits, and since when."""
-        reading = seen.reading if isinstance(seen, Nothing) else _believed(tracked.memory, seen)
         if isinstance(reading, Counts):
             empty = reading.messages_ready == 0 and (reading.consumers > 0 or reading.has_leader)
             asked_at = self._clock.monotonic() if reading.asked_at is None else reading.asked_at
             tracked.oldest.looked(asked_at, reading.messages_ready, empty=empty)
 
-    async def _act(self, memory: Memory, seen: Observation) -> Outcome:
-        now, situation, policy = self._clock.monotonic(), seen.situation, seen.workqueue.scaling
-        decision = decide(policy, situation, memory.history, now)
-        memory.remember(decision, _believed(memory, seen), situation.workers.ready, now, policy)
+    async def _act(self, tracked: Tracked, seen: Observation) -> Outcome:
+        memory, now, policy = tracked.memory, self._clock.monotonic(), seen.workqueue.scaling
+        decision = decide(policy, seen.situation, memory.history, now)
+        self._look(tracked, decision.reading)
+        memory.remember(decision, seen.situation.workers.ready, now, policy)
         return await self._applier.apply(memory, seen, decision)
 
     def _note(self, tracked: Tracked, trouble: ClusterError | None) -> None:
@@ -102,7 +101,3 @@ class Reconciler:
         self._metrics.cluster_errors.labels(error.kind).inc()
         log.warning("%s: %s; trying again in %.1f s", tracked.key, error, refusal.retry_at - now)
         return refusal
-
-
-def _believed(memory: Memory, seen: Observation) -> Counts | Unknown:
-    return readable(seen.situation.reading, seen.situation.workers, memory.history.in_use)

@@ -15,7 +15,7 @@ from workqueue_operator.rabbitmq import queue_policy
 from workqueue_operator.rabbitmq.leader import SETTLED_SECONDS
 from workqueue_operator.rabbitmq.queue_policy import Verdict
 from workqueue_operator.resource import WorkQueue
-from workqueue_operator.scaling.decision import NO_LEADER, Reason, Unknown, readable
+from workqueue_operator.scaling.decision import NO_LEADER, Reason, Unknown
 from workqueue_operator.status import conditions
 from workqueue_operator.status.conditions import Condition, Findings
 from workqueue_operator.status.next_status import RECENT_DECISIONS, Change, Pass, is_due, next_status, timestamp
@@ -55,7 +55,7 @@ class Reporter:
         if outcome.changed:  # kept until it is written, as the next pass finds nothing changed
             memory.changes = [*memory.changes, Change(decision, timestamp(self._clock.wall()))][-RECENT_DECISIONS:]
             tracked.notices.append(Notice(decision.reason, decision.message))
-        reading = readable(seen.situation.reading, seen.situation.workers, memory.history.in_use)
+        reading = decision.reading
         mismatch = tracked.trouble if isinstance(tracked.trouble, QueueMismatch) else None
         unknown, now = reading if isinstance(reading, Unknown) else None, self._clock.monotonic()
         found = Findings(

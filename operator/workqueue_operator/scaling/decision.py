@@ -1,10 +1,10 @@
-"""The decision: how many workers, and why. Its rules stand in `decide` in their order; the first that holds names it.
+"""The decision: how many workers, and why. `_decided` has the rules in their order; the first that holds names it.
 
 Pure: no clock, no I/O, no logging. The log line, the Event, the conditions, the status and the metrics are all made
 from the one ScalingDecision that comes out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from workqueue_operator.resource import ScalingPolicy
@@ -101,8 +101,10 @@ class ScalingDecision:
     reason: Reason
     #: One sentence with the numbers put in.
     message: str
-    #: A shrink is due and waits only for the workers to be asked which of them are idle.
+    #: A scale-down is due and waits only for the workers to be asked which of them are idle.
     ask_workers: bool = False
+    #: The reading that it was made from, as `decide` judged it: Unknown when its numbers cannot be believed.
+    reading: Counts | Unknown | None = None
 
     def differs_from(self, other: "ScalingDecision | None") -> bool:
         """Whether it is worth telling: another size or another reason. Counts alone are not."""
@@ -121,9 +123,17 @@ class Situation:
 
 
 def decide(policy: ScalingPolicy, situation: Situation, history: History, now: float) -> ScalingDecision:
-    """How many workers to run at `now` (seconds of the clock that `history` was written with)."""
-    workers = situation.workers
-    reading = readable(situation.reading, workers, history.in_use)
+    """How many workers to run at `now` (seconds of the clock that `history` was written with).
+
+    This is where a pass judges its reading; the decision carries what was believed.
+    """
+    reading = readable(situation.reading, situation.workers, history.in_use)
+    return replace(_decided(policy, replace(situation, reading=reading), history, now), reading=reading)
+
+
+def _decided(policy: ScalingPolicy, situation: Situation, history: History, now: float) -> ScalingDecision:
+    """The rules in their order; the first that holds gives the decision."""
+    workers, reading = situation.workers, situation.reading
     if situation.paused:
         return _paused(policy, reading, workers)
     if isinstance(reading, Unknown):

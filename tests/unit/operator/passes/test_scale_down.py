@@ -24,6 +24,20 @@ async def test_a_busy_worker_is_never_taken(operator: Operator) -> None:
     assert operator.victims() == {"idle": 4, "busy": 0, "unknown": 0}
 
 
+async def test_while_the_workers_answers_stand_the_decision_still_carries_the_newest_reading(
+    operator: Operator,
+) -> None:
+    tracked = operator.add()
+    await operator.after(100, tracked, Counts(30, 6))
+    operator.cluster.tasks.update(dict.fromkeys(operator.cluster.pods, 1))
+    await operator.after(100, tracked, Counts(1, 6))
+    operator.clock.advance(0.2)  # within the second for which the workers' answers stand
+    await operator.one_pass(tracked, Counts(2, 6))
+    assert tracked.memory.decision is not None
+    assert tracked.memory.decision.reason == "WorkersBusy"
+    assert tracked.memory.decision.reading == Counts(2, 6)
+
+
 async def test_the_last_workers_go_once_their_tasks_are_done(operator: Operator) -> None:
     tracked = operator.add()
     await operator.after(1, tracked, Counts(30, 0))

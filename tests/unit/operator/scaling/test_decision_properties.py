@@ -112,6 +112,14 @@ def test_nothing_and_nobody_takes_no_worker_of_a_queue_that_was_in_use(
     assert decide(policy, Situation(Counts(0, 0), seen), used, NOW).replicas >= seen.replicas
 
 
+@given(policies(), situations, histories())
+def test_the_decision_carries_the_reading_as_it_was_judged(
+    policy: ScalingPolicy, situation: Situation, history: History
+) -> None:
+    judged = readable(situation.reading, situation.workers, history.in_use)
+    assert decide(policy, situation, history, NOW).reading == judged
+
+
 @given(workers(), st.booleans())
 def test_nothing_and_nobody_is_an_empty_queue_where_there_are_no_workers(seen: Workers, in_use: bool) -> None:
     assert readable(Counts(0, 0), replace(seen, replicas=0), in_use) == Counts(0, 0)
