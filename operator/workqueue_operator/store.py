@@ -22,9 +22,9 @@ from workqueue_operator.rabbitmq.oldest_message import OldestMessage
 from workqueue_operator.rabbitmq.queue_policy import Verdict
 from workqueue_operator.resource import InvalidSpec, Key, Mode, QueueSpec, WorkQueue, parse
 from workqueue_operator.scaling.decision import Unknown, Workers, readable
-from workqueue_operator.scaling.demand import Counts
+from workqueue_operator.scaling.demand import NO_MANAGEMENT_URI, Counts, NoRates
 from workqueue_operator.scaling.history import History
-from workqueue_operator.scaling.rates import Estimate
+from workqueue_operator.scaling.rates import NOT_ASKED, Estimate
 from workqueue_operator.status.write_budget import WriteBudget
 
 #: Secrets of brokers that the WorkQueues of one namespace may name, and so the connections that they may make.
@@ -67,9 +67,8 @@ class Tracked:
     dead_letter_trouble: BrokerError | None = None
     #: What was found out about its policy; None: nobody looked since the operator's start.
     policy: PolicyCheck | None = None
-    #: How the queue moves, and why that is not known.
+    #: How the queue moves, or why that is not known.
     estimate: Estimate = field(default_factory=Estimate)
-    no_rates: str = "the broker's Secret has no management_uri"
     #: What may be written about it.
     writes: WriteBudget = field(default_factory=WriteBudget)
     #: Since when each reading was 0 and 0 (seconds of the clock), and what is known of the queue's leader.
@@ -94,7 +93,8 @@ class Tracked:
     def forget_queues(self) -> None:
         """What was observed of its two queues is about others: no rate is made of the totals of two queues."""
         self.dead_letters, self.dead_letter_leader, self.oldest = DeadLetters(), None, OldestMessage()
-        self.estimate, self.leader, self.empty_since, self.consumer_timeout = Estimate(), None, None, None
+        self.estimate = Estimate(no_rates=_no_rates_by(self.address))
+        self.leader, self.empty_since, self.consumer_timeout = None, None, None
 
     def heard(self, trouble: BrokerError | None) -> None:
         """Take in what was wrong with the last reading; None: nothing.
@@ -165,6 +165,7 @@ class Store:
             if isinstance(address, BrokerAddress) and address.place != tracked.place:
                 tracked.place = address.place
                 tracked.forget_queues()
+            tracked.estimate = tracked.estimate.without_sample(_no_rates_by(address))
             self._place(tracked)
 
     def count_broker_error(self, address: Address | None, kind: str) -> None:
@@ -278,6 +279,13 @@ class Store:
             self.see_workqueue(body, listed=True)
         for key in known_before - {_key(body) for body in staying}:
             self.forget_workqueue(key)
+
+
+def _no_rates_by(address: Address | None) -> NoRates:
+    """Why there are no rates before the management API of an address was asked."""
+    if isinstance(address, BrokerAddress) and not address.management_uri:
+        return NO_MANAGEMENT_URI
+    return NOT_ASKED
 
 
 def _secret_of(spec: WorkQueue | InvalidSpec) -> Key | None:

@@ -5,14 +5,14 @@ from dataclasses import replace
 from hypothesis import strategies as st
 from workqueue_operator.resource import Fallback, ScalingPolicy
 from workqueue_operator.scaling.decision import ManualSize, Situation, Unknown, Workers
-from workqueue_operator.scaling.demand import Counts, Rates
+from workqueue_operator.scaling.demand import NO_MANAGEMENT_URI, Counts, Rates
 from workqueue_operator.scaling.history import History
 
 counts = st.builds(
     Counts,
     messages_ready=st.integers(0, 2**31),
     consumers=st.integers(0, 1000),
-    rates=st.none() | st.builds(Rates, st.floats(0, 1e5), st.floats(0, 1e5)),
+    rates=st.just(NO_MANAGEMENT_URI) | st.builds(Rates, st.floats(0, 1e5), st.floats(0, 1e5)),
 )
 unknowns = st.just(Unknown("Unavailable", "connection refused"))
 readings = counts | unknowns

@@ -16,7 +16,8 @@ from workqueue_operator.rabbitmq.oldest_message import QueueTotals
 from workqueue_operator.rabbitmq.queue_policy import QueueInForce, consumer_timeout, missing_management_api
 from workqueue_operator.rabbitmq.queue_reader import QueueReader
 from workqueue_operator.resource import Key, WorkQueue
-from workqueue_operator.scaling.rates import Sample
+from workqueue_operator.scaling.demand import NoRates
+from workqueue_operator.scaling.rates import NO_NUMBERS, Sample
 from workqueue_operator.store import Store, Tracked
 
 #: Seconds between two questions to the management API; its own statistics are made every 5 s.
@@ -62,7 +63,7 @@ class Measuring:
         """Report the error as the state of all queues of the address."""
         self._store.count_broker_error(address, error.kind)
         for tracked in self._store.members(address):
-            tracked.no_rates = str(error)
+            tracked.estimate = tracked.estimate.without_sample(NoRates(str(error)))
         self._policies(reader).tell_all(address, verdict_of(error))
 
     def _policies(self, reader: QueueReader) -> Policies:
@@ -88,12 +89,8 @@ class Measuring:
 
 
 def _measured(tracked: Tracked, samples: Mapping[str, Sample]) -> None:
-    sample = samples.get(_queue_of(tracked))
-    if sample is None:
-        tracked.no_rates = "the management API has no numbers of this queue yet"
-    else:
-        tracked.estimate = tracked.estimate.updated(sample)
-        tracked.no_rates = "no task was acked yet"
+    sample, estimate = samples.get(_queue_of(tracked)), tracked.estimate
+    tracked.estimate = estimate.updated(sample) if sample else estimate.without_sample(NO_NUMBERS)
 
 
 def _measured_oldest(tracked: Tracked, seen: QueueInForce | None, sample: Sample | None, asked_at: float) -> None:

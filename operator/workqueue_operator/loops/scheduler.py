@@ -273,7 +273,6 @@ def counted(tracked: Tracked, answer: QueueReading, now: float) -> Counts:
         messages_ready=answer.counts.messages_ready,
         consumers=answer.counts.consumers,
         rates=tracked.estimate.rates(now),
-        no_rates=tracked.no_rates,
         messages_unacknowledged=last.messages_unacknowledged if last else None,
         asked_at=tracked.asked_at,
         has_leader=_has_leader(tracked, answer, now),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from workqueue_operator.resource import ScalingPolicy
-from workqueue_operator.scaling.demand import Counts, wanted_replicas
+from workqueue_operator.scaling.demand import Counts, Demand, demand_of
 from workqueue_operator.scaling.history import History
 
 
@@ -138,20 +138,19 @@ def _decided(policy: ScalingPolicy, situation: Situation, history: History, now:
         return _paused(policy, reading, workers)
     if isinstance(reading, Unknown):
         return _without_reading(policy, reading, situation, history.unknown_for(now))
-    wanted, formula = wanted_replicas(policy, reading, workers.replicas)
-    bounded = min(max(wanted, policy.min_replicas), policy.max_replicas)
-    kept = _kept_by_hand(situation.manual, bounded)
-    if kept != bounded:
+    demand, manual = demand_of(policy, reading, workers.replicas), situation.manual
+    bounded = min(max(demand.replicas, policy.min_replicas), policy.max_replicas)
+    kept = _kept_by_hand(manual, bounded)
+    if manual and kept != bounded:
         if kept == workers.replicas:
-            return _manual(kept, bounded, situation.manual, formula)
-        by = situation.manual.by if situation.manual else ""
-        bounded, formula = kept, f"{formula}, but {by or 'something other than the operator'} set {kept}"
+            return _manual(manual, bounded, demand)
+        by = manual.by or "something other than the operator"
+        bounded, demand = kept, replace(demand, formula=f"{demand.formula}, but {by} set {kept}")
     if bounded > workers.replicas:
-        return _grow(policy, workers, bounded, formula, needed=wanted >= bounded)
+        return _scale_up(policy, workers, bounded, demand)
     if bounded == workers.replicas:
-        return _stay(policy, wanted, bounded, formula)
-    bound = _bounds(policy, bounded) if bounded != wanted else ""
-    return _shrink(policy, situation, bounded, formula + bound, history, now)
+        return _stay(policy, bounded, demand)
+    return _scale_down(policy, situation, bounded, demand, history, now)
 
 
 def readable(reading: Counts | Unknown, workers: Workers, in_use: bool) -> Counts | Unknown:
@@ -188,7 +187,7 @@ def readable(reading: Counts | Unknown, workers: Workers, in_use: bool) -> Count
 
 def _paused(policy: ScalingPolicy, reading: Counts | Unknown, workers: Workers) -> ScalingDecision:
     current = workers.replicas
-    asked = reading.message if isinstance(reading, Unknown) else wanted_replicas(policy, reading, current)[1]
+    asked = reading.message if isinstance(reading, Unknown) else demand_of(policy, reading, current).formula
     return ScalingDecision(
         current, current, Reason.PAUSED, f"{current} left alone, mode is Paused; the queue asks: {asked}"
     )
@@ -216,41 +215,45 @@ def _kept_by_hand(manual: ManualSize | None, bounded: int) -> int:
     return max(manual.replicas, bounded) if manual.raised else min(manual.replicas, bounded)
 
 
-def _manual(kept: int, bounded: int, manual: ManualSize | None, formula: str) -> ScalingDecision:
-    text = f"kept at {kept}, {manual.origin if manual else ''}; the queue asks: {formula}"
-    return ScalingDecision(kept, bounded, Reason.SCALED_MANUALLY, text)
+def _manual(manual: ManualSize, bounded: int, demand: Demand) -> ScalingDecision:
+    text = f"kept at {manual.replicas}, {manual.origin}; the queue asks: {demand.formula}"
+    return ScalingDecision(manual.replicas, bounded, Reason.SCALED_MANUALLY, text)
 
 
-def _grow(policy: ScalingPolicy, workers: Workers, bounded: int, formula: str, *, needed: bool) -> ScalingDecision:
+def _scale_up(policy: ScalingPolicy, workers: Workers, bounded: int, demand: Demand) -> ScalingDecision:
     if workers.failing and bounded > max(policy.min_replicas, PROBE_REPLICAS):
         held = max(workers.replicas, policy.min_replicas, PROBE_REPLICAS)
-        text = f"no more than {held} while the workers fail ({workers.failing}); the queue asks: {formula}"
+        text = f"no more than {held} while the workers fail ({workers.failing}); the queue asks: {demand.formula}"
         return ScalingDecision(held, bounded, Reason.WORKERS_FAILING, text)
     step = policy.scale_up_max_step
     if step and bounded > workers.replicas + step:
         replicas = max(workers.replicas + step, min(policy.min_replicas, bounded))
-        text = f"{workers.replicas} -> {replicas}, at most {step} more in one step; the queue asks: {formula}"
+        text = f"{workers.replicas} -> {replicas}, at most {step} more in one step; the queue asks: {demand.formula}"
         return ScalingDecision(replicas, bounded, Reason.STEP_LIMITED, text)
-    if not needed and bounded == policy.min_replicas:
-        text = f"{workers.replicas} -> {bounded}, minReplicas; asked: {formula}"
+    if demand.replicas < bounded == policy.min_replicas:
+        text = f"{workers.replicas} -> {bounded}, minReplicas; asked: {demand.formula}"
         return ScalingDecision(bounded, bounded, Reason.AT_MIN_REPLICAS, text)
-    text = f"{workers.replicas} -> {bounded}: {formula}{_bounds(policy, bounded)}"
+    text = f"{workers.replicas} -> {bounded}: {demand.formula}{_bounds(policy, bounded)}"
     return ScalingDecision(bounded, bounded, Reason.BACKLOG, text)
 
 
-def _stay(policy: ScalingPolicy, wanted: int, bounded: int, formula: str) -> ScalingDecision:
-    if wanted > bounded:
-        return ScalingDecision(bounded, bounded, Reason.AT_MAX_REPLICAS, f"{bounded} is maxReplicas; asked: {formula}")
-    if wanted < bounded:
-        return ScalingDecision(bounded, bounded, Reason.AT_MIN_REPLICAS, f"{bounded} is minReplicas; asked: {formula}")
-    return ScalingDecision(bounded, bounded, Reason.STEADY, f"{bounded} as asked: {formula}{_bounds(policy, bounded)}")
+def _stay(policy: ScalingPolicy, bounded: int, demand: Demand) -> ScalingDecision:
+    if demand.replicas > bounded:
+        text = f"{bounded} is maxReplicas; asked: {demand.formula}"
+        return ScalingDecision(bounded, bounded, Reason.AT_MAX_REPLICAS, text)
+    if demand.replicas < bounded:
+        text = f"{bounded} is minReplicas; asked: {demand.formula}"
+        return ScalingDecision(bounded, bounded, Reason.AT_MIN_REPLICAS, text)
+    text = f"{bounded} as asked: {demand.formula}{_bounds(policy, bounded)}"
+    return ScalingDecision(bounded, bounded, Reason.STEADY, text)
 
 
-def _shrink(
-    policy: ScalingPolicy, situation: Situation, bounded: int, formula: str, history: History, now: float
+def _scale_down(
+    policy: ScalingPolicy, situation: Situation, bounded: int, demand: Demand, history: History, now: float
 ) -> ScalingDecision:
     current, window = situation.workers.replicas, policy.scale_down_stabilization_seconds
     floor = min(current, max(bounded, history.highest_wish(now, window)))
+    formula = demand.formula + (_bounds(policy, bounded) if bounded != demand.replicas else "")
     if not history.has_seen_whole_window(now, window, policy.poll_period_seconds):
         text = f"{current} held until one window of {window} s has been watched; the queue asks: {formula}"
         return ScalingDecision(current, bounded, Reason.FIRST_WINDOW, text)
@@ -261,10 +264,10 @@ def _shrink(
         text = f"{current} held during the Deployment's rollout; the queue asks: {formula}"
         return ScalingDecision(current, bounded, Reason.ROLLOUT, text)
     wish = f", asked for within the last {window} s" if floor > bounded else ""
-    return _shrink_by_idle(situation.workers, floor, bounded, formula, wish)
+    return _scale_down_by_idle(situation.workers, floor, bounded, formula, wish)
 
 
-def _shrink_by_idle(workers: Workers, floor: int, bounded: int, formula: str, wish: str) -> ScalingDecision:
+def _scale_down_by_idle(workers: Workers, floor: int, bounded: int, formula: str, wish: str) -> ScalingDecision:
     """`wish`: why the size goes down to `floor`, and not to what the formula asks for; "" where it does."""
     current, removable = workers.replicas, workers.removable
     replicas, asks = max(floor, current - (removable or 0)), "the queue asks now" if wish else "the queue asks"

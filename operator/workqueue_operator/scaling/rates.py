@@ -4,9 +4,9 @@ What is old fades. Work and acks fade together, so that their quotient, the serv
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from workqueue_operator.scaling.demand import Rates
+from workqueue_operator.scaling.demand import NoRates, Rates
 
 #: Seconds after which a sample counts half: long against the broker's 5 s statistics, short against a shift.
 HALF_LIFE_SECONDS = 15.0
@@ -25,6 +25,10 @@ STALE_SECONDS = 30.0
 REDELIVERIES_PER_WORKER = 3
 #: Seconds after which a redelivery counts half: where nobody takes tasks any more, no ack can end the count.
 REDELIVERY_HALF_LIFE_SECONDS = 300.0
+
+NOT_ASKED = NoRates("the management API was not asked yet")
+NOT_ACKED = NoRates("no task was acked yet")
+NO_NUMBERS = NoRates("the management API has no numbers of this queue yet")
 
 
 @dataclass(frozen=True)
@@ -53,15 +57,17 @@ class Estimate:
     redelivered_since_ack: float = 0.0
     #: Seconds of the clock; the last sample that had acks. None: none had.
     acked_at: float | None = None
+    #: Why there are no rates, whenever there are none.
+    no_rates: NoRates = NOT_ASKED
 
     def updated(self, sample: Sample) -> "Estimate":
         """With one more sample; totals that went back are those of a restarted broker and start anew."""
         last = self.last
         if last is None or sample.time <= last.time or _went_back(last, sample):
-            return Estimate(sample)
+            return Estimate(sample, no_rates=NOT_ACKED)
         seconds, acked = sample.time - last.time, sample.acked - last.acked
         if seconds < 1.0:  # too little for a rate
-            return self
+            return replace(self, no_rates=NOT_ACKED)
         kept = max(math.exp2(-seconds / HALF_LIFE_SECONDS), math.exp2(-acked / HALF_LIFE_ACKS))
         in_progress = (sample.messages_unacknowledged + last.messages_unacknowledged) / 2
         still = self.redelivered_since_ack * math.exp2(-seconds / REDELIVERY_HALF_LIFE_SECONDS)
@@ -72,7 +78,12 @@ class Estimate:
             acks=kept * self.acks + acked,
             redelivered_since_ack=0.0 if acked else still + sample.redelivered - last.redelivered,
             acked_at=sample.time if acked else self.acked_at,
+            no_rates=NOT_ACKED,
         )
+
+    def without_sample(self, why: NoRates) -> "Estimate":
+        """After a look that gave no sample. The samples before it count for as long as they are fresh."""
+        return replace(self, no_rates=why)
 
     def _arrivals_with(self, rate: float, seconds: float) -> float:
         if self.arrivals is None:
@@ -87,10 +98,10 @@ class Estimate:
         """Whether the last sample is recent."""
         return self.last is not None and 0 <= now - self.last.time <= STALE_SECONDS
 
-    def rates(self, now: float) -> Rates | None:
-        """The rates, or None while they are not known: no fresh samples, or nothing was acked."""
+    def rates(self, now: float) -> Rates | NoRates:
+        """The rates; they need fresh samples, and at least one ack among them."""
         if self.arrivals is None or not self.acks or not self.work_seconds or not self.is_fresh(now):
-            return None
+            return self.no_rates
         return Rates(self.arrivals, self.work_seconds / self.acks)
 
     def failing(self, now: float, workers_ready: int) -> str | None:

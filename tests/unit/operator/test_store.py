@@ -8,8 +8,8 @@ from workqueue_operator.assembly import fill
 from workqueue_operator.cluster.port import Forbidden, Listing
 from workqueue_operator.rabbitmq.leader import LeaderSeen
 from workqueue_operator.resource import Key
-from workqueue_operator.scaling.demand import Counts
-from workqueue_operator.scaling.rates import Estimate, Sample
+from workqueue_operator.scaling.demand import NO_MANAGEMENT_URI, Counts, NoRates
+from workqueue_operator.scaling.rates import NOT_ASKED, Estimate, Sample
 from workqueue_operator.store import Store
 
 from tests.support.fakes import FakeCluster
@@ -36,6 +36,19 @@ def test_a_list_forgets_what_is_being_deleted() -> None:
     assert store.keys() == frozenset()
 
 
+def test_why_there_are_no_rates_is_always_about_the_address_that_is_used() -> None:
+    """When the Secret's management_uri was taken away, the error of the API that was there before is not repeated."""
+    operator = Operator()
+    tracked, hosts = operator.add(), (("rabbitmq", 5672),)
+    operator.store.set_address(tracked, BrokerAddress(hosts=hosts, management_uri="http://rabbitmq:15672"))
+    assert tracked.estimate.rates(0.0) == NOT_ASKED
+    tracked.estimate = tracked.estimate.without_sample(NoRates("http://rabbitmq:15672: connection refused"))
+    operator.store.set_address(tracked, BrokerAddress(hosts=hosts))
+    assert tracked.estimate.rates(0.0) == NO_MANAGEMENT_URI
+    tracked.forget_queues()
+    assert tracked.estimate.rates(0.0) == NO_MANAGEMENT_URI
+
+
 @pytest.mark.parametrize("moved", [{"queue": {"name": "other"}}, {}])
 def test_what_was_measured_of_a_queue_is_not_taken_for_another_one(moved: dict[str, Any]) -> None:
     """A rate between the totals of two queues may ask for all workers; an empty queue's leader is not the other's."""
@@ -51,7 +64,7 @@ def test_what_was_measured_of_a_queue_is_not_taken_for_another_one(moved: dict[s
         store.see_workqueue(edited)
     else:
         store.set_address(tracked, BrokerAddress(hosts=(("new", 5672),)))
-    assert tracked.estimate == Estimate()
+    assert tracked.estimate == Estimate(no_rates=NO_MANAGEMENT_URI)
     assert (tracked.leader, tracked.empty_since, tracked.consumer_timeout) == (None, None, None)
 
 

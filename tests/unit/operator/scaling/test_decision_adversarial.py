@@ -56,7 +56,9 @@ def test_tasks_in_progress_below_zero_take_no_worker_away() -> None:
 
 @pytest.mark.parametrize("rates", IMPOSSIBLE_RATES)
 def test_rates_that_are_no_rates_fall_back_to_messages_per_replica(rates: Rates) -> None:
-    assert decided(ScalingPolicy(drain_seconds=60), Counts(10, 1, rates), Workers(0, 0)).replicas == 2
+    decision = decided(ScalingPolicy(drain_seconds=60), Counts(10, 1, rates), Workers(0, 0))
+    assert decision.replicas == 2
+    assert "no rates known for drainSeconds: the management API's numbers cannot be true" in decision.message
 
 
 @pytest.mark.parametrize("ready", [0, 1, 10_000])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from workqueue_operator.resource import ScalingPolicy
-from workqueue_operator.scaling.demand import Counts, Rates, wanted_replicas
+from workqueue_operator.scaling.demand import Counts, Demand, Rates, demand_of
 
 from benchmarks.simulation.ours import with_drain_seconds, with_messages_per_replica
 from benchmarks.simulation.traces import all_traces
@@ -16,7 +16,7 @@ SETTLED = 600.0
 
 
 def wanted(ready: int, rates: Rates, replicas: int, in_progress: int | None = None) -> int:
-    return wanted_replicas(POLICY, Counts(ready, 1, rates, messages_unacknowledged=in_progress), replicas)[0]
+    return demand_of(POLICY, Counts(ready, 1, rates, messages_unacknowledged=in_progress), replicas).replicas
 
 
 @pytest.mark.parametrize("service_seconds", [1.80, 1.88, 1.95, 2.02, 2.10])
@@ -55,11 +55,11 @@ def test_tasks_in_progress_that_are_not_known_are_no_limit() -> None:
 
 
 def test_the_sentence_says_what_held_it_back() -> None:
-    near = wanted_replicas(POLICY, Counts(0, 8, Rates(4.0, 2.1)), 8)
-    assert near == (8, "2.1 s a task x (4 new/s + 0 ready / 60 s) = 8.4, within a tenth of 8")
-    few = wanted_replicas(POLICY, Counts(3, 1, Rates(0.0, 600.0), messages_unacknowledged=1), 0)
+    near = demand_of(POLICY, Counts(0, 8, Rates(4.0, 2.1)), 8)
+    assert near == Demand(8, "2.1 s a task x (4 new/s + 0 ready / 60 s) = 8.4, within a tenth of 8")
+    few = demand_of(POLICY, Counts(3, 1, Rates(0.0, 600.0), messages_unacknowledged=1), 0)
     text = "600 s a task x (0 new/s + 3 ready / 60 s) = 30, but 4 tasks ready, in progress or coming within 60 s"
-    assert few == (4, text)
+    assert few == Demand(4, text)
 
 
 @given(st.integers(0, 2**40), st.floats(0, 1e308), st.floats(1e-308, 1e308), st.integers(0, 2**31), st.integers(-1, 9))

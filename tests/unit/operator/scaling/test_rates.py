@@ -3,8 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from workqueue_operator.scaling.demand import Rates
 from workqueue_operator.scaling.rates import (
     LONGEST_HALF_LIFE_SECONDS,
+    NOT_ACKED,
     REDELIVERY_HALF_LIFE_SECONDS,
     STALE_SECONDS,
     Estimate,
@@ -26,19 +28,19 @@ def after(seconds: float, arrivals: float, acks: float, busy: int, start: Estima
 
 
 def test_one_sample_is_no_rate() -> None:
-    assert Estimate().updated(Sample(0, 10, 10, 0, 5)).rates(0) is None
+    assert Estimate().updated(Sample(0, 10, 10, 0, 5)).rates(0) == NOT_ACKED
 
 
 def test_service_time_by_littles_law() -> None:
     """Ten tasks in progress all the time and five acks a second: two seconds each."""
     rates = after(60, arrivals=5, acks=5, busy=10).rates(60)
-    assert rates is not None
+    assert isinstance(rates, Rates)
     assert rates.service_seconds == pytest.approx(2.0)
     assert rates.arrivals_per_second == pytest.approx(5.0)
 
 
 def test_no_acks_are_no_rate() -> None:
-    assert after(60, arrivals=5, acks=0, busy=10).rates(60) is None
+    assert after(60, arrivals=5, acks=0, busy=10).rates(60) == NOT_ACKED
 
 
 @pytest.mark.parametrize(("before", "after_it", "samples"), [(10, 1, 20), (1, 10, 3)], ids=["up", "down"])
@@ -53,12 +55,12 @@ def test_a_service_time_that_changes_by_ten_is_followed(before: int, after_it: i
     assert last is not None
     for sample in range(1, samples + 1):
         rates = estimate.rates(last.time + 5.0 * (sample - 1))
-        assert rates is not None
+        assert isinstance(rates, Rates)
         assert abs(rates.service_seconds - old) < 0.9 * abs(new - old)
         acked = last.acked + 5 * after_it * sample
         estimate = estimate.updated(Sample(last.time + 5.0 * sample, last.published + 50 * sample, acked, 0, 10))
     rates = estimate.rates(last.time + 5.0 * samples)
-    assert rates is not None
+    assert isinstance(rates, Rates)
     assert abs(rates.service_seconds - old) > 0.9 * abs(new - old)
 
 
@@ -73,12 +75,12 @@ def test_arrivals_that_fade_are_none_in_the_end() -> None:
 
 def test_totals_that_went_back_start_anew() -> None:
     estimate = after(60, arrivals=5, acks=5, busy=10).updated(Sample(65, 0, 0, 0, 3))
-    assert estimate.rates(65) is None
+    assert estimate.rates(65) == NOT_ACKED
 
 
 def test_old_samples_are_no_rate() -> None:
     estimate = after(60, arrivals=5, acks=5, busy=10)
-    assert estimate.rates(60 + STALE_SECONDS + 1) is None
+    assert estimate.rates(60 + STALE_SECONDS + 1) == NOT_ACKED
 
 
 def test_tasks_that_only_come_back_are_failing() -> None:
@@ -122,7 +124,7 @@ def test_whatever_the_samples_a_rate_is_a_sound_number(samples: list[Sample], no
     for sample in samples:
         estimate = estimate.updated(sample)
     rates = estimate.rates(now)
-    if rates:
+    if isinstance(rates, Rates):
         assert rates.arrivals_per_second >= 0
         assert rates.service_seconds > 0
 
@@ -140,7 +142,7 @@ def estimates(seconds: int, task_seconds: int, workers: int) -> list[Estimate]:
 def test_tasks_that_take_minutes_have_a_steady_service_time(workers: int) -> None:
     """Whole minutes pass without an ack; the service time must not fall at each ack and grow until the next."""
     settled = [one.rates(one.last.time) for one in estimates(3600, 120, workers)[1200 // 5 :] if one.last]
-    known = [rates.service_seconds for rates in settled if rates]
+    known = [rates.service_seconds for rates in settled if isinstance(rates, Rates)]
     assert len(known) == len(settled)
     assert 80 < min(known) < max(known) < 240
 
@@ -154,7 +156,7 @@ def test_a_service_time_survives_the_night() -> None:
         estimate = estimate.updated(Sample(end.time + 5.0 * hours, end.published, end.acked, 0, 0))
     assert estimate.last is not None
     rates = estimate.rates(estimate.last.time)
-    assert rates is not None
+    assert isinstance(rates, Rates)
     assert rates.service_seconds == pytest.approx(10, rel=0.2)
     assert rates.arrivals_per_second == pytest.approx(0, abs=1e-9)
 
@@ -162,7 +164,8 @@ def test_a_service_time_survives_the_night() -> None:
 def test_one_long_task_that_comes_is_no_rush() -> None:
     """A task of two minutes comes once in two minutes; right after it the work that arrives must not look like five."""
     row = estimates(3600, 120, 1)
-    work = [rates.arrivals_per_second * rates.service_seconds for one in row if (rates := one.rates(one.last.time))]
+    known = [rates for one in row if one.last and isinstance(rates := one.rates(one.last.time), Rates)]
+    work = [rates.arrivals_per_second * rates.service_seconds for rates in known]
     assert max(work[len(work) // 2 :]) < 2
 
 
