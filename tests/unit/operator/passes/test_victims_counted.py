@@ -56,7 +56,7 @@ async def test_the_wrong_pod_is_logged_with_what_it_did(operator: Operator, capl
     operator.cluster.carry_out(DEPLOYMENT)
     await operator.until_counted()
     assert operator.victims() == {"idle": 5, "busy": 1, "unknown": 0}
-    assert f"{busy} went (busy) though another was meant to" in caplog.text
+    assert f"the ReplicaSet deleted {busy} (busy) instead of a pod that was marked" in caplog.text
 
 
 async def test_pods_of_a_deployment_that_was_deleted_are_nobodys_shrink(operator: Operator) -> None:
