@@ -1,17 +1,24 @@
 """Every set of values that we promise to support gives objects that a Kubernetes API server accepts."""
 
 import re
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
 
+from dev.definitions import NoDefinitions, prometheus_operator
+from tests.support.foreign_kinds import Definitions
+from tests.support.rabbitmq_versions import not_installable
+
 CHARTS = Path(__file__).parents[2] / "charts"
 #: All that docs/support.md names; of values other than the defaults and everything, the oldest and the newest will do.
 KUBERNETES = tuple(f"1.{minor}" for minor in range(30, 38))
-#: Kinds of others, which the schemas of Kubernetes do not know.
-FOREIGN = {"WorkQueue", "ServiceMonitor", "PodMonitor", "PrometheusRule", "GrafanaDashboard"}
+#: Kinds of other projects, and all that the schemas of Kubernetes do not know.
+FOREIGN = {"ServiceMonitor", "PodMonitor", "PrometheusRule", "GrafanaDashboard"}
+UNKNOWN = {"WorkQueue", *FOREIGN}
 #: Kinds that have no namespace.
 CLUSTER_WIDE = {
     *("CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"),
@@ -122,9 +129,51 @@ MATRIX = [
 def test_objects_are_valid(helm, chart: str, values: dict[str, Any], request: pytest.FixtureRequest):
     whole = request.node.callspec.id.endswith((": defaults", ": everything"))
     for item in helm.template(chart, values, tests=True):
-        if item["kind"] not in FOREIGN:
+        if item["kind"] not in UNKNOWN:
             for version in KUBERNETES if whole else (KUBERNETES[0], KUBERNETES[-1]):
                 kubernetes_validate.validate(item, version, strict=True)
+
+
+@pytest.fixture(scope="module")
+def definitions() -> Definitions:
+    """Of the foreign kinds; where they cannot be had the test is skipped, or fails in CI."""
+    try:
+        return Definitions(prometheus_operator())
+    except NoDefinitions as problem:
+        not_installable(problem)
+
+
+@pytest.fixture
+def foreign(helm) -> list[dict[str, Any]]:
+    """All objects of foreign kinds that the charts can render, with everything turned on."""
+    both = (("workqueue-operator", OPERATOR["everything"]), ("workqueue", {**BROKER, **QUEUE["everything"]}))
+    rendered = [item for chart, values in both for item in helm.template(chart, values)]
+    return [item for item in rendered if item["kind"] in FOREIGN]
+
+
+@pytest.mark.timeout(300)  # the first time the definitions are downloaded
+def test_objects_of_other_projects_are_valid_by_their_definitions(foreign, definitions: Definitions):
+    assert {item["kind"] for item in foreign} == FOREIGN
+    assert [problem for item in foreign for problem in definitions.problems(item)] == []
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("ServiceMonitor", ("endpoints", 0)),
+        ("ServiceMonitor", ("endpoints", 0, "relabelings", 0)),
+        ("PodMonitor", ("podMetricsEndpoints", 0)),
+        ("PrometheusRule", ("groups", 0, "rules", 0)),
+        ("GrafanaDashboard", ()),
+        ("GrafanaDashboard", ("configMapRef",)),
+    ],
+)
+def test_a_field_that_a_foreign_definition_does_not_have_is_found(foreign, definitions: Definitions, kind, path):
+    item = next(item for item in foreign if item["kind"] == kind)
+    reduce(getitem, path, item["spec"])["misspelt"] = "30s"
+    (problem,) = definitions.problems(item)
+    assert "misspelt" in problem
 
 
 @pytest.mark.parametrize("version", KUBERNETES)

@@ -75,7 +75,7 @@ def ensure(version: str) -> Installation:
     return installation(version)
 
 
-def not_installable(problem: NotInstallable) -> NoReturn:
+def not_installable(problem: Exception) -> NoReturn:
     """For a fixture: a failure where everything has to be tested (CI is set), else a skip."""
     import pytest  # here, as the benchmarks and the installation run without it
 
