@@ -16,7 +16,7 @@ CHARTS = Path(__file__).parents[2] / "charts"
 Manifest = dict[str, Any]
 
 
-class StrictLoader(yaml.SafeLoader):
+class StrictLoader(yaml.CSafeLoader):
     """YAML in which a name may stand once in an object, as Flux, kustomize and strict API clients read it."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
