@@ -49,9 +49,9 @@ test-broker: setup ## Run the tests against two real RabbitMQs, which they insta
 test-cluster: setup ## Run the tests against a real Kubernetes, and those of the charts
 	@$(WITH_CLUSTER) $(BIN)/python -m dev.cluster_tests
 
-.PHONY: test-shrinks
-test-shrinks: setup ## Run fifty shrinks beside busy workers on a real cluster, which takes minutes and an idle machine
-	@$(WITH_CLUSTER) $(PYTEST) -q -rP tests/cluster -m shrinks
+.PHONY: test-scale-downs
+test-scale-downs: setup ## Run fifty scale-downs beside busy workers on a real cluster, which takes minutes and an idle machine
+	@$(WITH_CLUSTER) $(PYTEST) -q -rP tests/cluster -m scale_downs
 
 .PHONY: check
 # Each command is a hook of .pre-commit-config.yaml too. A cache of mypy holds one platform.

@@ -24,7 +24,7 @@ def main() -> int:
 def run(folder: str, *flags: str) -> int:
     """A pytest with a cache of its own."""
     command = [sys.executable, "-m", "pytest", "-q", "-o", f"cache_dir=.pytest_cache/{folder}"]
-    tests = (f"tests/{folder}", "-m", "not shrinks")
+    tests = (f"tests/{folder}", "-m", "not scale_downs")
     return subprocess.run([*command, *tests, *flags], cwd=CHECKOUT, check=False).returncode
 
 

@@ -45,16 +45,16 @@ def change(work: Work, **spec: Any) -> None:
 
 @pytest.mark.once
 def test_five_shrinks_never_signal_a_busy_worker(work: Work, proxy: Proxy) -> None:
-    shrink_beside_busy_workers(work, proxy, shrinks=5)
+    scale_down_beside_busy_workers(work, proxy, scale_downs=5)
 
 
-@pytest.mark.shrinks
+@pytest.mark.scale_downs
 @pytest.mark.timeout(1800)
 def test_fifty_shrinks_of_random_size_never_signal_a_busy_worker(work: Work, proxy: Proxy) -> None:
-    shrink_beside_busy_workers(work, proxy, shrinks=50)
+    scale_down_beside_busy_workers(work, proxy, scale_downs=50)
 
 
-def shrink_beside_busy_workers(work: Work, proxy: Proxy, *, shrinks: int) -> None:
+def scale_down_beside_busy_workers(work: Work, proxy: Proxy, *, scale_downs: int) -> None:
     """Ten workers, four of them in a long task: the floor moves down and up, and those four go on.
 
     Each worker that went is counted, and none as busy; one that does not answer for want of processor time is unknown.
@@ -69,7 +69,7 @@ def shrink_beside_busy_workers(work: Work, proxy: Proxy, *, shrinks: int) -> Non
     work.send(["Long task" + "." * 1700] * BUSY)
     busy = wait_until(lambda: busy_pods(work, BUSY), 60, "four workers are busy")
     before, went, sizes = victims(proxy), set[str](), random.Random(8)
-    for _ in range(shrinks):
+    for _ in range(scale_downs):
         staying = set(work.staying())
         floor = sizes.randint(BUSY, WORKERS - 1)
         set_bounds(work, minReplicas=floor)
@@ -80,7 +80,7 @@ def shrink_beside_busy_workers(work: Work, proxy: Proxy, *, shrinks: int) -> Non
         wait_until(lambda: all_ready(work, WORKERS), 120, "ten workers are Ready again")
     assert busy <= set(work.staying())
     counted = wait_until(lambda: counted_since(proxy, before, len(went)), 60, f"{len(went)} workers are counted")
-    print(f"{shrinks} shrinks, {len(went)} workers went: {counted}")
+    print(f"{scale_downs} scale-downs, {len(went)} workers left: {counted}")
     assert counted["busy"] == 0
     assert counted["idle"] + counted["unknown"] == len(went)
 
