@@ -1,4 +1,4 @@
-"""Where a broker is and how to prove who we are: parsed once, from a URI, the environment or a Secret's keys.
+"""Where a broker is and which login to use: parsed once, from a URI, the environment or a Secret's keys.
 
 Everything here is a value; nothing connects. No password is ever part of a repr or an error.
 """
@@ -42,8 +42,8 @@ _FILE_OF_KEY = {
 #: Keys whose values may begin or end with a space.
 _WITH_SPACES = ("username", "password", "vhost")
 
-#: Bytes that a key may have, which are far more than anybody needs: a password may be a token, and ca.crt all
-#: authorities that a system knows. A Secret may have a MiB, and whoever writes it shall not cost others their time.
+#: Bytes that a key may have, far more than any needs: a password may be a token, and ca.crt all
+#: authorities that a system knows. A Secret may have a MiB, and its writer must not cost other tenants their time.
 _MOST_BYTES = dict.fromkeys(SECRET_KEYS, 4096) | {
     **dict.fromkeys(("uri", "connection_string", "password", "management_uri"), 32 * 1024),
     "ca.crt": 512 * 1024,
@@ -65,7 +65,7 @@ class BrokerAddress:
     hosts: tuple[tuple[str, int], ...] = (("localhost", AMQP_PORT),)
     username: str = "guest"
     password: str = field(default="guest", repr=False)
-    #: False: nobody gave a password, and guest's stands in. With a client certificate that is then the whole login.
+    #: False: no password was given, and guest's stands in. With a client certificate that is then the whole login.
     password_given: bool = True
     virtual_host: str = "/"
     tls: Tls | None = None
@@ -102,7 +102,7 @@ class BrokerAddress:
     def login_of_management(self) -> tuple[str, str]:
         """User and password for the management API; raises InvalidAddress.
 
-        Those of AMQP are for its own hosts: whoever runs another one is not to learn them.
+        Those of AMQP are for its own hosts: the owner of another host must not learn them.
         """
         if self.management_login:
             return self.management_login
@@ -154,7 +154,7 @@ def host_and_port(host: str, port: int) -> str:
 
 
 def _from_values(given: Mapping[str, str], names: Mapping[str, str]) -> BrokerAddress:
-    """Build from the keys of a Secret; `names` says what a person calls each key."""
+    """Build from the keys of a Secret; `names`: how errors name each key."""
     values = {key: _trimmed(key, text) for key, text in given.items()}
     for key, value in values.items():
         if not _is_text(value):  # of the environment, whose bytes may be anything
@@ -210,14 +210,14 @@ def _from_uri(uri: str, *, field_name: str) -> BrokerAddress:
 
 
 def _split(uri: str, field_name: str) -> SplitResult:
-    """The parts of a URI. What is wrong is not told in the library's words: those may hold the password."""
+    """The parts of a URI. Errors do not quote the library's words, which may hold the password."""
     parts = None
     with suppress(ValueError):
         parts = urlsplit(uri)
     if parts is None:
         raise InvalidAddress(f"{field_name} is not a URI: it has a bare '[' or ']', or an odd character; {_ENCODE}")
     cut_short = "@" not in parts.netloc and "@" in parts.path + parts.query
-    if parts.fragment or cut_short:  # the rest of the login would be taken for a vhost, and be told in errors
+    if parts.fragment or cut_short:  # the rest of the login would be taken for a vhost, and appear in errors
         raise InvalidAddress(f"{field_name} has a bare '#', '/' or '?' before the '@'; {_ENCODE}")
     return parts
 

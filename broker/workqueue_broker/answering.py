@@ -33,7 +33,7 @@ class Answering:
     def create_connection(
         cls, connection_configs: Any, on_done: Callable[[object], None], custom_ioloop: Any, workflow: Any = None
     ) -> Any:
-        """The library's, and `on_done` hears NoAnswer after NODE_SECONDS for each of the nodes."""
+        """The library's, and `on_done` gets NoAnswer after NODE_SECONDS for each of the nodes."""
         connecting = _Connecting(on_done, custom_ioloop, NODE_SECONDS * len(connection_configs))
         connecting.workflow = super().create_connection(  # type: ignore[misc]
             connection_configs, connecting.done, custom_ioloop, workflow
@@ -41,7 +41,7 @@ class Answering:
         return connecting.workflow
 
     def give_up(self, seconds: float) -> None:
-        """Close the socket now; whoever waits on the connection hears that it did not answer within `seconds`."""
+        """Close the socket now; waiting callers get NoAnswer, which names `seconds`."""
         node = f"{self.params.host}:{self.params.port}"
         error = NoAnswer(f"{node} did not answer {self.waiting_for or 'in time'} within {seconds:g} s")
         self._terminate_stream(error)  # type: ignore[attr-defined]

@@ -39,7 +39,7 @@ _FRAME = struct.Struct(">BHL")
 
 
 class _Unasked(amqp.AMQPError):  # type: ignore[misc] # pika has no type hints
-    """The broker sends what nobody asked for."""
+    """The broker sends more than was asked for."""
 
 
 class _Library(Connection):  # type: ignore[misc] # pika has no type hints
@@ -109,7 +109,7 @@ class _Library(Connection):  # type: ignore[misc] # pika has no type hints
         """Done before."""
 
     def _adapter_disconnect_stream(self) -> None:
-        """The library hears of it afterwards, as it asks for."""
+        """The library is called afterwards, as it asks for."""
         self._transport.abort()
         self._loop.call_soon(self.end, None)
 
@@ -118,7 +118,7 @@ class _Library(Connection):  # type: ignore[misc] # pika has no type hints
 
 
 class _Stream(asyncio.Protocol):
-    """Hands on what the transport says."""
+    """Hands on what the transport reports."""
 
     library: _Library | None = None
 
@@ -210,12 +210,12 @@ class AsyncioConnection:
     def _on_end(self, _library: object, error: Exception) -> None:
         if not self._opened.done():
             self._opened.set_exception(translate(error, self._node))
-            self._opened.exception()  # nobody may wait for it any more
+            self._opened.exception()  # the caller may wait no longer
         if not self._ended.done():
             self._ended.set_result(None)
 
     def drop(self) -> None:
-        """Close the socket now, without a word to the broker."""
+        """Close the socket now, without closing the connection in order."""
         if self._library is not None:
             self._library.end(amqp.ConnectionOpenAborted("given up"))
 
@@ -280,7 +280,7 @@ class Channel:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._answer = answer
         try:
-            send(lambda told: None if answer.done() else answer.set_result(told))
+            send(lambda result: None if answer.done() else answer.set_result(result))
         except Exception as error:
             raise translate(error, self._address) from error
         return await answer
@@ -289,7 +289,7 @@ class Channel:
         self._ended = translate(reason, self._address)
         if self._answer and not self._answer.done():
             self._answer.set_exception(self._ended)
-            self._answer.exception()  # nobody may wait for it any more
+            self._answer.exception()  # the caller may wait no longer
 
 
 async def _in_time(work: Any, seconds: float, address: BrokerAddress, what: str) -> Any:

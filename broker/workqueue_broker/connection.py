@@ -44,7 +44,7 @@ class ConnectionSettings:
     name: str
     #: Seconds; the address's own heartbeat, if it has one, comes first.
     heartbeat: int = HEARTBEAT_SECONDS
-    #: Seconds a resource alarm may block the connection; None: for ever.
+    #: Seconds a resource alarm may block the connection; None: forever.
     blocked_timeout: float | None = BLOCKED_TIMEOUT_SECONDS
     #: Seconds for the broker's answer to one method; then the connection is given up.
     answer_timeout: float = ANSWER_SECONDS
@@ -89,7 +89,7 @@ def connect(
 
 
 class NodeFailures:
-    """Why each node of an address could not be used. All are told, and the one that matters most decides the class."""
+    """Why each node of an address could not be used. The error names all; the most important one decides its class."""
 
     def __init__(self, address: BrokerAddress) -> None:
         self._address = address
@@ -122,7 +122,7 @@ class broker_errors:  # noqa: N801 - a class, as it is entered several times for
 
     __slots__ = ("_address", "_translate")
 
-    #: The second is beside the library's own tree: of a server that accepts and then says nothing.
+    #: The second is beside the library's own tree: of a server that accepts and never answers.
     _RAISED = (amqp.AMQPError, workflow.AMQPConnectorException, OSError)
 
     def __init__(self, address: BrokerAddress, *, publishing: bool = False) -> None:
@@ -174,7 +174,7 @@ _CONNECTION_REFUSALS = (501, 502)
 def translate_published(error: Exception, address: BrokerAddress) -> BrokerError:
     """As translate(), for what a channel that publishes raises: MessageRefused when the message is at fault.
 
-    AccessRefused (403) and QueueMissing (404) then concern who publishes, and where to.
+    AccessRefused (403) and QueueMissing (404) then concern the publisher and its queue.
     """
     translated = translate(error, address)
     if isinstance(error, amqp.ChannelClosedByBroker):
@@ -226,7 +226,7 @@ def _closed_by_broker(error: amqp.AMQPError, address: BrokerAddress, text: str) 
         return QueueMismatch(f"{text}; the queue is exclusive to another connection: name another one")
     if code == 406 and "inequivalent" in text:
         return QueueMismatch(f"{text}; {_OTHER_PARAMETERS}")
-    if code == 530:  # NOT_ALLOWED: the virtual host is not there, or not for this user
+    if code == 530:  # NOT_ALLOWED: the virtual host is missing, or not for this user
         return AccessRefused(f"{address} refuses it: {text}")
     closed = "channel" if isinstance(error, amqp.ChannelClosed) else "connection"
     return BrokerUnavailable(f"{address} closed the {closed}: {text}")

@@ -4,7 +4,7 @@ BrokerError
 ├── InvalidAddress     the configuration is wrong: a person must change the named field
 ├── BrokerUnavailable  temporary: refused, unresolved, timed out, lost or blocked; try again with backoff
 ├── AccessRefused      the broker refuses user, password, vhost or permission; or its certificate is refused
-├── QueueMissing       the queue is not there: declare it
+├── QueueMissing       there is no such queue: declare it
 ├── QueueMismatch      the queue exists with other parameters: change ours, or do not declare it
 └── MessageRefused     this message is refused for what it is: change the message, or the broker's limit
 """

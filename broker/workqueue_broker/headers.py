@@ -6,11 +6,11 @@ Dates are ISO 8601 in UTC. A producer of another make may leave all of them out.
 #: Milliseconds since 1970 when the producer first published the message; AMQP's own timestamp has whole seconds only.
 PUBLISHED_MS = "x-workqueue-published-ms"
 
-#: How many attempts were made before this copy of the message was published; on a parked one, how many in all.
+#: How many attempts were made before this copy of the message was published; on a dead letter, how many in all.
 ATTEMPTS = "x-workqueue-attempts"
-#: Why the task is parked: one of the worker's dead-letter reasons.
+#: Why the task was dead-lettered: one of the worker's reasons.
 REASON = "x-workqueue-reason"
-#: What the last attempt said, in one line.
+#: The error of the last attempt, in one line.
 ERROR = "x-workqueue-error"
 #: The worker that made the last attempt.
 WORKER = "x-workqueue-worker"

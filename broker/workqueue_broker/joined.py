@@ -44,7 +44,7 @@ class JoinedConnection(Answering, pika.SelectConnection):  # type: ignore[misc] 
         self._emit()
 
     def drop(self) -> None:
-        """Close the socket now, without a word to the broker."""
+        """Close the socket now, without closing the connection in order."""
         self._adapter_disconnect_stream()
 
     def _adapter_emit_data(self, data: bytes) -> None:

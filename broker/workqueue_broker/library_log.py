@@ -1,4 +1,4 @@
-"""The library's own log lines, which tell each failed attempt to connect about five times, as errors.
+"""The library's own log lines, which report each failed attempt to connect about five times, as errors.
 
 Rule: a program's logging belongs to the program. No level, handler or switch of it is changed: what pika logs in our
 threads is dropped, and what it logs for the program itself is not.

@@ -17,7 +17,7 @@ _SHOWN = 40
 
 
 class InvalidName(ValueError):
-    """A queue cannot have this name; the message says why and what to do."""
+    """A queue cannot have this name; the message has the reason and the remedy."""
 
 
 def checked_name(name: str) -> str:

@@ -29,7 +29,7 @@ class Lookups:
         self._under_way: dict[tuple[str, asyncio.AbstractEventLoop], tuple[asyncio.Future[list[Info]], Hashable]] = {}
 
     def of(self, host: str, owner: Hashable) -> "asyncio.Future[list[Info]]":
-        """One lookup serves all who ask for the name while it goes on; raises OSError when there are too many."""
+        """One lookup serves all callers that ask for the name during it; raises OSError when there are too many."""
         loop = asyncio.get_running_loop()
         known = self._under_way.get((host, loop))
         if known is not None:
@@ -66,7 +66,7 @@ class Lookups:
             else:
                 future.set_result(found)
 
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+        with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits
             loop.call_soon_threadsafe(answer)
 
 
@@ -86,7 +86,7 @@ async def resolve(host: str, port: int, owner: Hashable) -> list[Info]:
 
 def _taken(future: "asyncio.Future[list[Info]]") -> None:
     if not future.cancelled():
-        future.exception()  # it may be that nobody waits any more
+        future.exception()  # the caller may wait no longer
 
 
 def _is_address(host: str) -> bool:

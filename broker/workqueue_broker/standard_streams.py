@@ -1,7 +1,7 @@
 """A program's standard streams: what cannot be written ends no program and changes no exit code.
 
 Here because the commands of producer and worker share this package alone. Rule: the exit code is about tasks, not about
-whoever reads the output.
+the reader of the output.
 """
 
 import io
@@ -55,7 +55,7 @@ def protect() -> None:
     os.close(descriptor)
     if sys.stdin is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for the process's life
-    if sys.stdout is sys.__stdout__:  # else whoever embeds us has put something there
+    if sys.stdout is sys.__stdout__:  # else the embedding program has put something there
         sys.stdout = _protected(sys.stdout, 1)
     if sys.stderr is sys.__stderr__:
         sys.stderr = _protected(sys.stderr, 2)
@@ -81,7 +81,7 @@ def complain(line: str) -> None:
 
 
 def flush() -> None:
-    """Write what is left of stdout and stderr, or drop it: Python's end would fail with it, and say exit code 120."""
+    """Write what is left of stdout and stderr, or drop it: Python's end would fail with it, with exit code 120."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -96,7 +96,7 @@ def fed() -> bool:
         return False
     try:
         mode = os.fstat(sys.stdin.fileno()).st_mode
-    except (OSError, ValueError):  # put there by whoever embeds us
+    except (OSError, ValueError):  # put there by the embedding program
         return False
     return not stat.S_ISCHR(mode)
 

@@ -1,6 +1,6 @@
 """TLS as a value, PEM texts with the peer always verified, and the context that they make.
 
-A text that is no PEM is found when an address is parsed, as that is where a person can be told which key it came from.
+A text that is no PEM is found when an address is parsed, because there the error can name its key.
 """
 
 import ssl
@@ -51,9 +51,9 @@ class Tls:
 
 
 def check(tls: Tls, names: Mapping[str, str]) -> None:
-    """Raise InvalidAddress for a text that is no usable PEM; `names` says what a person calls each of the keys."""
+    """Raise InvalidAddress for a text that is no usable PEM; `names`: how errors name each of the keys."""
     for key, text in (("ca.crt", tls.ca), ("tls.crt", tls.certificate), ("tls.key", tls.key)):
-        # Before OpenSSL sees it: the text itself says how many rounds its key takes to open, up to hours of them.
+        # Before OpenSSL sees it: the text itself sets how many rounds its key takes to open, up to hours of them.
         if text is not None and "ENCRYPTED" in text:
             raise InvalidAddress(f"{names[key]} is encrypted; give it unencrypted")
     for key, text in (("tls.crt", tls.certificate), ("tls.key", tls.key)):

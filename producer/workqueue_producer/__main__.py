@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def wrong(error: Exception) -> int:
-    """Nothing was sent; say why."""
+    """Print why nothing was sent."""
     print(f"new-task: {error}", file=sys.stderr)
     return WRONG
 

@@ -1,7 +1,7 @@
 """One caller's many messages, kept flowing at the width of the window, and the end of its patience.
 
 Rule: time counts only while something is pending and nothing is confirmed, so a slow source of tasks is no failure.
-Whatever ends it early, the caller hears which tasks are not confirmed.
+Whatever ends it early, the caller gets the tasks that are not confirmed.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,13 +15,13 @@ from workqueue_producer.task import Message, Receipt, Task
 #: Seconds between two looks at how it goes.
 LOOK_SECONDS = 0.1
 
-#: Hears how many are confirmed; an answer of False means: give up.
+#: Called with the number of confirmed tasks; False means: give up.
 Progress = Callable[[int], bool | None]
 MakeMessage = Callable[[bytes | Task, Receipt], Message]
 
 
 class _GivenUp(Exception):
-    """No confirm for too long, or nobody wants more; not NotConfirmed, which the caller's own tasks may raise."""
+    """No confirm for too long, or progress() returned False; not NotConfirmed, which the caller's tasks may raise."""
 
 
 class Bulk:
@@ -35,7 +35,7 @@ class Bulk:
         timeout: float,
         progress: Progress,
     ) -> None:
-        """`trouble` says why nothing is confirmed; `timeout` is in seconds without a confirm."""
+        """`trouble` returns why nothing is confirmed; `timeout` is in seconds without a confirm."""
         self._make = make
         self._outbox = outbox
         self._trouble = trouble
@@ -102,7 +102,7 @@ class Bulk:
             self._look(monotonic())
 
     def _look(self, now: float) -> None:
-        """Tell the progress; raises _GivenUp when there was none for too long, or nobody wants more."""
+        """Report the progress; raises _GivenUp when there was none for too long, or progress() returned False."""
         self._next_look = now + LOOK_SECONDS
         confirmed = self._batch.confirmed
         if confirmed != self._seen:

@@ -53,7 +53,7 @@ class Callbacks:
         thread = threading.Thread(target=self._work, name="workqueue-callbacks", daemon=True)
         try:
             thread.start()
-        except RuntimeError as error:  # no more threads; those that are there must do
+        except RuntimeError as error:  # the system has no more threads: the existing ones must do
             logger.warning("no thread for the callbacks of futures, they wait for another: %s", error)
         else:
             self._threads.add(thread)

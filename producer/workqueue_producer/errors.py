@@ -1,7 +1,7 @@
 """What can go wrong when a task is sent, by remedy.
 
 ProducerError
-├── NotConfirmed     the broker did not say that it has these tasks: send them again, with the ids they have
+├── NotConfirmed     the broker did not confirm these tasks: send them again, with the ids they have
 └── PublisherClosed  this publisher sends nothing more: make a new one
 """
 

@@ -18,7 +18,7 @@ class Interruption:
     """What came, and a wait that it ends."""
 
     def __init__(self) -> None:
-        #: The signal's number; None: none came.
+        #: The signal's number; None until one comes.
         self.signal: int | None = None
         #: A second one came: do not wait for confirms.
         self.hurry = False
@@ -48,5 +48,5 @@ class Interruption:
         self.hurry = self.signal is not None
         self.signal = number
         if not self.hurry:
-            with suppress(OSError):  # nobody may be there to read it any more
+            with suppress(OSError):  # its reader may have left
                 os.write(2, _HINT)  # not through sys.stderr, which may be in the middle of a write

@@ -54,7 +54,7 @@ class LineStream:
     def _read(self) -> None:
         try:
             block = os.read(self._descriptor, _BLOCK)
-        except BlockingIOError:  # somebody else who reads there was quicker
+        except BlockingIOError:  # another process that reads the same pipe was quicker
             return
         self._parts.append(block)
         if not block:

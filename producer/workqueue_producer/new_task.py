@@ -1,4 +1,4 @@
-"""One run of new-task: send what the source has, keep what was not confirmed, say how it went."""
+"""One run of new-task: sends what the source has, keeps what was not confirmed, and sums up."""
 
 import sys
 import time
@@ -23,7 +23,7 @@ class NewTaskRun:
     """One run; `confirmed` counts up."""
 
     def __init__(self, options: Options) -> None:
-        """From here on signals are heard; raises OSError or BadTaskFile when the input cannot be read."""
+        """Handles signals from now on; raises OSError or BadTaskFile when the input cannot be read."""
         self._options = options
         self._interruption = Interruption()
         self._interruption.listen()

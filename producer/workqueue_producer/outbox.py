@@ -66,7 +66,7 @@ class Outbox:
         return True
 
     def forget(self, call: Callable[[], None]) -> None:
-        """Whoever was to be called has left."""
+        """Do not call `call`: its caller waits no longer."""
         with self._lock:
             self._calls.pop(call, None)
 

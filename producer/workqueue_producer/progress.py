@@ -29,7 +29,7 @@ class Progress:
             self._bar.update(confirmed - self._bar.n)
         elif self._now() >= self._next_line:
             self._next_line = self._now() + PLAIN_EVERY
-            with suppress(OSError):  # whoever read it may have left; that stops no task
+            with suppress(OSError):  # its reader may have left; that stops no task
                 self._stream.write(f"confirmed {confirmed}{f' of {self._total}' if self._total else ''}\n")
                 self._stream.flush()
 

@@ -45,7 +45,7 @@ class PublisherSettings:
     window: int = 1000
     #: Bytes of bodies that may be unconfirmed at a time.
     window_bytes: int = 32 * 1024 * 1024
-    #: True: make the queue when it is missing, also when somebody deletes it later.
+    #: True: make the queue when it is missing, also after it was deleted.
     create: bool = True
     #: Shown in the management UI.
     name: str = "workqueue-producer"
@@ -149,7 +149,7 @@ class Publisher:
 
         Raises NotConfirmed with the tasks that it took and that are not confirmed, when `timeout` seconds pass without
         a confirm, when one cannot be sent, or when `tasks` or `progress` raises; then it takes no more. `progress`
-        hears now and then how many are confirmed; when it answers False, we give up as after the timeout.
+        is called now and then with how many are confirmed; when it returns False, we give up as after the timeout.
         """
         self._check_alive()
         return Bulk(self._message, self._outbox, self._trouble, timeout, progress).run(tasks)
@@ -169,7 +169,7 @@ class Publisher:
 
     @property
     def last_confirmed_at(self) -> float | None:
-        """When the last confirm came (seconds, on the monotonic clock); None: none came."""
+        """When the last confirm came (seconds, on the monotonic clock); None until the first confirm."""
         return self._link.last_confirmed_at
 
     def __enter__(self) -> Self:
@@ -188,7 +188,7 @@ class Publisher:
 
     @property
     def _forked(self) -> bool:
-        """Another process has the I/O thread; here nobody ever answers, and a lock may be held forever."""
+        """Another process has the I/O thread; here no answer ever comes, and a lock may be held forever."""
         return os.getpid() != self._process
 
     async def _offer_async(self, message: Message, loop: asyncio.AbstractEventLoop) -> None:

@@ -81,7 +81,7 @@ class Awaited:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.future: asyncio.Future[str] = loop.create_future()
-        #: Set by the I/O thread, before the loop hears of it.
+        #: Set by the I/O thread, before it calls the loop.
         self.confirmed = False
 
     def settle(self, message: Message, error: Exception | None) -> None:
@@ -98,7 +98,7 @@ class Awaited:
 
 
 class Batch:
-    """Many messages of one caller, who is told when the last one is settled."""
+    """Many messages of one caller, which waits until the last one is settled."""
 
     waited_for = True
 

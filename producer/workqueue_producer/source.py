@@ -33,7 +33,7 @@ class Source:
         self._taken = TakenTasks(options.resend) if options.resend else None
         self._stream = _stream_of(options, interruption)
         self._tasks = self._all_tasks()
-        #: When the first task was taken (seconds, monotonic); None: none was.
+        #: When the first task was taken (seconds, monotonic); None until then.
         self.first_taken_at: float | None = None
         #: Why the input could not be read further, in words.
         self.error: str | None = None

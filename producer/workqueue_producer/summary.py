@@ -22,13 +22,13 @@ class Summary:
     seconds: float
     #: Unix time in seconds at which the first task was given to the publisher; None: there was none.
     first_publish_time: float | None = None
-    #: Unix time in seconds at which the last confirm came; None: none came.
+    #: Unix time in seconds at which the last confirm came; None without one.
     last_confirm_time: float | None = None
     #: Why not all are confirmed.
     error: str | None = None
     #: The input may have more than was read.
     rest_unread: bool = False
-    #: The broker said no; trying again does not help.
+    #: The broker refused; trying again does not help.
     refused: bool = False
     #: The signal's number.
     signal: int | None = None

@@ -35,7 +35,7 @@ PROPERTIES = ("content_type", "priority", "expiration_ms", "correlation_id", "ty
 
 
 class Receipt(Protocol):
-    """Who hears from the publisher's I/O thread what became of a message."""
+    """What the publisher's I/O thread calls when a message is settled."""
 
     #: True when a caller waits and gets the error; else the log must have it.
     waited_for: bool

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 EXIT_USAGE = 2
 EXIT_FAILED = 1
-#: By Ctrl+C, as a shell says it.
+#: By Ctrl+C, as a shell reports it.
 EXIT_INTERRUPTED = 130
 
 logger = logs.logger(__name__)
@@ -50,7 +50,7 @@ logger = logs.logger(__name__)
 
 @dataclass(frozen=True)
 class Command:
-    """A subcommand: what it says of itself, and what it does."""
+    """A subcommand: its help and what it does."""
 
     help: str
     run: Callable[[Settings, argparse.Namespace, EarlySignals], int]
@@ -152,10 +152,10 @@ def _dead_letters(settings: Settings, options: argparse.Namespace, _starting: Ea
             return _list_dead_letters(dead_letters, selection, options)
         if options.action == "replay":
             print(f"replayed {replay_tasks(dead_letters, settings.queue, selection, any_origin=options.any_origin)}")
-        elif options.yes or _confirmed(f"Delete parked tasks of {queue!r} for good"):
+        elif options.yes or _confirmed(f"Delete dead-lettered tasks of {queue!r} for good"):
             print(f"dropped {drop_tasks(dead_letters, selection)}")
         else:
-            return _complain(SettingsError("nothing dropped: say --yes"), EXIT_USAGE)
+            return _complain(SettingsError("nothing dropped: add --yes"), EXIT_USAGE)
     finally:
         dead_letters.close()
     return 0
@@ -203,7 +203,7 @@ def _dead_letter_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show", action="store_true", help="list: properties, headers and body of each, too")
     parser.add_argument("--json", action="store_true", help="list: all of each task as one JSON object a line")
     parser.add_argument(
-        "--any-origin", action="store_true", help="replay to --queue also what says it came from another queue"
+        "--any-origin", action="store_true", help="replay to --queue also tasks whose headers name another queue"
     )
     parser.add_argument("--yes", action="store_true", help="drop without asking")
     add_options(parser, QUEUE_OPTIONS)
@@ -223,7 +223,7 @@ COMMANDS = {
         lambda parser: add_options(parser, RUN_OPTIONS),
     ),
     "check": Command(
-        "say whether the handler can be had and the broker reached",
+        "report whether the handler can be loaded and the broker reached",
         _check,
         lambda parser: add_options(parser, (*QUEUE_OPTIONS, *TASK_OPTIONS)),
     ),
@@ -232,7 +232,7 @@ COMMANDS = {
         _run_one,
         _run_one_options,
     ),
-    "dead-letters": Command("list, replay or drop parked tasks", _dead_letters, _dead_letter_options),
+    "dead-letters": Command("list, replay or drop dead-lettered tasks", _dead_letters, _dead_letter_options),
 }
 
 

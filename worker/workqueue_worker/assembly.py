@@ -32,8 +32,8 @@ logger = logs.logger(__name__)
 
 
 def run(settings: Settings, environment: Mapping[str, str], early_signals: EarlySignals) -> int:
-    """Work on tasks until told to leave; raises what is wrong with the settings, the address or the handler."""
-    # Read anew for each connection, as a mounted password may change; read now, so that a wrong one is said at once.
+    """Work on tasks until a signal; raises what is wrong with the settings, the address or the handler."""
+    # Read again for each connection, as a mounted password may change; read now, so that a wrong one fails at once.
     read_address = functools.partial(BrokerAddress.from_environment, environment)
     address = read_address()
     _warn_of_mistakes(settings, environment)

@@ -1,11 +1,11 @@
-"""How an attempt is told to end: a flag that a handler may look at or wait for, and a call for who must act at once."""
+"""How an attempt is asked to end: a flag that a handler may read or wait for, and a call for code that acts at once."""
 
 import threading
 from collections.abc import Callable
 
 
 class Cancellation:
-    """Set once, for any thread to see. Every task has one, so its Event is made for those who wait: few do."""
+    """Set once, for any thread to see. Every task has one, so its Event is made only when a thread waits: few do."""
 
     __slots__ = ("_callback", "_event", "_is_set", "_lock")
 
@@ -20,7 +20,7 @@ class Cancellation:
         return self._is_set
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Return when it is set, or after `timeout` seconds; says whether it is set."""
+        """Return when it is set, or after `timeout` seconds; True when it is set."""
         with self._lock:
             if self._is_set:
                 return True

@@ -63,7 +63,7 @@ def run_one(settings: Settings, handler: Handler, task: Task) -> int:
     if thread.is_alive():
         task.cancelled.set()
         thread.join(ABANDON_SECONDS)
-        late = ", and does not end when told to" if thread.is_alive() else ""
+        late = ", and does not end when cancelled" if thread.is_alive() else ""
         return _say(f"retry: took longer than {settings.task_timeout:g} s{late}", EXIT_RETRY)
     return _tell(outcomes[0])
 
@@ -114,7 +114,7 @@ def _describe_counts(settings: Settings, trials: Trials, queue: str) -> str:
         trials.configure(queue)
     try:
         declaration = QueueDeclaration(queue, settings.queue_type)
-        # A dead-letter queue that is there in another form is as good.
+        # A dead-letter queue may exist with another type.
         counts = trials.counts(declaration, declared=settings.create and queue == settings.queue)
     except QueueMissing as error:
         if settings.create:

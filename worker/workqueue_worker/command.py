@@ -137,7 +137,7 @@ def _feed(stdin: IO[bytes] | None, body: bytes) -> None:
 
 
 def _end_with_us() -> None:
-    """In the new process: end when the worker is killed. What the command itself starts is not told."""
+    """In the new process: end when the worker is killed. Processes that the command starts are not covered."""
     if _LIBC:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -1,12 +1,13 @@
 """Receives and settles, from several threads over one connection. See docs/decisions/0100.
 
-Two locks. Who holds the wheel uses the connection, for microseconds. Who holds the lead waits for what comes, without
-the wheel, for all who are idle; only the lead may read. The invariants, each kept by the order of two steps:
+Two locks. The thread that holds the wheel uses the connection, for microseconds. The thread that holds the lead waits
+for what comes, without the wheel, for all idle threads; only the lead may read. The invariants, each kept by the order
+of two steps:
 
-- No result lies while the wheel is free: settle() appends, then tries the wheel; who lets go of the wheel looks at the
-  results once more. So a result is settled by its own thread, or by the one that is at the wheel at that moment.
-- No delivery waits while a thread is idle: deliveries are added under the lead only, who gets the lead looks at them
-  first, and letting go of it wakes the next.
+- No result lies while the wheel is free: settle() appends, then tries the wheel; a thread that lets go of the wheel
+  looks at the results once more. So a result is settled by its own thread, or by the one that has the wheel just then.
+- No delivery waits while a thread is idle: deliveries are added under the lead only, a thread that gets the lead looks
+  at them first, and letting go of it wakes the next.
 - Nothing is settled over a foreign connection: the connection changes under the wheel only, and epochs are compared
   under it. A delivery that was taken while its connection was being lost is stale, and its settlement counted as lost.
 
@@ -120,7 +121,7 @@ class Consumer:
         return self._deliveries.in_progress()
 
     def stop_receiving(self) -> None:
-        """Take no new tasks; whoever has the lead cancels the consumer."""
+        """Take no new tasks; the thread that has the lead cancels the consumer."""
         self._stopping = True
         self._report.stopping()
         link = self._link
@@ -136,7 +137,7 @@ class Consumer:
     # For the keeper's thread.
 
     def keep(self) -> None:
-        """Keep the connection, until told to leave."""
+        """Keep the connection until leave() is called."""
         while not self._leaving.is_set():
             self._keep_once()
         with self._at_the_wheel:
@@ -194,7 +195,7 @@ class Consumer:
     # With the lead.
 
     def _receive(self) -> None:
-        """Wait until there is something to take, for oneself and for all who wait for the lead."""
+        """Wait until there is something to take, for this thread and for all that wait for the lead."""
         while not self._deliveries.waiting and not self._stopped:
             link = self._link
             if link:
@@ -245,7 +246,7 @@ class Consumer:
         return in_hand
 
     def _settle_results(self) -> None:
-        """Settle what there is, unless somebody is at the wheel, who will do this afterwards."""
+        """Settle what is due, unless another thread is at the wheel, which does this before it lets go."""
         while self._deliveries.results and self._wheel.acquire(blocking=False):
             try:
                 self._settle()
@@ -289,13 +290,13 @@ class Consumer:
             self._lose_link(error)
 
     def _lose_link(self, error: Exception) -> None:
-        """Whatever goes wrong with the connection costs it, and nothing else: a new one heals all that is known."""
+        """Any error of the connection costs the connection and nothing else: a new one is opened."""
         link, self._link = self._link, None
         if link is None:
             return
         lost = self._deliveries.lost()
         self._report.lost(error, stopping=self._stopping)
-        link.wake()  # who waits for it must see that it is gone
+        link.wake()  # the thread that waits for it must see that it is gone
         threading.Thread(target=link.close, daemon=True).start()  # may take its time
         for result in lost.in_doubt:
             self._remember_if_done(result)
@@ -313,7 +314,7 @@ class Consumer:
 
 
 class _AtTheWheel:
-    """The block has the wheel, and when it has let go of it looks at the results once more."""
+    """The block has the wheel; after it, the results are looked at once more."""
 
     def __init__(self, consumer: Consumer) -> None:
         self._consumer = consumer

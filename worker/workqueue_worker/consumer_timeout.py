@@ -1,7 +1,7 @@
 """RabbitMQ takes a task away from a worker that holds it past its consumer timeout. Warns when our limits are longer.
 
-AMQP does not tell the timeout. A policy's or a queue's can be read from the management API, when its address is known;
-else the broker's default is assumed.
+AMQP does not report the timeout. A policy's or a queue's can be read from the management API, when its address is
+known; else the broker's default is assumed.
 """
 
 import base64
@@ -25,11 +25,11 @@ MOST_BYTES = 1 << 20
 
 
 class Unreadable(Exception):
-    """The management API did not answer with the queue; the message says why."""
+    """The management API did not answer with the queue; the message has the reason."""
 
 
 def warning(hold_seconds: float, timeout_seconds: float | None) -> str | None:
-    """What to say to a person; `hold_seconds` is the longest that a worker may have a task in hand."""
+    """A warning for the log, or None; `hold_seconds` is the longest that a worker may have a task in hand."""
     broker_seconds = DEFAULT_SECONDS if timeout_seconds is None else timeout_seconds
     if hold_seconds < broker_seconds:
         return None

@@ -35,7 +35,7 @@ class DeadLetter(NamedTuple):
 
     @property
     def origin(self) -> str | None:
-        """The queue that it says it came from, as a worker, the broker or its sender wrote it."""
+        """The queue that its headers name as its origin, written by a worker, the broker or its sender."""
         headers = self.delivery.headers
         name = headers.get(header.QUEUE) or headers.get("x-first-death-queue")
         return name if isinstance(name, str) else None

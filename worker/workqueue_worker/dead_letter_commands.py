@@ -1,7 +1,7 @@
-"""`dead-letters list|replay|drop`: looking after the parked tasks, one by one, so that a crash loses none.
+"""`dead-letters list|replay|drop`: takes dead-lettered tasks one by one, so that a crash loses none.
 
-Looking means taking and returning, and RabbitMQ 4 deletes a message of a quorum queue that was returned 20 times. So a
-task that was returned often is first replaced by a confirmed copy of itself, which starts at zero.
+To look at a task means to take and return it, and RabbitMQ 4 deletes a message of a quorum queue that was returned 20
+times. So a task that was returned often is first replaced by a confirmed copy of itself, which starts at zero.
 """
 
 import sys
@@ -33,24 +33,24 @@ class DeadLetters(Protocol):
 
 
 class PartlyDone(BrokerError):
-    """It failed or was interrupted after some, or left some; the message says how many."""
+    """The command failed or was interrupted after some tasks, or left some; the message has the numbers."""
 
 
 class NoSuchTask(BrokerError, LookupError):
-    """No parked task has this id; the message names it."""
+    """No dead-lettered task has this id; the message names it."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which parked tasks."""
+    """Which dead-lettered tasks."""
 
-    #: Keys of parked tasks, the first task of each; empty: all.
+    #: Keys of dead-lettered tasks, the first task of each; empty: all.
     ids: frozenset[str] = frozenset()
-    #: How many at most; None: all that are there at the start.
+    #: How many at most; None: all that the queue has at the start.
     limit: int | None = None
 
     def at_most(self, there: int) -> int:
-        """How many of those that are there it can be."""
+        """How many it can be, of `there` tasks in the queue."""
         return min(there, len(self.ids) or there, there if self.limit is None else self.limit)
 
 
@@ -88,9 +88,9 @@ def _print_each(
 
 
 def replay_tasks(dead_letters: DeadLetters, queue: str, selection: Selection, *, any_origin: bool = False) -> int:
-    """Send each to the queue, confirmed, then take it out; returns how many, raises Halfway, which says it too.
+    """Send each to the queue, confirmed, then take it out; returns how many, or raises PartlyDone with the number.
 
-    A task that says it came from another queue stays, unless `any_origin`: where it goes is not its sender's choice.
+    A task whose headers name another queue stays, unless `any_origin`: its sender must not choose where it goes.
     """
     left = Counter[str]()
 
@@ -113,7 +113,7 @@ def replay_tasks(dead_letters: DeadLetters, queue: str, selection: Selection, *,
 
 
 def drop_tasks(dead_letters: DeadLetters, selection: Selection) -> int:
-    """Delete each for good; returns how many, raises Halfway."""
+    """Delete each for good; returns how many, or raises PartlyDone."""
 
     def drop(task: DeadLetter) -> bool:
         dead_letters.remove(task.delivery)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 class Described(NamedTuple):
-    """What the message says of itself, beside its id, its time and its content type; None where it says nothing."""
+    """The message's other properties, beside its id, time and content type; None where the producer set none."""
 
     content_encoding: str | None = None
     correlation_id: str | None = None
@@ -30,7 +30,7 @@ class Delivery(NamedTuple):  # made for every task, at a third of what a frozen 
     headers: Mapping[str, object]
     message_id: str | None
     content_type: str | None
-    #: Unix time in seconds; None when the producer did not say.
+    #: Unix time in seconds; None when the producer set none.
     enqueued_time: float | None
     #: The library's own properties, passed on to copies untouched.
     properties: object

@@ -12,7 +12,7 @@ class EarlySignals:
     """Listens from its making, until the worker listens itself."""
 
     def __init__(self) -> None:
-        #: A signal came, and somebody kept it from ending the process: a handler's module that catches everything.
+        #: True after a signal that did not end the process: a handler's module may catch everything.
         self.asked = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)

@@ -80,14 +80,14 @@ class _Reading(threading.Thread):
 
 
 def rendered(metric: Metric) -> bytes:
-    """One metric in the text format, without the `_created` series, which nobody asks for."""
+    """One metric in the text format, without the `_created` series, which no dashboard needs."""
     kept = Metric(metric.name, metric.documentation, metric.type, metric.unit)
     kept.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
     return generate_latest(_Just(kept))
 
 
 class _Just(CollectorRegistry):
-    """One metric that is there already."""
+    """One metric of another registry."""
 
     def __init__(self, metric: Metric) -> None:
         super().__init__()

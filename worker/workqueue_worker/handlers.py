@@ -1,6 +1,6 @@
 """What gives a task its work: a Python function, or the tutorial's own. A command is in command.py.
 
-Each kind is a Handler: it gets the body and the task, and says the outcome. It never raises.
+Each kind is a Handler: it gets the body and the task, and returns the outcome. It never raises.
 """
 
 import importlib
@@ -98,7 +98,7 @@ def load_function(path: str) -> Function:
 def _check_parameters(path: str, function: Callable[..., object]) -> None:
     try:
         signature = inspect.signature(function)
-    except (ValueError, TypeError):  # some of those that are written in C do not say
+    except (ValueError, TypeError):  # some callables written in C have no signature
         return
     try:
         signature.bind(b"", Task())

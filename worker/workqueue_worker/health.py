@@ -78,7 +78,7 @@ class Health:
         self._holding[holder] = _Held(text, lasting, before.since if before else self._monotonic())
 
     def release(self, holder: Hashable) -> None:
-        """This one is held no more."""
+        """The copy is confirmed, or the task handed back."""
         self._holding.pop(holder, None)
 
     @property
@@ -90,7 +90,7 @@ class Health:
         return f"holding {'a failed task' if len(held) == 1 else f'{len(held)} failed tasks'}: {held[-1].text}"
 
     def tick(self) -> None:
-        """Say that the connection's thread is alive."""
+        """Report that the connection's thread is alive."""
         self._ticked_at = self._monotonic()
 
     @property

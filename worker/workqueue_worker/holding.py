@@ -1,7 +1,7 @@
 """Keeps a failed task unacknowledged until the broker has confirmed its copy. See docs/decisions/0106.
 
-A broker that says no for now (an alarm, a full queue, a lost connection) is waited for. A broker that says no for what
-the copy is gets a barer form of it, where there is one. A dead letter that its queue does not take waits in the task's
+Waiting helps against some refusals: an alarm, a full queue, a lost connection. A broker that refuses the copy for what
+it is gets a barer form of it, where there is one. A dead letter that its queue does not take waits in the task's
 own queue, when RabbitMQ's delivery limit is near. What is left, a permission, a queue that the worker may not
 make or a body that is too large, needs a person: the task is still held and tried, but the worker reports that it is
 not ready, takes no new tasks, and hands the task back as soon as it must leave.
@@ -28,7 +28,7 @@ logger = logs.logger(__name__)
 
 #: Seconds; the longest wait between two attempts at a copy.
 COPY_WAIT_SECONDS = 10.0
-#: For people who look while a publish waits.
+#: Shown by probes while a publish waits.
 _DURING_AN_ALARM = "; the broker confirms nothing during a memory or disk alarm"
 #: Seconds; the shortest wait after a refusal that only a person can end.
 LASTING_WAIT_SECONDS = 2.0
@@ -44,7 +44,7 @@ class Holder(Protocol):
 
 
 class MustHandBack(Exception):
-    """The worker must leave, and no waiting would get the copy published: the message says why."""
+    """The worker must leave, and no waiting would get the copy published: the message has the reason."""
 
 
 class Holding:

@@ -1,6 +1,6 @@
 """A delivery on its way through this worker: from its receipt to its settlement. Shared by the threads that care.
 
-The one mutable record of the worker; each field says who writes it.
+The one mutable record of the worker; each field names its writer.
 """
 
 import threading
@@ -13,7 +13,7 @@ from workqueue_worker.settlement import attempts_before
 
 
 class StopCause(Enum):
-    """Why an attempt is told to end."""
+    """Why an attempt must end."""
 
     TIME_LIMIT = auto()
     SHUTDOWN = auto()
@@ -24,16 +24,16 @@ class InHand:
 
     def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery
-        #: Tells it from all other deliveries of this process.
+        #: Unique among the deliveries of this process.
         self.key = (delivery.epoch, delivery.delivery_tag)
         #: How many attempts were made at this task before this one.
         self.attempts_before = attempts_before(delivery)
         #: Set when the attempt is to end, by the supervisor.
         self.cancelled = Cancellation()
         self.stop_cause: StopCause | None = None
-        #: Of the exception that ended the attempt, for the log; written by who claims the end.
+        #: Of the exception that ended the attempt, for the log; written by the thread that claims the outcome.
         self.traceback = ""
-        #: Monotonic times, written by the task's thread, and by who claims the end.
+        #: Monotonic times, written by the task's thread, and by the thread that claims the outcome.
         self._started_at: float | None = None
         self._ended_at: float | None = None
         self._claim = threading.Lock()
@@ -44,7 +44,7 @@ class InHand:
         return self.attempts_before + 1
 
     def stop(self, cause: StopCause) -> None:
-        """Tell the attempt to end, for the first cause only."""
+        """Ask the attempt to end, for the first cause only."""
         if self.stop_cause is None:
             self.stop_cause = cause
             self.cancelled.set()
@@ -64,11 +64,11 @@ class InHand:
 
     @property
     def attempt_is_over(self) -> bool:
-        """True once somebody answers for how the attempt ended."""
+        """True once a thread has claimed the right to report the outcome."""
         return self._claim.locked()
 
     def claim(self) -> bool:
-        """Take it on oneself to say how the attempt ended; True for the first who asks, False for all others."""
+        """Claim the right to report the outcome; only the first caller gets True."""
         if not self._claim.acquire(blocking=False):
             return False
         self._ended_at = time.monotonic()

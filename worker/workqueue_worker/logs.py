@@ -88,7 +88,7 @@ class _Stderr(logging.StreamHandler[Any]):
     """Never raises: a closed or full stderr is no reason for a worker to end."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's
-        """Nobody is left who could read it."""
+        """There is no reader left for an error about stderr."""
 
 
 _root = logging.RootLogger(logging.INFO)

@@ -32,7 +32,7 @@ _BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 
 
 
 class WorkerMetrics:
-    """All series of one worker; the methods say what happened."""
+    """All series of one worker."""
 
     def __init__(
         self, queue: str, slots: int = 1, handler: str = "", monotonic: Callable[[], float] = time.monotonic
@@ -61,7 +61,7 @@ class WorkerMetrics:
         self.reconnects = count("broker_reconnects", "Connections opened after the first.")
         self.failed = self._counter_by("tasks_failed", "Failed attempts.", "reason", FailureReason)
         self.requeued = self._counter_by("tasks_requeued", "Deliveries that went back.", "cause", RequeueCause)
-        self.dead_lettered = self._counter_by("tasks_dead_lettered", "Tasks parked.", "reason", DeadLetterReason)
+        self.dead_lettered = self._counter_by("tasks_dead_lettered", "Tasks dead-lettered.", "reason", DeadLetterReason)
         #: The one series of each ending.
         self.settled: Mapping[str, Counter] = {Done.DONE: self.acked, **self.requeued, **self.dead_lettered}
 
@@ -71,7 +71,7 @@ class WorkerMetrics:
             "tasks_held", "Failed tasks in progress that wait for the broker to take a copy, for some seconds already."
         )
         self.connected = self._gauge("broker_connected", "1 while the worker consumes from the broker.")
-        self.draining = self._gauge("worker_draining", "1 once the worker was told to leave.")
+        self.draining = self._gauge("worker_draining", "1 once the worker must leave.")
 
     def _constants(self, slots: int, handler: str) -> None:
         self._gauge("worker_slots", "Tasks that the worker works on at a time, its concurrency.").set(slots)

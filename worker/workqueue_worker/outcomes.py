@@ -13,7 +13,7 @@ from workqueue_worker.task import Reject, Retry
 DETAIL_LENGTH = 500
 #: Characters of a traceback that the log keeps; what is cut is the middle.
 TRACEBACK_LENGTH = 16_000
-#: Files whose frames say nothing about the handler when they come first: ours, and Python's machinery of import.
+#: Files whose frames are of no help when they come first: ours, and Python's machinery of import.
 _MACHINERY = (
     f"{Path(__file__).parent}{os.sep}",
     f"{Path(traceback.__file__).parent / 'importlib'}{os.sep}",
@@ -83,7 +83,7 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def _detail(first: Sequence[BaseException], errors: Sequence[BaseException]) -> str:
-    """All of them in one line, those that decided first."""
+    """All of them in one line, the decisive ones first."""
     decided = set(map(id, first))
     ordered = [*first, *(error for error in errors if id(error) not in decided)]
     return "; ".join(text for text in map(_named, ordered) if text)[:DETAIL_LENGTH]

@@ -105,7 +105,7 @@ class ProbeServer:
         return "\r\n".join((*fields, "", "")).encode() + (b"" if method == "HEAD" else body)
 
     async def _metrics(self) -> Page:
-        """One page for all who wait. The worker's numbers in it are never older than any of their requests."""
+        """One page for all waiting requests. The worker's numbers in it are never older than any of their requests."""
         if self._building is None:
             self._building = asyncio.create_task(self._build())
         return await asyncio.shield(self._building)

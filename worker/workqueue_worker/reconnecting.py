@@ -8,7 +8,7 @@ from workqueue_broker.errors import BrokerError, BrokerUnavailable
 
 #: Seconds; a broker that is back is found within these.
 LONGEST_WAIT_SECONDS = 10.0
-#: Seconds; refused, missing or mismatched: soon enough after somebody mends it, and no storm until then.
+#: Seconds; refused, missing or mismatched: soon after a person has fixed it, without a storm of attempts until then.
 REFUSED_WAIT_SECONDS = 5.0
 #: Seconds that a connection must have held for the waits to start small again.
 HEALTHY_SECONDS = 60.0

@@ -149,7 +149,7 @@ class Runner:
             self._metrics.failed[FailureReason.REJECTED].inc()
 
     def _count_again(self, in_hand: InHand, arrival: CountAgain) -> Result | None:
-        """Make the attempt that ended without a word count, in a queue that does not count, or not for long."""
+        """Count the attempt that ended without a result, in a queue that does not count, or not for long."""
         try:
             self._holding.publish(in_hand, self._retry_copy(in_hand, in_hand.attempts_before))
         except CopyRefused:  # a full queue takes no copy: better uncounted than never
@@ -161,7 +161,7 @@ class Runner:
                 DeadLetterReason.CRASHED, f"it may have killed its worker, and cannot be counted: {refused}"
             )
             return self._dead_letter(in_hand, verdict, in_hand.attempts_before)
-        detail = "a worker had it and did not say how it ended"
+        detail = "a worker had it and did not report a result"
         return Result(in_hand, Action.ACK, RequeueCause.CRASH, "counted", detail)
 
     def _retry(self, in_hand: InHand, retry: RetryLater, outcome: Failed) -> Result:

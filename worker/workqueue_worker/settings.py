@@ -57,7 +57,7 @@ class Settings:
     grace_period: float
     retry_max_delay: float
     dead_letter_queue: str
-    #: 0 takes a free port, which the log tells; None: the default one, or a free one when another program has it.
+    #: 0 takes a free port, which is logged; None: the default one, or a free one when another program has it.
     metrics_port: int | None
     log_format: LogFormat
     log_level: LogLevel
@@ -69,7 +69,7 @@ class Settings:
 
     @property
     def dead_letter_declaration(self) -> QueueDeclaration:
-        """The queue that tasks are parked in."""
+        """The queue of dead-lettered tasks."""
         return QueueDeclaration(self.dead_letter_queue, self.queue_type)
 
     @property
@@ -132,7 +132,7 @@ QUEUE_OPTIONS = (
     Option("--declare", "QUEUE_DECLARE", Declare.CREATE, Declare, "make queues when they are missing", tuple(Declare)),
     Option(
         *("--dead-letter-queue", "DEAD_LETTER_QUEUE", None, checked_name),
-        "where tasks are parked (default: QUEUE.dead)",
+        "the queue for dead-lettered tasks (default: QUEUE.dead)",
     ),
     *LOG_OPTIONS,
 )
@@ -143,8 +143,8 @@ TASK_OPTIONS = (
 RUN_OPTIONS = (
     *(*QUEUE_OPTIONS, *TASK_OPTIONS),
     Option("--concurrency", "WORKER_CONCURRENCY", 1, _whole(1), "how many tasks at a time"),
-    Option("--max-attempts", "WORKER_MAX_ATTEMPTS", 5, _whole(1), "attempts before a task is parked"),
-    Option("--max-tasks", "WORKER_MAX_TASKS", None, _whole(1), "leave after so many tasks, to be started anew"),
+    Option("--max-attempts", "WORKER_MAX_ATTEMPTS", 5, _whole(1), "attempts before a task is dead-lettered"),
+    Option("--max-tasks", "WORKER_MAX_TASKS", None, _whole(1), "leave after so many tasks, to be started again"),
     Option("--retry-max-delay", "RETRY_MAX_DELAY_SECONDS", 30.0, _seconds, "the longest wait before a retry"),
     Option("--grace-period", "WORKER_GRACE_PERIOD_SECONDS", None, _seconds, "after SIGTERM (default: timeout + 10)"),
     Option(
@@ -183,7 +183,8 @@ def read_settings(flags: Mapping[str, str | None], command: Sequence[str], envir
     dead_letter_queue = values["--dead-letter-queue"] or _default_dead_letter_queue(queue)
     if dead_letter_queue == queue:
         raise SettingsError(
-            f"--dead-letter-queue (DEAD_LETTER_QUEUE) {queue!r} is the queue itself: parked tasks would run"
+            f"--dead-letter-queue (DEAD_LETTER_QUEUE) {queue!r} is the queue itself: dead-lettered tasks "
+            "would run; name another one"
         )
     return Settings(
         queue=queue,

@@ -15,7 +15,7 @@ from workqueue_broker.backoff import full_jitter
 from workqueue_worker.delivery import Delivery
 
 #: What the broker counts for one copy in a quorum queue. RabbitMQ 3.10 to 4.2: how often it was returned. Since 4.3:
-#: how often it was returned as failed or lost with its worker, and not there while that is never.
+#: how often it was returned as failed or lost with its worker; missing until the first time.
 FAILED_COUNT = "x-delivery-count"
 #: Since RabbitMQ 4.3, on every redelivery: how often it was taken, also by a worker that handed it back politely.
 TAKEN_COUNT = "x-acquired-count"
@@ -43,11 +43,11 @@ class FailureReason(StrEnum):
 
 
 class DeadLetterReason(StrEnum):
-    """Why a task is parked."""
+    """Why a task is dead-lettered."""
 
     REJECTED = "rejected"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
-    #: The attempts were used up by workers that never came to say how it went.
+    #: The attempts were used up by workers that died before they could report a result.
     CRASHED = "crashed"
 
 
@@ -94,7 +94,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The handler says that no attempt can succeed."""
+    """The handler raised Reject: no attempt can succeed."""
 
     detail: str
     #: As that of Failed.

@@ -31,7 +31,7 @@ class Step(Enum):
 class Shutdown:
     """Where the worker stands on its way out."""
 
-    #: Monotonic time at which tasks are stopped; infinite while nobody asked the worker to leave.
+    #: Monotonic time at which tasks are stopped; infinite until the worker must leave.
     deadline: float = math.inf
     signals: int = 0
     exit_code: int = EXIT_DRAINED
@@ -47,11 +47,11 @@ class Shutdown:
         return replace(self, deadline=min(self.deadline, wanted), signals=self.signals + 1)
 
     def failed(self, now: float, grace_seconds: float) -> "Shutdown":
-        """After a task that cannot be stopped: leave as after a signal, but say that it was not in order."""
+        """Leave after a task that could not be stopped: as after a signal, but with the exit code of a forced end."""
         return replace(self, deadline=min(self.deadline, now + grace_seconds), exit_code=EXIT_FORCED)
 
     def wore_out(self, now: float, seconds: float) -> "Shutdown":
-        """After its last task: leave. `seconds`: for the others, whom nobody hurries."""
+        """Leave after --max-tasks. `seconds`: how long tasks in other slots may still run."""
         return replace(self, deadline=min(self.deadline, now + seconds))
 
     def step(self, now: float, *, tasks_in_progress: int, receiving: bool) -> Step:

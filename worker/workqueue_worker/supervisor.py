@@ -27,9 +27,9 @@ logger = logs.logger(__name__)
 
 #: Seconds between two looks at the clock.
 LOOK_SECONDS = 0.25
-#: Seconds that a handler has to end after it was told that its time is over; then the worker goes on without it.
+#: Seconds that a handler has to end after its time limit; then the worker goes on without it.
 ABANDON_SECONDS = 5.0
-#: Seconds in which the broker may say goodbye.
+#: Seconds for an orderly end of the connections.
 CLOSE_SECONDS = 5.0
 FORCED_CLOSE_SECONDS = 1.5
 EXIT_BUG = 1
@@ -63,7 +63,7 @@ class Supervisor:
         self._tasks = [self._thread(f"task-{number}", self._work) for number in range(1, settings.concurrency + 1)]
 
     def run(self) -> int:
-        """Work until told to leave; returns the exit code. Does not return when a task's thread cannot be stopped."""
+        """Work until the worker must leave; returns the exit code. Ends the process when a thread cannot be stopped."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         for thread in (self._keeper, *self._tasks):
@@ -100,7 +100,7 @@ class Supervisor:
         until = time.monotonic() + (FORCED_CLOSE_SECONDS if step is Step.HAND_BACK else CLOSE_SECONDS)
         forced = self._stopped_tasks or (step is Step.HAND_BACK and bool(self._consumer.in_progress()))
         connected = self._consumer.connected
-        closing = self._thread("copies", self._copies.close)  # a broker that is gone says no goodbye for long
+        closing = self._thread("copies", self._copies.close)  # without the broker, closing takes long
         closing.start()
         self._consumer.leave()
         if connected:  # else it may be trying to get a connection

@@ -1,6 +1,6 @@
 """What a handler sees: the task, and the two exceptions with which it may end. The public names of this package.
 
-A handler is called as handler(body, task). It returns: the task is done. It raises Reject: the task is parked in the
+A handler is called as handler(body, task). It returns: the task is done. It raises Reject: the task goes to the
 dead-letter queue. It raises Retry or anything else: the task is tried again, up to the attempts limit.
 """
 
@@ -27,7 +27,7 @@ class Retry(Exception):  # a request, not an error
 
 
 class Reject(Exception):  # a request, not an error
-    """Never try this task again: park it in the dead-letter queue with this reason."""
+    """Never try this task again: publish it to the dead-letter queue with this reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Task:
     #: The message's headers; values are what AMQP's field tables hold.
     headers: Mapping[str, object] = field(default_factory=dict)
     content_type: str | None = None
-    #: Unix time in seconds at which the producer published it; None when it did not say.
+    #: Unix time in seconds at which the producer published it; None when it set none.
     enqueued_time: float | None = None
     #: The message's other properties, by their names in AMQP; None where the producer gave none.
     content_encoding: str | None = None

@@ -1,4 +1,4 @@
-"""The copies of a task: where they go, what they say (attempts and, when dead-lettered, why), what they carry. Pure."""
+"""The copies of a task: their queue, their headers (attempts, reason of a dead letter), and what they carry. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -80,7 +80,7 @@ def for_waiting(dead_letter: Copy, queue: str) -> Copy:
 
 
 def _kept_while_waiting(headers: Mapping[str, object]) -> Mapping[str, object]:
-    """What a dead letter that waited says of the last attempt, and of the headers that it lost."""
+    """The headers of a dead letter that waited about its last attempt and about the headers that it lost."""
     if not waits(headers):
         return {}
     lengths = {header.WORKER: _NAME_LENGTH, header.LAST_TIME: _TIME_LENGTH, header.LEFT_OUT: _LIST_LENGTH}

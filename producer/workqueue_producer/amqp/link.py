@@ -1,4 +1,4 @@
-"""The thread that owns the connection, and reconnects for ever.
+"""The thread that owns the connection, and reconnects forever.
 
 Rule: what worked before is retried; what never worked (a wrong password, another queue type) fails the messages that
 wait, at once, since waiting does not help. Made and stopped by Publisher.
@@ -70,7 +70,7 @@ class Link:
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing is confirmed now, in words; None: no reason is known."""
+        """Why nothing is confirmed now, in words; None when no reason is known."""
         return self._sender.trouble or (self._session.waiting_for if self._session else None)
 
     @property

@@ -17,7 +17,7 @@ _PERSISTENT = pika.DeliveryMode.Persistent.value
 class EncodedProperties(pika.BasicProperties):  # type: ignore[misc] # pika has no type hints
     """Properties that are bytes already; the library asks them for nothing else when it publishes."""
 
-    def __init__(self, encoded: bytes) -> None:  # without the library's own: it sets 14 fields that nobody reads
+    def __init__(self, encoded: bytes) -> None:  # without the library's own: it sets 14 fields that are never read
         self._encoded = encoded
 
     def encode(self) -> list[bytes]:

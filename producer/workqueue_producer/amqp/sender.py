@@ -21,7 +21,7 @@ from workqueue_producer.task import Message
 
 logger = logging.getLogger(__name__)
 
-#: Seconds after which callers hear of room that is less than a quarter of the window; in between more may come.
+#: Seconds after which callers are woken for room that is less than a quarter of the window; in between more may come.
 SHARE_SECONDS = 0.005
 #: Seconds: full jitter before messages that the broker sent back go again.
 RESEND_BASE, RESEND_CAP = 0.05, 2.0
@@ -50,12 +50,12 @@ class Sender:
         self._pauses = 0
         self._declare_first = False
         self._sharing = False
-        #: Why nothing is confirmed now, in words; None: no reason is known.
+        #: Why nothing is confirmed now, in words; None when no reason is known.
         self.trouble: str | None = None
         #: Whether a message was ever confirmed, and since the last connection.
         self.ever_confirmed = False
         self.confirmed_since_ready = False
-        #: When the last confirm came (seconds, monotonic); None: none came.
+        #: When the last confirm came (seconds, monotonic); None until the first.
         self.last_confirmed_at: float | None = None
 
     def ready(self, session: Session) -> None:

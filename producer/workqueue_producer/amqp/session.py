@@ -106,7 +106,7 @@ class Session:
             self._channel.queue_declare(queue.name, passive=True, callback=then)
 
     def close(self) -> None:
-        """Say goodbye; the listener hears of the loss when the broker has answered."""
+        """Close in order; the listener is called when the broker has answered."""
         if self._connection is None:
             self._nodes.clear()
             self._workflow.abort()
@@ -187,7 +187,7 @@ def session_parameters(settings: LinkSettings) -> list[pika.ConnectionParameters
 
 
 def refuses_a_message(reason: Exception, error: BrokerError) -> bool:
-    """Whether a message cost the session: for what it is, who sent it, or where to. `error` is ours for `reason`."""
+    """Whether a message cost the session: for what it is, its user, or its queue. `error` is ours for `reason`."""
     if isinstance(reason, pika.exceptions.ChannelClosedByBroker):
         return isinstance(error, AccessRefused | QueueMissing | MessageRefused)
     return isinstance(error, MessageRefused)

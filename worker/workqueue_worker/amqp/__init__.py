@@ -1,6 +1,6 @@
 """Everything that is pika's, and the only importer of it: connections as small classes, messages as values.
 
-pika's exceptions leave this package as the errors of workqueue_broker. What is thread-safe here says so.
+pika's exceptions leave this package as the errors of workqueue_broker. Each thread-safe method is documented as such.
 """
 
 from workqueue_worker.amqp.consumer_link import ConsumePlan, ConsumerLink

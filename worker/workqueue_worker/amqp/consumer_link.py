@@ -31,7 +31,7 @@ class ConsumePlan:
     connection_name: str
     queue: QueueDeclaration
     dead_letter_queue: QueueDeclaration
-    #: False: the queues are made by somebody else.
+    #: False: the worker makes no queue.
     create: bool
     prefetch_count: int
     #: Called every few seconds while a step waits for the broker.
@@ -161,9 +161,9 @@ class ConsumerLink:
             raise self._channel.closed
 
     def _raise_if_left_unnoticed(self) -> None:
-        """A handler may have kept the interpreter for long. The system still takes then what nobody will read."""
+        """A handler that held the GIL for long may have cost the connection, while writes to the socket succeed."""
         if time.monotonic() - self._turned_at > QUIET_SECONDS and self._loop.peer_is_gone():
-            raise BrokerUnavailable("the broker has closed the connection meanwhile")
+            raise BrokerUnavailable("the broker has closed the connection")
 
     def _hand_over(self) -> None:
         arrived, self._arrived = self._arrived, []

@@ -16,7 +16,7 @@ from workqueue_worker.task_copy import Copy
 
 
 class CopyRefused(BrokerError):
-    """The broker says no to a copy: the queue is full, or has no majority."""
+    """The broker refuses a copy: the queue is full, or has no majority."""
 
     kind = "copy_refused"
 

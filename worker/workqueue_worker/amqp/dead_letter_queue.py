@@ -1,4 +1,4 @@
-"""The parked tasks of a dead-letter queue: take, replay, drop, or put back."""
+"""A connection to a dead-letter queue: takes its tasks, replays, removes or puts them back."""
 
 import contextlib
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from workqueue_worker.amqp.header_frames import connect_reading
 from workqueue_worker.amqp.messages import copied_properties, delivery_of
 from workqueue_worker.delivery import Delivery
 
-#: What the broker adds when it parks a message by policy.
+#: What the broker adds when it dead-letters a message by policy.
 _OF_THE_BROKER = (
     "x-death",
     "x-first-death-exchange",
@@ -36,7 +36,7 @@ class DeadLetterQueue:
     """A connection for looking after one dead-letter queue."""
 
     def __init__(self, address: BrokerAddress, name: str, queue: str) -> None:
-        """Connect; raises a BrokerError, QueueMissing when nothing was ever parked there."""
+        """Connect; raises a BrokerError, QueueMissing when no task was dead-lettered yet."""
         self._address = address
         self._queue = queue
         self._connection = connect_reading(address, ConnectionSettings(name=name))
@@ -54,8 +54,8 @@ class DeadLetterQueue:
         with broker_errors(self._address):
             count = read_counts(self._channel, self._queue).messages_ready
         if count == 0 and self.take():
-            # A quorum queue without a leader answers 0, but who takes from it waits until there is one. Or the task
-            # came back just now, from somebody who had it in hand.
+            # A quorum queue without a leader answers 0, but a consumer that takes from it waits until there is one. Or
+            # the task came back just now from a consumer that had it in hand.
             with broker_errors(self._address):
                 count = 1 + read_counts(self._channel, self._queue).messages_ready
             self.put_back()
@@ -73,7 +73,7 @@ class DeadLetterQueue:
         return {name: value for name, value in values.items() if value is not None}
 
     def publish(self, delivery: Delivery, queue: str, *, as_new: bool) -> None:
-        """Publish a copy, confirmed. `as_new`: without what workers and broker wrote on it; attempts start anew."""
+        """Publish a copy, confirmed. `as_new`: without the headers of workers and broker, so attempts start at one."""
         without = (*header.OF_THE_WORKER, *_OF_THE_BROKER) if as_new else ()
         with broker_errors(self._address):
             try:
@@ -90,7 +90,7 @@ class DeadLetterQueue:
             self._channel.basic_ack(delivery.delivery_tag)
 
     def renew(self, delivery: Delivery) -> None:
-        """Replace it by a copy of itself, which nobody has returned yet. It goes to the end of the queue."""
+        """Replace it by a copy of itself that was never returned. The copy goes to the end of the queue."""
         self.publish(delivery, self._queue, as_new=False)
         self.remove(delivery)
 

@@ -1,7 +1,7 @@
 """A message's headers, field by field, each with the bytes that it came in. Pure.
 
 The library reads fractions as whole numbers, and fails at a fraction that is no number or a date past the year 9999,
-which costs the connection: one such message would stop its queue for ever. Here every field is read, and a copy of a
+which costs the connection: one such message would stop its queue forever. Here every field is read, and a copy of a
 message has them in the bytes of the original. Field types: RabbitMQ's AMQP 0-9-1 errata, section 3.
 """
 
@@ -36,7 +36,7 @@ class Properties(pika.BasicProperties):  # type: ignore[misc] # pika has no type
 
     #: The header table as it came, without its length.
     table: bytes = b""
-    #: The end of the table, from the first field of a type that nobody knows; b"": all was read.
+    #: The end of the table, from the first field of an unknown type; b"" when all of it was read.
     unread: bytes = b""
 
     def decode(self, encoded: bytes, offset: int = 0) -> "Properties":

@@ -1,6 +1,6 @@
 """A loop for pika's connection that waits apart from working, so that a thread may wait while others write.
 
-pika's own loop does both in one step: who waits for the next message keeps everybody from the connection.
+pika's own loop does both in one step: a thread that waits for the next message keeps all others from the connection.
 Rule: everything is for one thread at a time, but for wait(), which looks at the sockets only, and add_callback().
 """
 
@@ -19,9 +19,9 @@ Handler = Callable[[int, int], None]
 
 #: Seconds; the longest look at the sockets, when no timer ends it sooner.
 LONGEST_WAIT_SECONDS = 5.0
-#: What poll() says of a socket that is broken; a read from it tells why.
+#: What poll() reports for a broken socket; a read from it raises the reason.
 _BROKEN = select.POLLERR | select.POLLHUP
-#: To ask for that alone; Linux also says when the other end sends no more.
+#: To ask for that alone; Linux also reports when the other end sends no more.
 _CLOSED = getattr(select, "POLLRDHUP", 0)
 
 
@@ -93,18 +93,18 @@ class Loop(AbstractSelectorIOLoop):  # type: ignore[misc] # pika has no type hin
 
     def wake(self) -> None:
         """End a wait() that goes on, or the next one. From any thread."""
-        with suppress(OSError):  # full: it is awake already; closed: nobody waits
+        with suppress(OSError):  # full: the loop is awake already; closed: no thread waits
             self._bell.send(b"!")
 
     def peer_is_gone(self) -> bool:
-        """True when a peer has closed its end, though nobody has read so far that it did. Looks at the sockets only."""
+        """True when a peer has closed its end, even while that lies unread in the socket. Looks at the sockets only."""
         poller = select.poll()
         for fd in self._wanted:
             poller.register(fd, _CLOSED)
         return bool(poller.poll(0))
 
     def work(self) -> None:
-        """Do everything that can be done now. Looks at no socket first: who has nothing says so when it is read."""
+        """Run what is due and call every handler without polling first: a read on an idle socket returns at once."""
         self._run_what_is_due()
         for fd, events in list(self._wanted.items()):
             self._handle(fd, events)
@@ -114,9 +114,9 @@ class Loop(AbstractSelectorIOLoop):  # type: ignore[misc] # pika has no type hin
         for fd, events in list(self._wanted.items()):
             if events & self.WRITE:
                 self._handle(fd, self.WRITE)
-        self._call_back()  # a write that failed is told in that way; who wrote must hear of it
+        self._call_back()  # reports a write that failed to the caller that wrote
         if any(events & self.WRITE for events in list(self._wanted.values())):
-            self.wake()  # who waits must wait for room, too
+            self.wake()  # the waiting thread must wait for room, too
 
     def run_until(self, fact: Callable[[], object], seconds: float) -> bool:
         """Wait and work until something is so; False when it is not so after `seconds`."""
@@ -143,7 +143,7 @@ class Loop(AbstractSelectorIOLoop):  # type: ignore[misc] # pika has no type hin
             poller.register(fd, events)
         ready = poller.poll(1000 * min(seconds, self._seconds_to_the_next_call()))
         if any(fd == self._ear_number for fd, _ in ready):
-            with suppress(OSError):  # another thread heard it, or it is closed
+            with suppress(OSError):  # another thread has read it, or the socket is closed
                 self._ear.recv(4096)
         return ready
 

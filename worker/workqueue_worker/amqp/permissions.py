@@ -70,7 +70,7 @@ class Trials:
             self._try(_publish_to_no_queue)
 
     def counts(self, queue: QueueDeclaration, *, declared: bool) -> QueueCounts:
-        """The live counts of a queue that is there; raises a BrokerError.
+        """The live counts of an existing queue; raises a BrokerError.
 
         `declared`: also raise QueueMismatch or AccessRefused when it cannot be declared as a worker would do.
         """
@@ -100,7 +100,7 @@ class Trials:
 
 
 def read_permission(queue: str) -> contextlib.AbstractContextManager[None]:
-    """Adds the remedy to what the broker says when the block may not consume from the queue."""
+    """Adds the remedy to the broker's text when the block may not consume from the queue."""
     return _permission("read", f"queue {queue!r}")
 
 

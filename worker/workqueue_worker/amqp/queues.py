@@ -7,7 +7,7 @@ from workqueue_broker.declaration import QueueDeclaration
 
 
 def ensure_queue(connection: Any, queue: QueueDeclaration) -> None:
-    """Declare a queue whose type is not ours to insist on: one that is there in another form is as good.
+    """Declare a queue of which any type will do: an existing one of another type is left as it is.
 
     `connection`: pika's BlockingConnection, or a Session.
     """

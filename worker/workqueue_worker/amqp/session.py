@@ -90,7 +90,7 @@ class CalledChannel:
         return self.call(self.raw.queue_declare, queue, **options)
 
     def call(self, method: Callable[..., object], *arguments: object, **named: object) -> Any:
-        """Call one of the library's methods that takes a callback, and return what that hears."""
+        """Call one of the library's methods that takes a callback, and return what the callback gets."""
         answers: list[object] = []
         method(*arguments, callback=answers.append, **named)
         self._run_until(lambda: answers)
