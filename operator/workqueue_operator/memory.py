@@ -1,4 +1,7 @@
-"""What the passes over one WorkQueue leave to the next ones. In memory alone: it begins with the operator."""
+"""What the passes over one WorkQueue leave to the next ones. In memory alone: it begins with the operator.
+
+There is one value for each module that writes it, so that a function which changes one is handed no other.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,7 +9,7 @@ from typing import Any
 
 from workqueue_operator.cluster.refusals import Refusal
 from workqueue_operator.resource import ScalingPolicy
-from workqueue_operator.scaling.decision import ManualSize, ScalingDecision, Unknown
+from workqueue_operator.scaling.decision import ManualSize, ScalingDecision
 from workqueue_operator.scaling.demand import Counts
 from workqueue_operator.scaling.history import History
 from workqueue_operator.scaling.worker_health import Health, Silence, Unconsumed
@@ -23,6 +26,36 @@ class UnconfirmedScale:
     until: float
 
 
+@dataclass
+class KnownSize:
+    """Which size of the Deployment is ours, and which another's. Written by gather, and by apply at its scales."""
+
+    #: The Deployment; with another UID it is another one. None: not seen yet.
+    target_uid: str | None = None
+    #: The replicas we last asked for; when the Deployment has others, another program scaled it. None: not yet known.
+    asked_replicas: int | None = None
+    unconfirmed: UnconfirmedScale | None = None
+    #: A size that a person or another tool set, and until when (seconds of the clock) it is kept.
+    manual: ManualSize | None = None
+    manual_until: float = 0.0
+    #: Until when another operator of our name counts as present (seconds of the clock).
+    rival_until: float = 0.0
+
+
+@dataclass
+class Looks:
+    """What gather looks at now and then only, and when (seconds of the clock)."""
+
+    #: How the pods were over the last looks at them.
+    health: Health = field(default_factory=Health)
+    health_at: float = float("-inf")
+    #: Messages that wait beside Ready workers while nothing consumes; None: not so.
+    unconsumed: Unconsumed | None = None
+    #: Another autoscaler on the Deployment.
+    autoscaler: str | None = None
+    autoscaler_at: float = float("-inf")
+
+
 @dataclass(frozen=True)
 class ScaleDownRound:
     """What came of asking the workers; it stands while they are not asked again."""
@@ -37,60 +70,62 @@ class ScaleDownRound:
 
 
 @dataclass
-class Memory:
-    """What the passes over one WorkQueue leave to the next ones."""
+class WorkerAnswers:
+    """What the workers last answered. Written by scale_down; forgotten when they are gone."""
 
-    history: History = field(default_factory=History)
-    #: The Deployment; with another UID it is another one. None: not seen yet.
-    target_uid: str | None = None
-    #: The replicas we last asked for; a Deployment that has others was scaled by somebody else. None: not yet known.
-    asked_replicas: int | None = None
-    unanswered: UnconfirmedScale | None = None
-    #: The Deployment's replicas after the last pass.
-    replicas: int | None = None
-    #: A size that somebody else gave it, and until when (seconds of the clock) it is kept.
-    manual: ManualSize | None = None
-    manual_until: float = 0.0
-    #: Until when another operator of our name counts as present (seconds of the clock).
-    rival_until: float = 0.0
-    decision: ScalingDecision | None = None
-    held: ScaleDownRound | None = None
+    round: ScaleDownRound | None = None
     #: Workers that gave no answer when they were last asked; None: all answered.
     silence: Silence | None = None
-    #: The deletion costs that pods had before our mark, by UID of those that bear it as far as we know.
-    marks: dict[str, int] = field(default_factory=dict)
-    #: Seconds of the clock before which marks that could not be taken away are left alone.
-    unmark_at: float = float("-inf")
-    #: What the API server refused the last passes, and what it refused to write of them; None: nothing.
-    refusal: Refusal | None = None
-    unwritten: Refusal | None = None
-    #: Seconds of the clock before which no pass is made, after one that failed in a way that nothing foresaw.
-    retry_at: float = 0.0
-    #: How the pods were over the last looks at them, and when that was.
-    health: Health = field(default_factory=Health)
-    health_checked_at: float = float("-inf")
-    #: Messages that wait beside Ready workers while nothing consumes; None: not so.
-    unconsumed: Unconsumed | None = None
-    #: Another autoscaler on the Deployment, and when that was last looked for.
-    autoscaler: str | None = None
-    autoscaler_checked_at: float = float("-inf")
-    #: The last reading and when it was made.
-    reading: Counts | Unknown | None = None
-    read_at: float | None = None
+
+
+@dataclass
+class Marks:
+    """The pods that bear a mark of ours, as far as we know. Written by marks."""
+
+    #: The deletion costs that they had before, by UID.
+    costs: dict[str, int] = field(default_factory=dict)
+    #: Seconds of the clock before which marks that could not be removed are left alone.
+    retry_at: float = float("-inf")
+
+
+@dataclass
+class Reported:
+    """What people can read of the WorkQueue. Written by report."""
+
+    decision: ScalingDecision | None = None
+    #: The Deployment's replicas after the last pass.
+    replicas: int | None = None
+    #: The conditions after the last pass, which the stored status may not have yet.
+    conditions: Sequence[Mapping[str, Any]] = ()
     #: What changed the Deployment and is not in the status yet, oldest first.
     changes: list[Change] = field(default_factory=list)
     #: The status as last written, and when.
     status: dict[str, Any] = field(default_factory=dict)
-    status_written_at: float = float("-inf")
-    #: The conditions after the last pass, which the stored status may not have yet.
-    conditions: Sequence[Mapping[str, Any]] = ()
+    written_at: float = float("-inf")
+    #: What the API server refused to write; None: nothing.
+    refusal: Refusal | None = None
+
+
+@dataclass
+class Memory:
+    """What the passes over one WorkQueue leave to the next ones."""
+
+    #: Written by reconcile, with `remember`, and what the API server refused its last passes; None: nothing.
+    history: History = field(default_factory=History)
+    refusal: Refusal | None = None
+    size: KnownSize = field(default_factory=KnownSize)
+    looks: Looks = field(default_factory=Looks)
+    answers: WorkerAnswers = field(default_factory=WorkerAnswers)
+    marks: Marks = field(default_factory=Marks)
+    reported: Reported = field(default_factory=Reported)
+    #: Written by apply and the victim watch.
     totals: Totals = field(default_factory=Totals)
 
     def meet(self, target_uid: str) -> None:
-        """A Deployment that was deleted and made again was scaled by nobody, and its pods are others."""
-        if self.target_uid not in (None, target_uid):
-            self.asked_replicas = self.unanswered = self.manual = self.held = self.silence = None
-        self.target_uid = target_uid
+        """Take in which Deployment it is: one that was deleted and made again has other pods, and no size of ours."""
+        if self.size.target_uid not in (None, target_uid):
+            self.size, self.answers = KnownSize(rival_until=self.size.rival_until), WorkerAnswers()
+        self.size.target_uid = target_uid
 
     def remember(self, decision: ScalingDecision, ready: int, now: float, policy: ScalingPolicy) -> None:
         """Keep what was wanted; a queue that could not be read wants what is there."""

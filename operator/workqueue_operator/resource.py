@@ -60,6 +60,11 @@ class Key:
     namespace: str
     name: str
 
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> "Key":
+        """The key of an object as the API server has it."""
+        return cls(body["metadata"]["namespace"], body["metadata"]["name"])
+
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
 

@@ -14,7 +14,7 @@ from workqueue_broker.errors import AccessRefused, BrokerError
 
 from workqueue_operator.by_age import ByAge
 from workqueue_operator.cluster.port import ClusterError, Listing, Notice, Target
-from workqueue_operator.memory import Memory
+from workqueue_operator.memory import Memory, Reported
 from workqueue_operator.rabbitmq.broker_errors import BrokerErrors
 from workqueue_operator.rabbitmq.dead_letters import DeadLetters
 from workqueue_operator.rabbitmq.leader import LeaderSeen
@@ -46,6 +46,20 @@ class PolicyCheck:
 
 
 @dataclass
+class LastReading:
+    """What the broker last answered about the queue. Written by the loops."""
+
+    #: Seconds of the clock when the queue was last asked for, and when it was for the last answer with counts.
+    asked_at: float | None = None
+    read_at: float | None = None
+    reading: Counts | Unknown | None = None
+    #: What was wrong with the answer; None: nothing.
+    trouble: BrokerError | None = None
+    #: Why its dead-letter queue could not be made; None: it was, or is not ours to make.
+    dead_letter_trouble: BrokerError | None = None
+
+
+@dataclass
 class Tracked:
     """One WorkQueue: what it asks for, or why that cannot be used, and its memory."""
 
@@ -58,13 +72,9 @@ class Tracked:
     created: str = ""
     #: Where its broker is, or why that is not known; None: not looked up yet. Store.set_address changes it.
     address: Address | None = None
-    #: Seconds of the clock when the queue was last asked for, and what was wrong with the answer.
-    asked_at: float | None = None
-    trouble: BrokerError | None = None
     #: Whether the queue could be read with the login of `address`; None: not known yet.
     login_works: bool | None = None
-    #: Why its dead-letter queue could not be made.
-    dead_letter_trouble: BrokerError | None = None
+    last: LastReading = field(default_factory=LastReading)
     #: What was found out about its policy; None: nobody looked since the operator's start.
     policy: PolicyCheck | None = None
     #: How the queue moves, or why that is not known.
@@ -89,6 +99,13 @@ class Tracked:
     notices: deque[Notice] = field(default_factory=lambda: deque(maxlen=MOST_NOTICES))
     #: The pass under way, so that a slow one is not overtaken by the next.
     running: "asyncio.Task[None] | None" = None
+    #: Seconds of the clock before which no pass is started, after one that failed in a way that nothing foresaw.
+    next_pass_at: float = 0.0
+
+    @property
+    def workqueue(self) -> WorkQueue | None:
+        """Its spec; None: the spec cannot be used."""
+        return self.spec if isinstance(self.spec, WorkQueue) else None
 
     def forget_queues(self) -> None:
         """What was observed of its two queues is about others: no rate is made of the totals of two queues."""
@@ -96,12 +113,12 @@ class Tracked:
         self.estimate = Estimate(no_rates=_no_rates_by(self.address))
         self.leader, self.empty_since, self.consumer_timeout = None, None, None
 
-    def heard(self, trouble: BrokerError | None) -> None:
+    def note_answer(self, trouble: BrokerError | None) -> None:
         """Take in what was wrong with the last reading; None: nothing.
 
         A login that worked still does while the broker only does not answer, or has no such queue.
         """
-        self.trouble = trouble
+        self.last.trouble = trouble
         if trouble is None:
             self.login_works = True
         elif isinstance(trouble, AccessRefused) or not self.login_works:
@@ -161,7 +178,7 @@ class Store:
     def set_address(self, tracked: Tracked, address: Address) -> None:
         """Where its broker is now; what is known of the login before stays when the login is the same."""
         if tracked.address != address:
-            tracked.address, tracked.trouble, tracked.login_works = address, None, None
+            tracked.address, tracked.last.trouble, tracked.login_works = address, None, None
             if isinstance(address, BrokerAddress) and address.place != tracked.place:
                 tracked.place = address.place
                 tracked.forget_queues()
@@ -185,7 +202,7 @@ class Store:
 
         An older generation is not taken in: a list may have been made just before an edit. See see_target.
         """
-        key = _key(body)
+        key = Key.of(body)
         metadata = body["metadata"]
         known = self._workqueues.get(key)
         if known and (known.uid, known.generation) == (metadata["uid"], metadata["generation"]):
@@ -198,14 +215,14 @@ class Store:
         self._workqueues_behind.discard(key)
         spec = _parsed(body)
         if known and known.uid == metadata["uid"]:
-            if _secret_of(known.spec) != _secret_of(spec):
-                known.address = known.trouble = known.login_works = None
-            if _queues_of(known.spec) != _queues_of(spec):
+            before, known.spec, known.generation = known.workqueue, spec, metadata["generation"]
+            if _secret_of(before) != _secret_of(known.workqueue):
+                known.address = known.last.trouble = known.login_works = None
+            if _queues_of(before) != _queues_of(known.workqueue):
                 known.forget_queues()
-            known.spec, known.generation = spec, metadata["generation"]
         else:
             status = dict(body.get("status") or {})
-            memory = Memory(status=status, history=History(in_use=_was_in_use(status)))
+            memory = Memory(History(in_use=_was_in_use(status)), reported=Reported(status=status))
             created = str(metadata.get("creationTimestamp", ""))
             known = Tracked(key, metadata["uid"], metadata["generation"], spec, memory, created)
             self._workqueues[key] = known
@@ -255,7 +272,7 @@ class Store:
 
     def readable(self, tracked: Tracked, reading: Counts | Unknown) -> Counts | Unknown:
         """A reading judged beside the Deployment as last seen, for where no decision carries it."""
-        target = self.target(tracked.spec.target) if isinstance(tracked.spec, WorkQueue) else None
+        target = self.target(tracked.workqueue.target) if tracked.workqueue else None
         workers = Workers(target.replicas, target.ready) if target else Workers(0, 0)
         return readable(reading, workers, tracked.memory.history.in_use)
 
@@ -265,11 +282,10 @@ class Store:
 
     def _place(self, tracked: Tracked) -> None:
         """Into the indexes, as it is now."""
-        key, created, spec, address = tracked.key, tracked.created, tracked.spec, tracked.address
-        known = isinstance(spec, WorkQueue)
-        self._by_target.place(key, created, spec.target if isinstance(spec, WorkQueue) else None)
+        key, created, spec, address = tracked.key, tracked.created, tracked.workqueue, tracked.address
+        self._by_target.place(key, created, spec.target if spec else None)
         self._by_secret.place(key, created, _secret_of(spec))
-        self._by_address.place(key, created, address if known and isinstance(address, BrokerAddress) else None)
+        self._by_address.place(key, created, address if spec and isinstance(address, BrokerAddress) else None)
         self._by_queue.place(key, created, _queue_of(tracked))
 
     def _replace(self, bodies: Sequence[Mapping[str, Any]], known_before: Set[Key]) -> None:
@@ -277,7 +293,7 @@ class Store:
         staying = [body for body in bodies if "deletionTimestamp" not in body["metadata"]]
         for body in staying:
             self.see_workqueue(body, listed=True)
-        for key in known_before - {_key(body) for body in staying}:
+        for key in known_before - {Key.of(body) for body in staying}:
             self.forget_workqueue(key)
 
 
@@ -288,18 +304,18 @@ def _no_rates_by(address: Address | None) -> NoRates:
     return NOT_ASKED
 
 
-def _secret_of(spec: WorkQueue | InvalidSpec) -> Key | None:
-    return Key(spec.key.namespace, spec.broker_secret) if isinstance(spec, WorkQueue) else None
+def _secret_of(workqueue: WorkQueue | None) -> Key | None:
+    return Key(workqueue.key.namespace, workqueue.broker_secret) if workqueue else None
 
 
-def _queues_of(spec: WorkQueue | InvalidSpec) -> tuple[str, str] | None:
-    return (spec.queue.declaration.name, spec.queue.dead_letter_queue) if isinstance(spec, WorkQueue) else None
+def _queues_of(workqueue: WorkQueue | None) -> tuple[str, str] | None:
+    return (workqueue.queue.declaration.name, workqueue.queue.dead_letter_queue) if workqueue else None
 
 
 def _queue_of(tracked: Tracked) -> _Queue | None:
-    address, spec = tracked.address, tracked.spec
-    if isinstance(address, BrokerAddress) and isinstance(spec, WorkQueue):
-        return address.hosts, address.virtual_host, spec.queue.declaration.name
+    address, workqueue = tracked.address, tracked.workqueue
+    if isinstance(address, BrokerAddress) and workqueue:
+        return address.hosts, address.virtual_host, workqueue.queue.declaration.name
     return None
 
 
@@ -316,7 +332,3 @@ def _was_in_use(status: Mapping[str, Any]) -> bool:
     if not status or known == (0, 0):
         return False
     return None in known or (known[1], status.get("readyReplicas")) != (0, 0)
-
-
-def _key(body: Mapping[str, Any]) -> Key:
-    return Key(body["metadata"]["namespace"], body["metadata"]["name"])

@@ -37,6 +37,8 @@ class Look:
     spec: WorkQueue | None
     #: The last reading, as far as it can be believed beside the workers; None: there was none yet.
     reading: Counts | Unknown | None
+    #: Seconds of the clock when the broker was asked for the last counts; None: there were none yet.
+    read_at: float | None
     #: The counts of that reading; None: they are not known.
     counts: Counts | None
     #: The Deployment; None: nothing is decided about it.
@@ -87,7 +89,7 @@ def _observed(look: Look) -> float | None:
 
 
 def _age(look: Look) -> float | None:
-    return None if look.memory.read_at is None else max(0.0, look.now - look.memory.read_at)
+    return None if look.read_at is None else max(0.0, look.now - look.read_at)
 
 
 def _info(look: Look) -> Iterator[tuple[tuple[str, ...], float]]:
@@ -96,8 +98,8 @@ def _info(look: Look) -> Iterator[tuple[tuple[str, ...], float]]:
 
 
 def _reason(look: Look) -> Iterator[tuple[tuple[str, ...], float]]:
-    if look.memory.decision:
-        yield (str(look.memory.decision.reason),), 1.0
+    if look.memory.reported.decision:
+        yield (str(look.memory.reported.decision.reason),), 1.0
 
 
 def _last_scale(look: Look) -> Iterator[tuple[tuple[str, ...], float]]:
@@ -120,19 +122,19 @@ NUMBERS = (
     Number("reading_age_seconds", "Seconds since the last reading", _age),
     Number("min_replicas", "spec.scaling.minReplicas", lambda it: it.spec.scaling.min_replicas if it.spec else None),
     Number("max_replicas", "spec.scaling.maxReplicas", lambda it: it.spec.scaling.max_replicas if it.spec else None),
-    Number("replicas", "Replicas the Deployment has", lambda it: it.memory.replicas),
+    Number("replicas", "Replicas the Deployment has", lambda it: it.memory.reported.replicas),
     Number(
         "ready_replicas", "Replicas of the Deployment that are Ready", lambda it: it.target.ready if it.target else None
     ),
     Number(
         "desired_replicas",
         "Replicas the Deployment should have now",
-        lambda it: it.memory.decision.replicas if it.memory.decision else None,
+        lambda it: it.memory.reported.decision.replicas if it.memory.reported.decision else None,
     ),
     Number(
         "wanted_replicas",
         "Replicas the queue asks for within min and max",
-        lambda it: it.memory.decision.wanted if it.memory.decision else None,
+        lambda it: it.memory.reported.decision.wanted if it.memory.reported.decision else None,
     ),
     Number(
         "messages_published",
@@ -161,7 +163,7 @@ LABELLED = (
         "condition",
         "1 for each condition, with its status and reason in force",
         ("type", "status", "reason"),
-        lambda it: (((one["type"], one["status"], one["reason"]), 1.0) for one in it.memory.conditions),
+        lambda it: (((one["type"], one["status"], one["reason"]), 1.0) for one in it.memory.reported.conditions),
     ),
     Labelled(
         "last_scale_timestamp_seconds", "When the Deployment was last scaled, Unix time", ("reason",), _last_scale
@@ -198,15 +200,16 @@ class WorkQueueCollector(Collector):
         yield self._broker_errors()
 
     def _look(self, tracked: Tracked, now: float) -> Look:
-        memory, spec = tracked.memory, tracked.spec if isinstance(tracked.spec, WorkQueue) else None
+        memory, spec = tracked.memory, tracked.workqueue
         target = self._store.target(spec.target) if spec else None
-        reading = self._store.readable(tracked, memory.reading) if memory.reading else None
+        reading = self._store.readable(tracked, tracked.last.reading) if tracked.last.reading else None
         return Look(
             memory,
             spec,
             reading,
+            read_at=tracked.last.read_at,
             counts=reading if isinstance(reading, Counts) else None,
-            target=None if memory.replicas is None else target,
+            target=None if memory.reported.replicas is None else target,
             totals=tracked.estimate.last if tracked.estimate.is_fresh(now) else None,
             oldest=tracked.oldest.age(now, reading.messages_ready) if isinstance(reading, Counts) else None,
             dead_letters=tracked.dead_letters.count(now),

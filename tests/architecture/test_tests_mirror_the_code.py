@@ -37,6 +37,7 @@ ELSEWHERE = {
     "tests/unit/operator/passes/test_standing_back.py",
     "operator/passes/marks": "by rule: tests/unit/operator/passes/test_scale_down.py",
     "operator/passes/reconcile": "whole passes: tests/unit/operator/passes/test_a_pass.py",
+    "operator/passes/refusal_log": "by rule: tests/unit/operator/passes/test_refused_requests.py",
     "operator/passes/report": "by rule: tests/unit/operator/passes/test_reporting.py",
     "operator/passes/victim_watch": "by rule: tests/unit/operator/passes/test_victims_counted.py",
     "operator/rabbitmq/queue_reader": "on real brokers, with its fake: tests/broker/test_queue_reader.py; cancelled: "

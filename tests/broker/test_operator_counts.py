@@ -91,7 +91,7 @@ async def test_the_age_of_the_first_message_is_that_of_a_message_published_when_
 async def compare_batch(operator: Operating, queue: TaskQueue, already: int, *batch: str) -> None:
     """Send a batch after so many messages, take those, and compare the age of the first one of the batch."""
     (tracked,) = operator.store
-    since = min(await counted(operator, already), tracked.memory.read_at or 0.0)
+    since = min(await counted(operator, already), tracked.last.read_at or 0.0)
     with queue.channel() as channel:  # open until the total has them: a busy broker may lose those of a short channel
         channel.confirm_delivery()
         for body in batch:

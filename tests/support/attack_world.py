@@ -74,7 +74,7 @@ class World:
         """What was found out about the attacker's broker, once that says these words."""
 
         def told() -> str:
-            texts = [str(one.trouble) for one in self.operator.store if one.key == NAME and one.trouble]
+            texts = [str(one.last.trouble) for one in self.operator.store if one.key == NAME and one.last.trouble]
             return next((text for text in texts if f":{server.port}/" in text and words in text), "")
 
         return await self.operator.until(told, f"the reading says: {words}", SECONDS)

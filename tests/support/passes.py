@@ -87,7 +87,7 @@ class Operator:
 
     async def one_pass(self, tracked: Tracked, reading: Counts | Unknown) -> None:
         """One pass now, as the scheduler starts it."""
-        tracked.memory.reading, tracked.memory.read_at = reading, self.clock.now
+        tracked.last.reading, tracked.last.read_at = reading, self.clock.now
         await self.reconciler.reconcile(tracked, reading)
 
     async def watched(self, **spec: Any) -> Tracked:

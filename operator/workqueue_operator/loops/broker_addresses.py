@@ -18,7 +18,7 @@ from workqueue_operator.clock import Clock
 from workqueue_operator.cluster.port import Cluster, ClusterError, ClusterUnavailable, NotFound, Notice
 from workqueue_operator.loops.border import place_of
 from workqueue_operator.metrics import Metrics
-from workqueue_operator.resource import Key, WorkQueue
+from workqueue_operator.resource import Key
 from workqueue_operator.store import MOST_SECRETS, Address, Store, Tracked
 
 #: Seconds after which a Secret is read again while it, or the broker it names, does not work.
@@ -145,10 +145,11 @@ def _one_too_many(secret: Key) -> TooManySecrets:
 
 
 def _names(tracked: Tracked, secret: Key) -> bool:
-    return isinstance(tracked.spec, WorkQueue) and tracked.spec.broker_secret == secret.name
+    return tracked.workqueue is not None and tracked.workqueue.broker_secret == secret.name
 
 
 def _works(address: Address, sharing: Sequence[Tracked]) -> bool:
-    """Whether nobody who uses it is refused, left without an answer, or finds that it cannot be connected with."""
-    told_by = AccessRefused | BrokerUnavailable | InvalidAddress
-    return isinstance(address, BrokerAddress) and not any(isinstance(tracked.trouble, told_by) for tracked in sharing)
+    """True while no WorkQueue on this address is refused, timed out or unable to connect."""
+    broken = AccessRefused | BrokerUnavailable | InvalidAddress
+    troubles = (tracked.last.trouble for tracked in sharing)
+    return isinstance(address, BrokerAddress) and not any(isinstance(trouble, broken) for trouble in troubles)

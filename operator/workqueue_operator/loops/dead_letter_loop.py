@@ -29,10 +29,10 @@ class Counting:
             beat()
             for tracked in self._store.members(address):
                 now = self._clock.monotonic()
-                if isinstance(tracked.spec, WorkQueue) and tracked.dead_letters.ask_at <= now:
+                if tracked.workqueue and tracked.dead_letters.ask_at <= now:
                     beat()
                     before = tracked.dead_letters = tracked.dead_letters.asked(now)
-                    after = await self._counted(tracked, tracked.spec, reader)
+                    after = await self._counted(tracked, tracked.workqueue, reader)
                     if tracked.dead_letters is before:  # else it names another queue by now
                         tracked.dead_letters = after
             await asyncio.sleep(LOOK_SECONDS)

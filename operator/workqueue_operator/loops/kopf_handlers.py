@@ -31,14 +31,14 @@ def register(registry: kopf.OperatorRegistry, store: Store, hand_over: Callable[
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def see_workqueue(event: Mapping[str, Any], body: Mapping[str, Any], **_: Any) -> None:
         if _is_going(event, body):
-            hand_over(partial(store.forget_workqueue, _key(body)))
+            hand_over(partial(store.forget_workqueue, Key.of(body)))
         else:
             hand_over(partial(store.see_workqueue, body))
 
     @kopf.on.event("apps", "v1", "deployments", registry=registry)
     async def see_deployment(event: Mapping[str, Any], body: Mapping[str, Any], **_: Any) -> None:
         if _is_going(event, body):
-            hand_over(partial(store.forget_target, _key(body)))
+            hand_over(partial(store.forget_target, Key.of(body)))
         else:
             hand_over(partial(store.see_target, target_of(body), listed=event["type"] is None))
 
@@ -67,7 +67,3 @@ def settings() -> kopf.OperatorSettings:
 
 def _is_going(event: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
     return event["type"] == "DELETED" or "deletionTimestamp" in body["metadata"]
-
-
-def _key(body: Mapping[str, Any]) -> Key:
-    return Key(body["metadata"]["namespace"], body["metadata"]["name"])

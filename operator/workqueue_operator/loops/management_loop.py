@@ -15,7 +15,7 @@ from workqueue_operator.rabbitmq.management_api import ManagementApi, Management
 from workqueue_operator.rabbitmq.oldest_message import QueueTotals
 from workqueue_operator.rabbitmq.queue_policy import QueueInForce, consumer_timeout, missing_management_api
 from workqueue_operator.rabbitmq.queue_reader import QueueReader
-from workqueue_operator.resource import Key, WorkQueue
+from workqueue_operator.resource import Key
 from workqueue_operator.scaling.demand import NoRates
 from workqueue_operator.scaling.rates import NO_NUMBERS, Sample
 from workqueue_operator.store import Store, Tracked
@@ -100,11 +100,11 @@ def _measured_oldest(tracked: Tracked, seen: QueueInForce | None, sample: Sample
 
 
 def _queue_of(tracked: Tracked) -> str:
-    return tracked.spec.queue.declaration.name if isinstance(tracked.spec, WorkQueue) else ""
+    return tracked.workqueue.queue.declaration.name if tracked.workqueue else ""
 
 
 def _dead_letter_queue_of(tracked: Tracked) -> str:
-    return tracked.spec.queue.dead_letter_queue if isinstance(tracked.spec, WorkQueue) else ""
+    return tracked.workqueue.queue.dead_letter_queue if tracked.workqueue else ""
 
 
 def _leader(seen: QueueInForce | None, asked_at: float) -> LeaderSeen | None:

@@ -84,16 +84,16 @@ class Policies:
     def tell_all(self, address: BrokerAddress, verdict: Verdict) -> None:
         """The same for each queue, as none could be looked at."""
         for tracked in self._store.members(address):
-            if isinstance(tracked.spec, WorkQueue):
-                tracked.policy = PolicyCheck(tracked.spec.queue, tracked.spec.mode, verdict)
+            if tracked.workqueue:
+                tracked.policy = PolicyCheck(tracked.workqueue.queue, tracked.workqueue.mode, verdict)
 
     def _plans(self, address: BrokerAddress, there: VirtualHost) -> Sequence[_Planned]:
         """For each queue: limits that somebody asked for before defaults, and last what was refused before."""
-        plans = []
-        for tracked in self._store.members(address):
-            spec = tracked.spec
-            if isinstance(spec, WorkQueue):
-                plans.append(_Planned(tracked, spec, self._plan(tracked, spec, there)))
+        plans = [
+            _Planned(tracked, workqueue, self._plan(tracked, workqueue, there))
+            for tracked in self._store.members(address)
+            if (workqueue := tracked.workqueue)
+        ]
         return sorted(plans, key=lambda planned: (planned.was_refused, not is_asked_for(planned.workqueue.queue)))
 
     def _plan(self, tracked: Tracked, spec: WorkQueue, there: VirtualHost) -> Action:
@@ -104,7 +104,7 @@ class Policies:
         return plan(spec.queue, there, hands_off(spec.queue, spec.mode, owner))
 
     def _make_dead_letter_queue(self, planned: _Planned, action: MakeDeadLetterQueue) -> None:
-        queue, trouble = planned.workqueue.queue, planned.tracked.dead_letter_trouble
+        queue, trouble = planned.workqueue.queue, planned.tracked.last.dead_letter_trouble
         planned.remember(missing_dead_letter_queue(queue, str(trouble)) if trouble else action.verdict)
         self._reader.declare_dead_letter_queue(queue)
 

@@ -27,7 +27,7 @@ from workqueue_operator.passes.reconcile import Reconciler
 from workqueue_operator.rabbitmq.leader import has_leader
 from workqueue_operator.rabbitmq.management_api import ManagementApi, ManagementUnavailable
 from workqueue_operator.rabbitmq.queue_reader import QueueReader, QueueReading, ReadResult
-from workqueue_operator.resource import InvalidSpec, Mode, QueueSpec, WorkQueue
+from workqueue_operator.resource import Mode, QueueSpec, WorkQueue
 from workqueue_operator.scaling.decision import Unknown
 from workqueue_operator.scaling.demand import Counts
 from workqueue_operator.store import Store, Tracked
@@ -164,52 +164,52 @@ class Scheduler:
             self._start(tracked, self._reading(tracked, unavailable))
 
     def _is_due(self, tracked: Tracked, members: int, now: float, pace: Pace) -> bool:
-        if tracked.asked_at is None or not isinstance(tracked.spec, WorkQueue):
+        asked_at, workqueue = tracked.last.asked_at, tracked.workqueue
+        if asked_at is None or workqueue is None:
             return True
-        poll = tracked.spec.scaling.poll_period_seconds
-        return now - tracked.asked_at >= 0.9 * pace.seconds(_asked(tracked, tracked.spec), poll, members)
+        poll = workqueue.scaling.poll_period_seconds
+        return now - asked_at >= 0.9 * pace.seconds(_asked(tracked, workqueue), poll, members)
 
     def _pass_over_resting(self, members: Sequence[Tracked], due: Sequence[Tracked], pace: Pace) -> None:
         """Queues that are not asked for, as they cannot be used: their WorkQueues are decided about all the same."""
         read = {tracked.key for tracked in due}
-        asked = {
-            tracked.key: _asked(tracked, tracked.spec) for tracked in members if isinstance(tracked.spec, WorkQueue)
-        }
+        asked = {tracked.key: _asked(tracked, tracked.workqueue) for tracked in members if tracked.workqueue}
         pace.keep(set(asked.values()))
         for tracked in members:
-            if tracked.trouble and tracked.key not in read and tracked.key in asked and pace.rests(asked[tracked.key]):
-                self._start(tracked, unknown(tracked.trouble))
+            trouble = tracked.last.trouble
+            if trouble and tracked.key not in read and tracked.key in asked and pace.rests(asked[tracked.key]):
+                self._start(tracked, unknown(trouble))
 
     async def _read(self, address: BrokerAddress, reader: QueueReader, due: Sequence[Tracked], pace: Pace) -> bool:
         """Read and start the passes; False when the broker answered for none.
 
         No pass for a WorkQueue that went while its queue was read, or that names another queue or broker by now.
         """
-        queues = [(tracked, _to_read(tracked.spec)) for tracked in due if isinstance(tracked.spec, WorkQueue)]
+        queues = [(tracked, _to_read(tracked.workqueue)) for tracked in due if tracked.workqueue]
         now = self._clock.monotonic()
         for tracked, _ in queues:
-            tracked.asked_at = now
+            tracked.last.asked_at = now
         with self._metrics.read_seconds.time():
             answers = await reader.read([queue for _, queue in queues])
         members = {tracked.key: tracked for tracked in self._store.members(address)}
         for (tracked, queue), answer in zip(queues, answers, strict=True):
             pace.answered((tracked.key, queue), answer)
-            if members.get(tracked.key) is tracked and _names(tracked.spec, queue):
+            if members.get(tracked.key) is tracked and _names(tracked.workqueue, queue):
                 self._start(tracked, self._reading(tracked, answer))
         return not due or not all(isinstance(answer, NO_ANSWER) for answer in answers)
 
     def _reading(self, tracked: Tracked, answer: ReadResult) -> Counts | Unknown:
         if isinstance(answer, QueueReading):
             self._metrics.readings.inc()
-            tracked.heard(None)
-            tracked.trouble = answer.mismatch
-            tracked.dead_letter_trouble = answer.dead_letter_trouble
-            tracked.memory.read_at = tracked.asked_at
+            tracked.note_answer(None)
+            last = tracked.last
+            last.trouble, last.dead_letter_trouble = answer.mismatch, answer.dead_letter_trouble
+            last.read_at = last.asked_at
             if answer.created:
                 tracked.notices.append(_created(tracked))
             return counted(tracked, answer, self._clock.monotonic())
         self._store.count_broker_error(tracked.address, answer.kind)
-        tracked.heard(answer)
+        tracked.note_answer(answer)
         return unknown(answer)
 
     async def _pass_over_unread(self, beat: Beat) -> None:
@@ -223,8 +223,8 @@ class Scheduler:
 
     def _start(self, tracked: Tracked, reading: Counts | Unknown) -> None:
         """Start a pass, unless the one before it still goes on; the next reading is never far."""
-        tracked.memory.reading = reading
-        if tracked.running is None or tracked.running.done():
+        tracked.last.reading = reading
+        if self._clock.monotonic() >= tracked.next_pass_at and (tracked.running is None or tracked.running.done()):
             tracked.running = asyncio.create_task(self._pass(tracked, reading))
             self._passes.add(tracked.running)
             tracked.running.add_done_callback(self._passes.discard)
@@ -234,7 +234,7 @@ class Scheduler:
             await self._reconciler.reconcile(tracked, reading)
         except Exception as error:  # noqa: BLE001 - the border: one WorkQueue's pass ends no other one's
             self._metrics.loop_failures.labels("pass").inc()
-            tracked.memory.retry_at = self._clock.monotonic() + FAILED_PASS_SECONDS
+            tracked.next_pass_at = self._clock.monotonic() + FAILED_PASS_SECONDS
             text = "%s: the pass failed, the next is in %.0f s: %s"
             log.error(text, tracked.key, FAILED_PASS_SECONDS, described(error))
 
@@ -255,8 +255,8 @@ def _asked(tracked: Tracked, workqueue: WorkQueue) -> Asked:
     return tracked.key, _to_read(workqueue)
 
 
-def _names(spec: WorkQueue | InvalidSpec, queue: QueueSpec) -> bool:
-    return isinstance(spec, WorkQueue) and spec.queue.declaration == queue.declaration
+def _names(workqueue: WorkQueue | None, queue: QueueSpec) -> bool:
+    return workqueue is not None and workqueue.queue.declaration == queue.declaration
 
 
 def _to_read(workqueue: WorkQueue) -> QueueSpec:
@@ -274,18 +274,18 @@ def counted(tracked: Tracked, answer: QueueReading, now: float) -> Counts:
         consumers=answer.counts.consumers,
         rates=tracked.estimate.rates(now),
         messages_unacknowledged=last.messages_unacknowledged if last else None,
-        asked_at=tracked.asked_at,
+        asked_at=tracked.last.asked_at,
         has_leader=_has_leader(tracked, answer, now),
     )
 
 
 def _has_leader(tracked: Tracked, answer: QueueReading, now: float) -> bool:
     """Whether 0 and 0, if that is the answer, is known to be an empty queue's."""
-    if (answer.counts.messages_ready, answer.counts.consumers) != (0, 0) or not isinstance(tracked.spec, WorkQueue):
+    if (answer.counts.messages_ready, answer.counts.consumers) != (0, 0) or not tracked.workqueue:
         tracked.empty_since = None
         return False
     tracked.empty_since = now if tracked.empty_since is None else tracked.empty_since
-    return has_leader(tracked.leader, tracked.spec.queue.declaration.type, tracked.empty_since, now)
+    return has_leader(tracked.leader, tracked.workqueue.queue.declaration.type, tracked.empty_since, now)
 
 
 def unknown(error: BrokerError | ClusterError) -> Unknown:
@@ -300,5 +300,5 @@ def _pause_after(failures: int) -> float:
 
 
 def _created(tracked: Tracked) -> Notice:
-    name = tracked.spec.queue.declaration.name if isinstance(tracked.spec, WorkQueue) else ""
+    name = tracked.workqueue.queue.declaration.name if tracked.workqueue else ""
     return Notice("QueueCreated", f"queue {name} was missing, the operator declared it")

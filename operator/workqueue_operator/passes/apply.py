@@ -68,7 +68,7 @@ class Applier:
             return Outcome(decision, seen.target, changed=False)
         if seen.workqueue.mode is not Mode.ACTIVE:
             await self._clear_marks(memory, seen)
-            return Outcome(decision, seen.target, changed=decision.differs_from(memory.decision))
+            return Outcome(decision, seen.target, changed=decision.differs_from(memory.reported.decision))
         return Outcome(decision, await self._scale(memory, seen, decision, None), changed=True)
 
     async def _scale_down(self, memory: Memory, seen: Observation, decision: ScalingDecision) -> Outcome:
@@ -82,7 +82,7 @@ class Applier:
         changed = False
         if seen.workqueue.mode is not Mode.ACTIVE:
             await self._clear_marks(memory, seen)
-            changed = found.decision.differs_from(memory.decision)
+            changed = found.decision.differs_from(memory.reported.decision)
         return Outcome(found.decision, seen.target, changed, found.tasks_in_progress)
 
     async def _scale(
@@ -90,18 +90,19 @@ class Applier:
     ) -> Target:
         """Scale the Deployment; `last_look` at its workers, when it is scaled down by their answers."""
         replicas = decision.replicas
-        before, until = memory.unanswered, self._clock.monotonic() + UNANSWERED_SECONDS
-        memory.unanswered = UnconfirmedScale(replicas, until)  # noted before the call, as its answer may be lost
+        size = memory.size
+        before, until = size.unconfirmed, self._clock.monotonic() + UNANSWERED_SECONDS
+        size.unconfirmed = UnconfirmedScale(replicas, until)  # noted before the call, as its answer may be lost
         try:
             with self._metrics.scale_request_seconds.time():
                 scaled = await self._cluster.set_replicas(self._latest(seen.target), replicas)
         except NOT_DONE:
-            memory.unanswered = before
+            size.unconfirmed = before
             raise
         except ClusterError:  # perhaps it was done
             self._watch(memory, seen, replace(seen.target, replicas=replicas), last_look)
             raise
-        memory.asked_replicas, memory.unanswered = replicas, None
+        size.asked_replicas, size.unconfirmed = replicas, None
         memory.totals.scaled(seen.target.replicas, replicas, decision.reason, self._clock.wall())
         self._metrics.api_writes.labels("scale").inc()
         reading = decision.reading
@@ -131,4 +132,4 @@ class Applier:
     async def _clear_marks(self, memory: Memory, seen: Observation) -> None:
         """Remove left-over marks, unless pods of an earlier scale-down still terminate: marks may yet choose them."""
         if not self._watches.is_watching(seen.workqueue.key, memory.totals, seen.target):
-            await self._marker.clear(memory, seen.target)
+            await self._marker.clear(memory.marks, seen.target)

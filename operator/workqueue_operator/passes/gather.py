@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from workqueue_operator.clock import Clock
 from workqueue_operator.cluster.kubernetes_values import FIELD_MANAGER
 from workqueue_operator.cluster.port import Cluster, ClusterError, NotFound, Notice, Target
-from workqueue_operator.memory import Memory, UnconfirmedScale
+from workqueue_operator.memory import KnownSize, Looks, UnconfirmedScale, WorkerAnswers
 from workqueue_operator.resource import InvalidSpec, Key, Mode, WorkQueue
 from workqueue_operator.scaling.decision import ManualSize, Situation, Unknown, Workers
 from workqueue_operator.scaling.demand import Counts
@@ -86,30 +86,32 @@ class Gatherer:
         trouble = standing or await self._look(tracked, target, now)
         target = self._store.target(target.key) or target
         memory.meet(target.uid)
-        _stand_back(memory, workqueue)
+        _stand_back(memory.looks, workqueue)
         if workqueue.mode is Mode.ACTIVE:
-            _notice_foreign_size(tracked, target, now)
+            _notice_foreign_size(tracked, memory.size, target, now)
         else:
-            memory.asked_replicas = memory.unanswered = None  # whoever scales it meanwhile does not do it against us
+            memory.size.asked_replicas = memory.size.unconfirmed = None  # another's scale is not against ours then
         hindered = self._hindered(tracked, target, reading, now)
         workers = Workers(
             *(target.replicas, target.ready, target.rolling_out),
             failing=hindered.message if hindered and hindered.stops_growth else None,
             page=f":{workqueue.metrics_port}/metrics",
         )
-        manual = memory.manual if now < memory.manual_until else None
+        manual = memory.size.manual if now < memory.size.manual_until else None
         situation = Situation(reading, workers, manual, paused=workqueue.mode is Mode.PAUSED)
         disputed = disputes(
-            workqueue, target, Facts(now < memory.rival_until, tracked.sharers, tracked.consumer_timeout)
+            workqueue, target, Facts(now < memory.size.rival_until, tracked.sharers, tracked.consumer_timeout)
         )
         return Observation(workqueue, target, situation, hindered, disputed, trouble)
 
     def _hindered(self, tracked: Tracked, target: Target, reading: Counts | Unknown, now: float) -> Obstacle | None:
         memory, redelivering = tracked.memory, tracked.estimate.failing(now, target.ready)
-        memory.unconsumed = unconsumed(memory.unconsumed, reading, target.ready, now)
+        looks = memory.looks
+        looks.unconsumed = unconsumed(looks.unconsumed, reading, target.ready, now)
         if not target.replicas:
-            memory.silence = None
-        return obstacle(target, Signs(memory.health, redelivering, memory.unconsumed, memory.silence), now)
+            memory.answers = WorkerAnswers()
+        signs = Signs(looks.health, redelivering, looks.unconsumed, memory.answers.silence)
+        return obstacle(target, signs, now)
 
     def _usable(self, tracked: Tracked) -> WorkQueue:
         if isinstance(tracked.spec, InvalidSpec):
@@ -151,51 +153,50 @@ class Gatherer:
         try:
             if tracked.memory.refusal:
                 target = await self._read_target(target.key)
-            await self._look_for_autoscaler(tracked.memory, target, now)
+            await self._look_for_autoscaler(tracked.memory.looks, target, now)
             await self._look_at_pods(tracked, target, now)
         except ClusterError as error:
             return error
         return None
 
-    async def _look_for_autoscaler(self, memory: Memory, target: Target, now: float) -> None:
-        if now - memory.autoscaler_checked_at >= AUTOSCALER_PERIOD_SECONDS:
-            memory.autoscaler = await self._cluster.find_autoscaler(target.key)
-            memory.autoscaler_checked_at = now
+    async def _look_for_autoscaler(self, looks: Looks, target: Target, now: float) -> None:
+        if now - looks.autoscaler_at >= AUTOSCALER_PERIOD_SECONDS:
+            looks.autoscaler = await self._cluster.find_autoscaler(target.key)
+            looks.autoscaler_at = now
 
     async def _look_at_pods(self, tracked: Tracked, target: Target, now: float) -> None:
-        memory = tracked.memory
-        troubled = target.ready < target.replicas or memory.health.failures or memory.health.failing
-        if troubled and now - memory.health_checked_at >= HEALTH_PERIOD_SECONDS:
+        looks = tracked.memory.looks
+        troubled = target.ready < target.replicas or looks.health.failures or looks.health.failing
+        if troubled and now - looks.health_at >= HEALTH_PERIOD_SECONDS:
             pods = await self._cluster.read_pods(target)
-            memory.health_checked_at = now
-            memory.health = memory.health.looked(pods, now, tracked.estimate.acked_at)
+            looks.health_at = now
+            looks.health = looks.health.looked(pods, now, tracked.estimate.acked_at)
 
 
-def _stand_back(memory: Memory, workqueue: WorkQueue) -> None:
+def _stand_back(looks: Looks, workqueue: WorkQueue) -> None:
     """Leave a Deployment alone that a HorizontalPodAutoscaler scales: it would undo each of our steps."""
-    if memory.autoscaler and workqueue.mode is Mode.ACTIVE:
+    if looks.autoscaler and workqueue.mode is Mode.ACTIVE:
         text = (
-            f"spec.scaleTargetRef.name: HorizontalPodAutoscaler {memory.autoscaler} scales "
+            f"spec.scaleTargetRef.name: HorizontalPodAutoscaler {looks.autoscaler} scales "
             f"{workqueue.target.name} too; delete it, or set spec.mode to DryRun"
         )
         raise _NothingToScale(Nothing(conditions.of_conflict(text)))
 
 
-def _notice_foreign_size(tracked: Tracked, target: Target, now: float) -> None:
+def _notice_foreign_size(tracked: Tracked, size: KnownSize, target: Target, now: float) -> None:
     """A Deployment that is not as we left it was scaled by a person, a manifest, another autoscaler or operator."""
-    memory = tracked.memory
-    asked, memory.asked_replicas = memory.asked_replicas, target.replicas
-    if asked is None or target.replicas == asked or _is_ours(memory.unanswered, target.replicas, now):
+    asked, size.asked_replicas = size.asked_replicas, target.replicas
+    if asked is None or target.replicas == asked or _is_ours(size.unconfirmed, target.replicas, now):
         return
     if target.sized_by == FIELD_MANAGER:  # it has no hand in it: two operators would keep each other's sizes
-        memory.rival_until = now + MANUAL_SECONDS
+        size.rival_until = now + MANUAL_SECONDS
         return
-    memory.manual = ManualSize(target.replicas, target.replicas > asked, MANUAL_SECONDS, target.sized_by)
-    memory.manual_until = now + MANUAL_SECONDS
-    text = f"{asked} -> {target.replicas}, {memory.manual.origin}; a manifest should not set spec.replicas"
+    size.manual = ManualSize(target.replicas, target.replicas > asked, MANUAL_SECONDS, target.sized_by)
+    size.manual_until = now + MANUAL_SECONDS
+    text = f"{asked} -> {target.replicas}, {size.manual.origin}; a manifest should not set spec.replicas"
     tracked.notices.append(Notice("SizeSetByOther", text))
 
 
-def _is_ours(unanswered: UnconfirmedScale | None, replicas: int, now: float) -> bool:
+def _is_ours(unconfirmed: UnconfirmedScale | None, replicas: int, now: float) -> bool:
     """Whether a scale of ours was carried out though its answer did not come."""
-    return unanswered is not None and now < unanswered.until and replicas == unanswered.replicas
+    return unconfirmed is not None and now < unconfirmed.until and replicas == unconfirmed.replicas

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from workqueue_operator.clock import Clock
 from workqueue_operator.cluster.port import Cluster, ClusterError, NotFound, Pod, Target
-from workqueue_operator.memory import Memory
+from workqueue_operator.memory import Marks
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.scaling.deletion_order import GOING_COST, Departure
 
@@ -20,41 +20,41 @@ log = logging.getLogger(__name__)
 
 
 class Marker:
-    """Writes deletion costs; each Memory knows which pods bear a mark of ours."""
+    """Writes deletion costs; `marks` knows which pods bear a mark of ours."""
 
     def __init__(self, cluster: Cluster, metrics: Metrics, clock: Clock) -> None:
         self._cluster = cluster
         self._metrics = metrics
         self._clock = clock
 
-    async def mark(self, memory: Memory, target: Target, departure: Departure) -> None:
+    async def mark(self, marks: Marks, target: Target, departure: Departure) -> None:
         """Mark those that go and unmark the others, as far as they are still there; raises a ClusterError."""
         before = {pod.uid: pod.deletion_cost for pod in departure.mark}
-        memory.marks.update(before)  # known before they are written: an answer may be lost
+        marks.costs.update(before)  # known before they are written: an answer may be lost
         costs = [(pod, GOING_COST) for pod in departure.mark]
-        costs += [(pod, memory.marks.get(pod.uid, 0)) for pod in departure.unmark]
+        costs += [(pod, marks.costs.get(pod.uid, 0)) for pod in departure.unmark]
         await self._write(target, costs)
         for pod in departure.unmark:
-            memory.marks.pop(pod.uid, None)
+            marks.costs.pop(pod.uid, None)
 
-    async def unmark(self, memory: Memory, target: Target, pods: Iterable[Pod]) -> None:
+    async def unmark(self, marks: Marks, target: Target, pods: Iterable[Pod]) -> None:
         """Take our marks from these pods; raises a ClusterError."""
         marked = tuple(pod for pod in pods if pod.active and pod.deletion_cost == GOING_COST)
-        await self.mark(memory, target, Departure(unmark=marked))
+        await self.mark(marks, target, Departure(unmark=marked))
 
-    async def clear(self, memory: Memory, target: Target) -> None:
+    async def clear(self, marks: Marks, target: Target) -> None:
         """Take away what is left of our marks, once nobody is to go any more; what fails is tried again later."""
         now = self._clock.monotonic()
-        if not memory.marks or now < memory.unmark_at:
+        if not marks.costs or now < marks.retry_at:
             return
         try:
-            left = [pod for pod in await self._cluster.read_pods(target) if pod.uid in memory.marks]
-            await self.unmark(memory, target, left)
+            left = [pod for pod in await self._cluster.read_pods(target) if pod.uid in marks.costs]
+            await self.unmark(marks, target, left)
         except ClusterError as error:
             log.warning("%s: marks of pods that stay cannot be taken away: %s", target.key, error)
-            memory.unmark_at = now + UNMARK_RETRY_SECONDS
+            marks.retry_at = now + UNMARK_RETRY_SECONDS
         else:
-            memory.marks.clear()
+            marks.costs.clear()
 
     async def _write(self, target: Target, costs: Sequence[tuple[Pod, int]]) -> None:
         """All of them, before the first error is raised."""

@@ -4,14 +4,12 @@ A request that the API server refuses ends no pass: it is a value, which the rep
 request is made for this WorkQueue.
 """
 
-import logging
-
 from workqueue_operator.clock import Clock
 from workqueue_operator.cluster.port import Cluster, ClusterError
-from workqueue_operator.cluster.refusals import Refusal, refused
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.passes.apply import Applier, Outcome
 from workqueue_operator.passes.gather import Gatherer, Nothing, Observation
+from workqueue_operator.passes.refusal_log import RefusalLog
 from workqueue_operator.passes.report import Reporter
 from workqueue_operator.passes.turns import Turns
 from workqueue_operator.scaling.decision import Unknown, decide
@@ -20,8 +18,6 @@ from workqueue_operator.store import Store, Tracked
 
 #: Passes in one turn of the event loop, over all WorkQueues: a thousand of them in one would stop all else.
 PASSES_AT_ONCE = 20
-
-log = logging.getLogger(__name__)
 
 
 class Reconciler:
@@ -33,8 +29,8 @@ class Reconciler:
         self._gatherer = gatherer
         self._applier = applier
         self._reporter = reporter
-        self._metrics = metrics
         self._clock = clock
+        self._refusals = RefusalLog(metrics, clock)
         self._turns = Turns(PASSES_AT_ONCE)
 
     @classmethod
@@ -55,14 +51,6 @@ class Reconciler:
     async def reconcile(self, tracked: Tracked, reading: Counts | Unknown) -> None:
         """One pass; what the API server refuses is logged, counted, reported and tried again later."""
         await self._turns.take()
-        if self._clock.monotonic() < tracked.memory.retry_at:
-            return
-        try:
-            await self._pass(tracked, reading)
-        except ClusterError as error:  # of the report: the decision was carried out all the same
-            tracked.memory.unwritten = self._refused(tracked, tracked.memory.unwritten, error)
-
-    async def _pass(self, tracked: Tracked, reading: Counts | Unknown) -> None:
         seen = await self._gatherer.gather(tracked, reading)
         if isinstance(seen, Nothing):
             self._look(tracked, seen.reading)
@@ -93,11 +81,4 @@ class Reconciler:
         if trouble is None:
             memory.refusal = None
         elif memory.refusal is None or trouble is not memory.refusal.error:
-            memory.refusal = self._refused(tracked, memory.refusal, trouble)
-
-    def _refused(self, tracked: Tracked, before: Refusal | None, error: ClusterError) -> Refusal:
-        now = self._clock.monotonic()
-        refusal = refused(before, error, now)
-        self._metrics.cluster_errors.labels(error.kind).inc()
-        log.warning("%s: %s; trying again in %.1f s", tracked.key, error, refusal.retry_at - now)
-        return refusal
+            memory.refusal = self._refusals.note(tracked.key, memory.refusal, trouble)

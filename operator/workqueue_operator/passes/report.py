@@ -7,14 +7,15 @@ from typing import Any
 from workqueue_broker.errors import QueueMismatch
 
 from workqueue_operator.clock import Clock
-from workqueue_operator.cluster.port import Cluster, Notice
+from workqueue_operator.cluster.port import Cluster, ClusterError, Notice
+from workqueue_operator.memory import Reported
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.passes.apply import Outcome
 from workqueue_operator.passes.gather import Nothing, Observation
+from workqueue_operator.passes.refusal_log import RefusalLog
 from workqueue_operator.rabbitmq import queue_policy
 from workqueue_operator.rabbitmq.leader import SETTLED_SECONDS
 from workqueue_operator.rabbitmq.queue_policy import Verdict
-from workqueue_operator.resource import WorkQueue
 from workqueue_operator.scaling.decision import NO_LEADER, Reason, Unknown
 from workqueue_operator.status import conditions
 from workqueue_operator.status.conditions import Condition, Findings
@@ -44,19 +45,21 @@ class Reporter:
         self._cluster = cluster
         self._metrics = metrics
         self._clock = clock
+        self._refusals = RefusalLog(metrics, clock)
 
     async def report(self, tracked: Tracked, seen: Observation, outcome: Outcome) -> None:
-        """Tell about a decision; raises a ClusterError, and then tells again at a later pass."""
-        memory, decision = tracked.memory, outcome.decision
-        if decision.differs_from(memory.decision):
+        """Report a decision; what the API server refuses is written at a later pass."""
+        memory, reported, decision = tracked.memory, tracked.memory.reported, outcome.decision
+        if decision.differs_from(reported.decision):
             self._metrics.decisions.labels(decision.reason).inc()
             log.info("%s: %s: %s", tracked.key, decision.reason, decision.message)
-        memory.decision, memory.replicas = decision, outcome.target.replicas
+        reported.decision, reported.replicas = decision, outcome.target.replicas
         if outcome.changed:  # kept until it is written, as the next pass finds nothing changed
-            memory.changes = [*memory.changes, Change(decision, timestamp(self._clock.wall()))][-RECENT_DECISIONS:]
+            reported.changes = [*reported.changes, Change(decision, timestamp(self._clock.wall()))][-RECENT_DECISIONS:]
             tracked.notices.append(Notice(decision.reason, decision.message))
         reading = decision.reading
-        mismatch = tracked.trouble if isinstance(tracked.trouble, QueueMismatch) else None
+        trouble = tracked.last.trouble
+        mismatch = trouble if isinstance(trouble, QueueMismatch) else None
         unknown, now = reading if isinstance(reading, Unknown) else None, self._clock.monotonic()
         found = Findings(
             seen.workqueue.mode,
@@ -76,38 +79,46 @@ class Reporter:
                 ready=outcome.target.ready,
                 reading=reading,
                 decision=decision,
-                changes=memory.changes,
+                changes=reported.changes,
                 tasks_in_progress=outcome.tasks_in_progress,
             ),
         )
 
     async def report_nothing(self, tracked: Tracked, nothing: Nothing) -> None:
-        """Tell why there is nothing to decide about, and what is known of the queue all the same."""
-        memory, reading = tracked.memory, nothing.reading
-        memory.decision = memory.replicas = None
+        """Report why there is nothing to decide about, and what is known of the queue all the same."""
+        memory, reported, reading = tracked.memory, tracked.memory.reported, nothing.reading
+        reported.decision = reported.replicas = None
         queue = [conditions.queue_observed(reading if isinstance(reading, Unknown) else None)] if reading else []
         unseen = conditions.of_unseen_target(memory.refusal) if nothing.trouble and memory.refusal else []
         found = [*queue, *nothing.conditions, *unseen, *_policy(tracked), *self._limits(tracked)]
-        await self._write(tracked, Pass(tracked.generation, found, reading=reading, changes=memory.changes))
+        await self._write(tracked, Pass(tracked.generation, found, reading=reading, changes=reported.changes))
 
-    async def _write(self, tracked: Tracked, seen: Pass) -> None:
-        """The status first: what an Event tells can be looked up there. Nothing while a refusal of it stands."""
-        memory, now = tracked.memory, self._clock.monotonic()
-        status = next_status(memory.status, seen, timestamp(self._clock.wall()))
-        memory.conditions = status["conditions"]
-        if memory.unwritten and memory.unwritten.stands(now):
+    async def _write(self, tracked: Tracked, made: Pass) -> None:
+        """Write the status, then the Events about it. Nothing while a refusal of it stands."""
+        reported = tracked.memory.reported
+        status = next_status(reported.status, made, timestamp(self._clock.wall()))
+        reported.conditions = status["conditions"]
+        if reported.refusal and reported.refusal.stands(self._clock.monotonic()):
             return
-        due = is_due(memory.status, status, now - memory.status_written_at)
+        try:
+            await self._write_status(tracked, reported, status)
+            await self._post_events(tracked)
+        except ClusterError as error:  # the decision was carried out all the same
+            reported.refusal = self._refusals.note(tracked.key, reported.refusal, error)
+        else:
+            reported.refusal = None
+
+    async def _write_status(self, tracked: Tracked, reported: Reported, status: dict[str, Any]) -> None:
+        now = self._clock.monotonic()
+        due = is_due(reported.status, status, now - reported.written_at)
         if due and tracked.writes.take(now):  # what is due and not written is due at the next pass
             await self._cluster.write_status(tracked.key, status)
             self._metrics.api_writes.labels("status").inc()
-            before, memory.status, memory.status_written_at = memory.status, status, now
-            memory.changes = []
+            before, reported.status, reported.written_at = reported.status, status, now
+            reported.changes = []
             tracked.notices.extend(turned(before, status))
-        await self._tell(tracked)
-        memory.unwritten = None
 
-    async def _tell(self, tracked: Tracked) -> None:
+    async def _post_events(self, tracked: Tracked) -> None:
         """Post what waits, oldest first; what could not be posted stays."""
         while tracked.notices and tracked.writes.take(self._clock.monotonic()):
             notice = tracked.notices[0]
@@ -115,25 +126,25 @@ class Reporter:
             self._metrics.api_writes.labels("event").inc()
             if not isinstance(notice.reason, Reason):  # a decision was logged when it was taken
                 log.info("%s: %s: %s", tracked.key, notice.reason, notice.message)
-            if tracked.notices and tracked.notices[0] is notice:  # a full queue may have lost it meanwhile
+            if tracked.notices and tracked.notices[0] is notice:  # a full queue may have dropped it since
                 tracked.notices.popleft()
 
     def _limits(self, tracked: Tracked) -> list[Condition]:
         """Only for a WorkQueue that has ever met the limit of its writes."""
-        stored = (one["type"] for one in tracked.memory.status.get("conditions") or ())
+        stored = (one["type"] for one in tracked.memory.reported.status.get("conditions") or ())
         limited = tracked.writes.is_limited(self._clock.monotonic())
         return [conditions.of_writes(limited)] if limited or conditions.WRITES_LIMITED in stored else []
 
 
 def _policy(tracked: Tracked) -> list[Condition]:
     """What is known of the queue's policy; nothing while the broker is not."""
-    spec, checked = tracked.spec, tracked.policy
-    if not isinstance(spec, WorkQueue) or isinstance(tracked.address, Exception):
+    spec, checked = tracked.workqueue, tracked.policy
+    if spec is None or isinstance(tracked.address, Exception):
         return []
     verdict = checked.verdict if checked else None
     if checked and (checked.queue, checked.mode) != (spec.queue, spec.mode):
         verdict = Verdict(None, queue_policy.PENDING, "spec.queue or spec.mode changed, and nobody looked since")
-    asked_for, stored = queue_policy.is_asked_for(spec.queue), tracked.memory.status.get("conditions") or ()
+    asked_for, stored = queue_policy.is_asked_for(spec.queue), tracked.memory.reported.status.get("conditions") or ()
     last = (one for one in stored if one["type"] == conditions.POLICY_APPLIED)
     same = (one for one in last if one.get("observedGeneration") == tracked.generation)
     return conditions.of_policy(verdict, asked_for, next(same, None))

@@ -55,18 +55,18 @@ class ScaleDowns:
 
     def standing(self, memory: Memory, seen: Observation, decision: ScalingDecision) -> ScaleDown | None:
         """What the last answers allowed, while they stand; None: it is time to ask again."""
-        held = memory.held
+        held = memory.answers.round
         if held is None or self._clock.monotonic() >= held.until or held.replicas != seen.target.replicas:
             return None
         return ScaleDown(replace(held.decision, reading=decision.reading), held.tasks_in_progress)
 
     async def ask(self, memory: Memory, seen: Observation) -> ScaleDown:
         """Ask the workers and decide; in mode Active mark the pods that are meant to go. Raises a ClusterError."""
-        memory.held = None
+        memory.answers.round = None
         until = self._clock.monotonic() + ASK_PERIOD_SECONDS
         found = await self._ask(memory, seen)
         replicas = found.decision.replicas if found.last_look else seen.target.replicas
-        memory.held = ScaleDownRound(found.decision, replicas, found.tasks_in_progress, until)
+        memory.answers.round = ScaleDownRound(found.decision, replicas, found.tasks_in_progress, until)
         return found
 
     async def _ask(self, memory: Memory, seen: Observation) -> ScaleDown:
@@ -75,7 +75,7 @@ class ScaleDowns:
         answers = [one.tasks_in_progress for one in asked if one.tasks_in_progress is not None]
         tasks = sum(answers) if answers else None
         seen = _with_answers(seen, asked)
-        memory.silence = silent_since(memory.silence, seen.situation.workers, now)
+        memory.answers.silence = silent_since(memory.answers.silence, seen.situation.workers, now)
         decision = _decide(memory, seen, removable_once_marked(asked, target.replicas), now)
         if seen.workqueue.mode is not Mode.ACTIVE:
             return ScaleDown(decision, tasks)
@@ -83,13 +83,13 @@ class ScaleDowns:
         if decision.replicas < target.replicas:
             departure = choose(asked, decision.replicas)
             meant = frozenset(pod.uid for pod in departure.going)
-            await self._marker.mark(memory, target, departure)
+            await self._marker.mark(memory.marks, target, departure)
             asked = await self._look_again(seen, asked, departure)
             decision = _decide(memory, _with_answers(seen, asked), removable(asked, target.replicas), now)
         if decision.replicas < target.replicas:
             return ScaleDown(decision, tasks, LastLook(asked, meant))
         # A worker at work must not be the first to go in a scale-down that another program makes.
-        await self._marker.unmark(memory, target, (one.pod for one in asked if not one.may_go))
+        await self._marker.unmark(memory.marks, target, (one.pod for one in asked if not one.may_go))
         return ScaleDown(decision, tasks)
 
     async def _look_again(

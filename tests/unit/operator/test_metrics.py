@@ -186,7 +186,7 @@ async def test_each_metric_of_the_page_is_made_when_it_is_asked_for() -> None:
     (tracked,) = operator.store
     families = iter(WorkQueueCollector(operator.store, operator.clock.monotonic).collect())
     assert next(families).samples
-    tracked.memory.conditions = []
+    tracked.memory.reported.conditions = []
     made = {family.name: family.samples for family in families}
     assert made[f"{PREFIX}decision_reason"]
     assert made[f"{PREFIX}condition"] == []
@@ -205,7 +205,7 @@ async def test_conditions_are_those_of_the_last_pass_also_while_the_status_may_n
 async def test_what_is_not_known_has_no_series() -> None:
     operator = await scraped()
     (tracked,) = operator.store
-    tracked.memory.reading = Unknown("Unavailable", "the broker is away")
+    tracked.last.reading = Unknown("Unavailable", "the broker is away")
     operator.clock.advance(max(STALE_SECONDS, dead_letters.STALE_SECONDS) + 1)
     for name in (
         "messages_ready",

@@ -94,7 +94,7 @@ async def test_an_address_that_does_not_work_is_looked_up_sooner_for_all_who_sha
 ) -> None:
     one, two = world.add("one"), world.add("two")
     await world.after(1)
-    one.trouble = trouble
+    one.last.trouble = trouble
     world.cluster.secrets[SECRET] = CHANGED
     await world.after(REREAD_SECONDS)
     assert two.address == BrokerAddress.from_secret(CHANGED)
@@ -123,7 +123,7 @@ async def test_a_secret_that_became_unusable_takes_no_working_address_away(
     await world.after(5 * LONGEST)
     assert tracked.address == BrokerAddress.from_secret(GOOD)
     assert [(one.reason, one.type) for one in tracked.notices] == [("SecretUnusable", "Warning")]
-    tracked.trouble = AccessRefused("the old password")
+    tracked.last.trouble = AccessRefused("the old password")
     await world.after(REREAD_SECONDS)
     assert isinstance(tracked.address, InvalidAddress)
 
@@ -210,6 +210,6 @@ async def test_a_secret_that_is_read_again_unchanged_is_not_parsed_again(world: 
     await world.after(2 * REREAD_SECONDS)
     assert isinstance(tracked.address, BrokerAddress)
     world.cluster.secrets[SECRET] = text
-    tracked.trouble = AccessRefused("with that login")
+    tracked.last.trouble = AccessRefused("with that login")
     await world.after(2 * REREAD_SECONDS)
     assert isinstance(tracked.address, InvalidAddress)

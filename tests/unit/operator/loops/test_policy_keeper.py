@@ -69,7 +69,7 @@ class Broker:
         self.store.see_workqueue({"metadata": metadata, "spec": body})
         tracked = next(one for one in self.store if one.key.name == name)
         self.store.set_address(tracked, address)
-        tracked.heard(None)
+        tracked.note_answer(None)
         return tracked
 
     async def look(self, *missing: str) -> None:
@@ -172,7 +172,7 @@ def other_login(broker: Broker, trouble: BrokerError | None, created: str = "202
     tracked = broker.add("squatter", address, created, "elsewhere", queue=spec)
     tracked.login_works = None
     if trouble is not UNTRIED:
-        tracked.heard(trouble)
+        tracked.note_answer(trouble)
     return tracked
 
 
@@ -196,11 +196,11 @@ async def test_a_claim_whose_login_does_not_work_keeps_no_policy_from_being_set(
 async def test_a_login_that_worked_keeps_its_claim_while_the_broker_does_not_answer_it(broker: Broker) -> None:
     """Else the two would set the policy in turns, at each short outage."""
     older = other_login(broker, None)
-    older.heard(BrokerUnavailable("no answer"))
+    older.note_answer(BrokerUnavailable("no answer"))
     younger = broker.add("mine", queue={"name": "jobs", "maxLength": 7})
     await broker.look()
     assert (verdict(younger).reason, broker.api.asked) == ("QueueShared", [])
-    older.heard(AccessRefused("its user is gone"))
+    older.note_answer(AccessRefused("its user is gone"))
     await broker.look()
     assert broker.api.asked == ["workqueue.jobs"]
 
@@ -233,7 +233,7 @@ async def test_a_missing_dead_letter_queue_is_made_first(broker: Broker) -> None
     await broker.look("one.dead")
     assert (verdict(tracked).reason, broker.api.asked) == ("Pending", [])
     assert "one.dead" in broker.reader.queues
-    tracked.dead_letter_trouble = AccessRefused("no configure permission")
+    tracked.last.dead_letter_trouble = AccessRefused("no configure permission")
     await broker.look("one.dead")
     assert verdict(tracked).reason == "DeadLetterQueueMissing"
     assert "no configure permission" in verdict(tracked).message

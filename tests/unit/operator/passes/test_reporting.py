@@ -206,7 +206,7 @@ async def test_an_idle_queue_with_a_time_to_drain_is_written_about_no_more() -> 
             operator.cluster.writes.clear()
     assert operator.replicas == 0
     assert operator.writes("status") == []
-    assert "x (0 new/s + 0 ready / 60 s) = 0" in str(tracked.memory.decision)
+    assert "x (0 new/s + 0 ready / 60 s) = 0" in str(tracked.memory.reported.decision)
 
 
 async def test_a_sentence_whose_numbers_alone_move_is_not_written() -> None:

@@ -33,9 +33,9 @@ async def test_while_the_workers_answers_stand_the_decision_still_carries_the_ne
     await operator.after(100, tracked, Counts(1, 6))
     operator.clock.advance(0.2)  # within the second for which the workers' answers stand
     await operator.one_pass(tracked, Counts(2, 6))
-    assert tracked.memory.decision is not None
-    assert tracked.memory.decision.reason == "WorkersBusy"
-    assert tracked.memory.decision.reading == Counts(2, 6)
+    assert tracked.memory.reported.decision is not None
+    assert tracked.memory.reported.decision.reason == "WorkersBusy"
+    assert tracked.memory.reported.decision.reading == Counts(2, 6)
 
 
 async def test_the_last_workers_go_once_their_tasks_are_done(operator: Operator) -> None:
@@ -121,8 +121,8 @@ async def test_answers_stand_only_for_the_size_that_they_were_given_at(operator:
     operator.cluster._follow(operator.cluster._change(DEPLOYMENT, 8))
     operator.store.see_target(operator.cluster.targets[DEPLOYMENT])
     await operator.next_pass(tracked, Counts(0, 8))
-    assert tracked.memory.decision is not None
-    assert "8 -> 0" in tracked.memory.decision.message
+    assert tracked.memory.reported.decision is not None
+    assert "8 -> 0" in tracked.memory.reported.decision.message
 
 
 async def test_after_an_hour_without_passes_a_whole_window_is_watched_first() -> None:
