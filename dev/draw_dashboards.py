@@ -126,7 +126,13 @@ def install() -> None:
 
 
 def bundle(folder: Path) -> None:
-    command = [PAGE / "node_modules" / ".bin" / "esbuild", PAGE / "page.tsx", *BUNDLE, *LOADERS, f"--outdir={folder}"]
+    command: list[str | Path] = [
+        PAGE / "node_modules" / ".bin" / "esbuild",
+        PAGE / "page.tsx",
+        *BUNDLE,
+        *LOADERS,
+        f"--outdir={folder}",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise NotDrawn(f"esbuild failed:\n{done.stderr}")
@@ -153,7 +159,7 @@ def note() -> str:
 def height(dashboard: Any, each: Mapping[str, Any]) -> int:
     """Pixels of the page."""
     places_taken = [panel["gridPos"] for panel in opened(dashboard, each)]
-    return ABOVE + ROW * max(place["y"] + place["h"] for place in places_taken)
+    return ABOVE + ROW * int(max(place["y"] + place["h"] for place in places_taken))
 
 
 def opened(dashboard: Any, each: Mapping[str, Any]) -> Iterator[Any]:
@@ -168,7 +174,12 @@ def opened(dashboard: Any, each: Mapping[str, Any]) -> Iterator[Any]:
 def screenshot(program: Path, folder: Path, pixels: int, picture: Path) -> None:
     made = folder / "picture.png"
     made.unlink(missing_ok=True)
-    command = [program, *options(folder, pixels), f"--screenshot={made}", (folder / "page.html").as_uri()]
+    command: list[str | Path] = [
+        program,
+        *options(folder, pixels),
+        f"--screenshot={made}",
+        (folder / "page.html").as_uri(),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DRAWING_SECONDS)
     if done.returncode or not made.exists():
         raise NotDrawn(f"Chromium made no picture ({done.returncode}):\n{done.stderr[-2000:]}")

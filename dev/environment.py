@@ -50,7 +50,7 @@ def is_current(folder: Path, made_from: Iterable[Path]) -> bool:
 
 
 def make(folder: Path, python: Path, log: Path) -> None:
-    command = [python, "-m", "venv", folder]
+    command: list[str | Path] = [python, "-m", "venv", folder]
     with step(f"Making the Python environment {folder}") as progress:
         try:
             run_long(command, log=log, progress=progress)
@@ -64,12 +64,12 @@ def make(folder: Path, python: Path, log: Path) -> None:
 
 
 def install(folder: Path, log: Path) -> None:
-    pip = [folder / "bin" / "pip", "install", *QUIET]
+    pip: list[str | Path] = [folder / "bin" / "pip", "install", *QUIET]
     with step("Installing the locked packages (half a minute the first time)") as progress:
-        locked = ["--requirement", CHECKOUT / "requirements.lock"]
+        locked: list[str | Path] = ["--requirement", CHECKOUT / "requirements.lock"]
         run_long([*pip, *locked], log=log, progress=progress, detail=lambda: last_line(log))
     with step("Installing the project itself, editable") as progress:
-        project = ["--no-deps", "--no-build-isolation", "--editable", CHECKOUT]
+        project: list[str | Path] = ["--no-deps", "--no-build-isolation", "--editable", CHECKOUT]
         run_long([*pip, *project], log=log, progress=progress, detail=lambda: last_line(log))
 
 

@@ -25,7 +25,13 @@ def write_sbom(archive: Path, sbom: Path, source: Path, epoch: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         packages = Path(scratch, "site-packages")
         unpack_metadata(archive, packages)
-        command = [CYCLONEDX, "environment", interpreter_of(packages), "--pyproject", source / "pyproject.toml"]
+        command: list[str | Path] = [
+            CYCLONEDX,
+            "environment",
+            interpreter_of(packages),
+            "--pyproject",
+            source / "pyproject.toml",
+        ]
         form = ("--output-reproducible", "--spec-version", "1.6", "--output-format", "JSON", "--output-file", sbom)
         environment = {**os.environ, "SOURCE_DATE_EPOCH": str(epoch)}
         subprocess.run([*command, *form], env=environment, stdout=sys.stderr, check=True)

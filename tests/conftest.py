@@ -68,7 +68,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def _stands(report: pytest.TestReport | pytest.CollectReport) -> bool:
     """Whether a test's failure is final. pytest-xdist reports one whose process died without its markers, as "???"."""
-    return isinstance(report, pytest.TestReport) and ("once" in report.keywords or report.when == "???")
+    return isinstance(report, pytest.TestReport) and ("once" in report.keywords or str(report.when) == "???")
 
 
 @pytest.fixture(scope="session")

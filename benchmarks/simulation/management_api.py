@@ -4,6 +4,8 @@ Each kind of number is collected on a timer of its own (`collect_statistics_inte
 acks and messages in progress in one answer are of different moments.
 """
 
+from functools import partial
+
 from workqueue_operator.scaling.rates import Sample
 
 from benchmarks.simulation.world import WATCHING_FROM, World
@@ -21,7 +23,7 @@ class ManagementApi:
         self._world = world
         self._collected = dict.fromkeys(PHASES, 0)
         for name, phase in PHASES.items():
-            world.every(COLLECT_SECONDS, lambda name=name: self._collect(name), first=WATCHING_FROM + phase)
+            world.every(COLLECT_SECONDS, partial(self._collect, name), first=WATCHING_FROM + phase)
 
     def sample(self) -> Sample | None:
         """What the operator makes of an answer now; None while the queue has no total of publishes yet."""

@@ -9,6 +9,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 
 from benchmarks.simulation.traces import Task, Trace
@@ -108,7 +109,7 @@ class World:
     def run(self) -> Record:
         """Until the trace's horizon."""
         for task in self.trace.tasks:
-            self.at(task.published, lambda task=task: self._publish(task))
+            self.at(task.published, partial(self._publish, task))
         while self._events and self._events[0][0] <= self.trace.horizon:
             self.now, _, action = heapq.heappop(self._events)
             action()

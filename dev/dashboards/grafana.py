@@ -4,7 +4,7 @@ import json
 from itertools import count
 from typing import Any
 
-from dev.dashboards.library import JSONEncoder, built, common, models, prometheus
+from dev.dashboards.library import Builder, JSONEncoder, built, common, models, prometheus
 from dev.dashboards.model import Annotation, Dashboard, Row, Variable
 from dev.dashboards.panels import SOURCE, rendered
 
@@ -60,7 +60,7 @@ def _number(panels: list[dict[str, Any]]) -> None:
             inner["id"] = next(numbers)
 
 
-def _links() -> list[built.DashboardLink]:
+def _links() -> list[Builder[models.DashboardLink]]:
     """The chart adds one to the runbooks, as it knows where the user reads them."""
     ours = built.DashboardLink("WorkQueue").type(models.DashboardLinkType.DASHBOARDS).tags([TAG])
     brokers = built.DashboardLink("RabbitMQ").type(models.DashboardLinkType.DASHBOARDS).tags(["rabbitmq-prometheus"])

@@ -8,12 +8,14 @@ with warnings.catch_warnings():
     from grafana_foundation_sdk.builders import common as shared
     from grafana_foundation_sdk.builders import dashboard as built
     from grafana_foundation_sdk.builders import heatmap, prometheus, stat, statetimeline, table, timeseries
+    from grafana_foundation_sdk.cog.builder import Builder
     from grafana_foundation_sdk.cog.encoder import JSONEncoder
     from grafana_foundation_sdk.models import common
     from grafana_foundation_sdk.models import dashboard as models
     from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 __all__ = [
+    "Builder",
     "JSONEncoder",
     "PromQueryFormat",
     "built",

@@ -1,7 +1,7 @@
 """A panel as Grafana's library builds it."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from dev.dashboards.library import (
     PromQueryFormat,
@@ -13,6 +13,7 @@ from dev.dashboards.library import (
     shared,
     stat,
     statetimeline,
+    table,
     timeseries,
 )
 from dev.dashboards.model import Kind, Panel, Query, Shows, Style
@@ -20,6 +21,9 @@ from dev.dashboards.queue_table import queue_table
 from dev.dashboards.reasons import colours
 from dev.dashboards.shapes import GREY, UNKNOWN
 
+#: The builder of a panel of each kind.
+Made = heatmap.Panel | stat.Panel | statetimeline.Panel | table.Panel | timeseries.Panel
+P = TypeVar("P", statetimeline.Panel, timeseries.Panel)
 #: The choice above the dashboard: a fixed name would exist in one Grafana alone.
 SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 #: Series that are bounds, drawn as dashed lines.
@@ -32,9 +36,9 @@ TEXT_MODES = {
 }
 
 
-def rendered(panel: Panel) -> Any:
+def rendered(panel: Panel) -> Made:
     """The builder of the panel."""
-    kinds = {
+    kinds: dict[Kind, Callable[[Panel], Made]] = {
         Kind.STAT: _stat,
         Kind.TABLE: queue_table,
         Kind.LINES: _lines,
@@ -133,7 +137,7 @@ def _states(panel: Panel) -> statetimeline.Panel:
     )
 
 
-def _reasons(made: Any) -> Any:
+def _reasons(made: P) -> P:
     """Each series has the colour of the reason that is its name."""
     for reason, colour in colours().items():
         made = made.override_by_name(reason, [_colour(colour)])

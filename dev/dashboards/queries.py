@@ -30,7 +30,7 @@ class Read:
 def filled(expr: str, values: Mapping[str, str] | None = None) -> str:
     """The query as Grafana sends it, with `values` for variables, by their names."""
     for name, value in {**WINDOWS, **(values or {})}.items():
-        expr = re.sub(rf"\${name}\b", lambda _, text=value: text, expr)
+        expr = re.sub(rf"\${name}\b", value.replace("\\", r"\\"), expr)
     return expr
 
 
@@ -53,7 +53,7 @@ def _reads(node: Any, labels: frozenset[str]) -> Iterator[Read]:
     match node:
         case promql.VectorSelector():
             matched = frozenset(matcher.name for matcher in node.matchers.matchers)
-            yield Read(node.name, labels | matched, matched)
+            yield Read(node.name or "", labels | matched, matched)
         case promql.MatrixSelector():
             yield from (replace(read, windowed=True) for read in _reads(node.vector_selector, labels))
         case promql.AggregateExpr():

@@ -16,7 +16,8 @@ JOBS = [(workflow, job) for workflow, read in WORKFLOWS.items() for job in read[
 
 
 def job_of(workflow: str, job: str) -> dict[str, Any]:
-    return WORKFLOWS[workflow]["jobs"][job]
+    found: dict[str, Any] = WORKFLOWS[workflow]["jobs"][job]
+    return found
 
 
 def test_there_is_one_for_changes_and_one_for_releases() -> None:
@@ -65,11 +66,9 @@ def test_every_image_and_chart_is_published() -> None:
 
 
 def test_the_brokers_are_those_of_the_makefile() -> None:
-    makefile = (ROOT / "Makefile").read_text()
-    assert (
-        job_of("ci", "broker")["strategy"]["matrix"]["rabbitmq"]
-        == re.search(r"^RABBITMQ \?= (.*)$", makefile, re.M)[1].split()
-    )
+    versions = re.search(r"^RABBITMQ \?= (.*)$", (ROOT / "Makefile").read_text(), re.M)
+    assert versions
+    assert job_of("ci", "broker")["strategy"]["matrix"]["rabbitmq"] == versions[1].split()
 
 
 def test_they_run_make_targets_that_exist() -> None:

@@ -18,7 +18,7 @@ from workqueue_operator.rabbitmq.queue_reader import AmqpQueueReader, QueueReade
 from workqueue_operator.resource import QueueSpec
 
 from tests.support.fakes import FakeQueueReader
-from tests.support.hostile_broker import BODY, HEARTBEAT, HUGE, MESSAGE, at_once, with_open_channel
+from tests.support.hostile_broker import BODY, HEARTBEAT, HUGE, MESSAGE, Talk, at_once, with_open_channel
 from tests.support.hostile_server import MIB, Endless, HostileServer, answer, gzip_bomb, http
 from tests.support.operating import NAME, NEIGHBOUR, Operating, operating
 
@@ -107,7 +107,7 @@ def _many_queues() -> bytes:
 
 
 #: Talks of a hostile management API, by name.
-MANAGEMENT_ATTACKS: dict[str, Callable[[], Callable[..., None]]] = {
+MANAGEMENT_ATTACKS: dict[str, Callable[[], Talk]] = {
     "deep JSON with 404": lambda: http(answer(b"[" * 100_000, "404 Not Found")),
     "deep JSON": lambda: http(answer(b"[" * 100_000)),
     "charset hex": lambda: http(answer(b"{}", Content_Type="application/json; charset=hex")),
@@ -120,7 +120,7 @@ MANAGEMENT_ATTACKS: dict[str, Callable[[], Callable[..., None]]] = {
 
 
 #: Talks of a hostile broker, by name, and what is said of it.
-BROKER_ATTACKS: dict[str, tuple[Callable[..., None], str]] = {
+BROKER_ATTACKS: dict[str, tuple[Talk, str]] = {
     "a message that nobody asked for": (with_open_channel([MESSAGE, Endless(BODY)]), "sends a message"),
     "a frame of 2 GiB": (with_open_channel([HUGE, Endless(b"x" * MIB)]), "a frame of 2147483648 bytes"),
     "a frame of 2 GiB as a greeting": (at_once([HUGE, Endless(b"x" * MIB)]), "a frame of 2147483648 bytes"),
@@ -144,8 +144,8 @@ async def _attack() -> None:
                 await world.readings_go_on()
             _print(name, told, world.neighbour)
     async with attack_world({"host": "127.0.0.1"}) as world:
-        for name, talk in MANAGEMENT_ATTACKS.items():
-            with HostileServer(await asyncio.to_thread(talk)) as server:
+        for name, make in MANAGEMENT_ATTACKS.items():
+            with HostileServer(await asyncio.to_thread(make)) as server:
                 world.operator.change_secret(management_secret(server))
                 told = await world.told_of(server)
                 await world.readings_go_on()

@@ -11,7 +11,7 @@ import pika
 _HEADER = struct.Struct(">BHL")
 _END_BYTES = 1
 _METHODS = {
-    method.NAME.lower(): method.INDEX
+    vars(method)["NAME"].lower(): vars(method)["INDEX"]
     for group in vars(pika.spec).values()
     if isinstance(group, type)
     for method in vars(group).values()

@@ -22,7 +22,7 @@ class Ended:
 def new_task(uri: str, directory: Path, *arguments: str, given: bytes = b"", **variables: str) -> Ended:
     """Run it to its end in the directory; its standard input is what is given, or /dev/null."""
     stdin = subprocess.PIPE if given else subprocess.DEVNULL
-    process = start_new_task(uri, directory, *arguments, stdin=stdin, **variables)
+    process = start_new_task(uri, directory, *arguments, place=None, stdin=stdin, pass_fds=(), **variables)
     out, err = process.communicate(given, timeout=120)
     return Ended(process.returncode, out.decode(), err.decode())
 

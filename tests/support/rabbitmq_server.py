@@ -161,8 +161,8 @@ class RabbitMQServer:
         self.management("PUT", f"/api/vhosts/{name}")
         return name
 
-    def management(self, method: str, path: str, body: object = None) -> object:
-        """One call of the management API; the parsed answer, None without one."""
+    def management(self, method: str, path: str, body: object = None) -> Any:
+        """One call of the management API; the answer, parsed from JSON, None without one."""
         data = json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(self.management_uri + path, data=data, method=method)
         request.add_header("Authorization", "Basic " + base64.b64encode(b"guest:guest").decode())

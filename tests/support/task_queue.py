@@ -16,7 +16,7 @@ from tests.support.rabbitmq_server import RabbitMQServer
 from tests.support.waiting import wait_until
 
 
-class _WithTable(pika.BasicProperties):
+class _WithTable(pika.BasicProperties):  # type: ignore[misc]  # pika has no types
     """Message id, delivery mode, and a header table as it is."""
 
     table: bytes
@@ -141,7 +141,7 @@ class TaskQueue:
 
     def take_all(self) -> list[tuple[pika.BasicProperties, bytes]]:
         """Every ready message, taken out."""
-        found = []
+        found: list[tuple[pika.BasicProperties, bytes]] = []
         with self.channel() as channel:
             while True:
                 method, properties, body = channel.basic_get(self.name, auto_ack=True)
