@@ -17,6 +17,7 @@ from dev.local_cluster.locks import Lock, lock_file, locked, opened
 
 DEFINITION = "workqueues.workqueue.dev"
 DEMO_NAMESPACE = "workqueue-demo"
+#: Of the cluster tests; each further process of a run has one with its name as a suffix.
 TESTS_NAMESPACE = "workqueue-test-system"
 #: The namespace in which the tests run the demo's programs, so that a person's demo is left alone.
 TESTS_DEMO_NAMESPACE = "workqueue-test-demo"
@@ -26,6 +27,11 @@ OURS = (DEMO_NAMESPACE, TESTS_NAMESPACE, TESTS_DEMO_NAMESPACE, "workqueue-bench-
 OWNER = "meta.helm.sh/release-namespace"
 #: The annotation by which a checkout knows its own definition.
 DIGEST = "workqueue.dev/definition-digest"
+
+
+def is_ours(namespace: str) -> bool:
+    """Whether it is a namespace in which a program of a checkout installs an operator."""
+    return namespace in OURS or namespace.startswith(f"{TESTS_NAMESPACE}-")
 
 
 def demo_arguments(description: str | None) -> argparse.Namespace:
@@ -108,7 +114,7 @@ class DefinitionUse:
 
     def installed(self) -> None:
         """After a release with definition_settings(): other programs of this checkout need not wait any longer."""
-        if self.kube.exists("crd", DEFINITION) and _owner(self.kube) in OURS:
+        if self.kube.exists("crd", DEFINITION) and is_ours(_owner(self.kube)):
             self.kube.kubectl("annotate", "crd", DEFINITION, "--overwrite", f"{DIGEST}={digest()}")
         self.lock.take(shared=True)
 
@@ -118,7 +124,7 @@ def is_of_this_checkout(kube: Kube) -> bool:
     if not kube.exists("crd", DEFINITION):
         return False
     annotations = _annotations(kube)
-    return annotations.get(OWNER, "") not in OURS or annotations.get(DIGEST) == digest()
+    return not is_ours(annotations.get(OWNER, "")) or annotations.get(DIGEST) == digest()
 
 
 def digest() -> str:
@@ -134,7 +140,7 @@ def definition_settings(kube: Kube) -> list[str]:
     """
     if not kube.exists("crd", DEFINITION):
         return ["--set", "crds.enabled=true"]
-    if _owner(kube) not in OURS:
+    if not is_ours(_owner(kube)):
         return ["--set", "crds.enabled=false"]
     return ["--set", "crds.enabled=true", "--take-ownership"]
 
@@ -150,7 +156,7 @@ def remove_definition(kube: Kube) -> str:
 def _remove_unused_definition(kube: Kube) -> str:
     if not kube.exists("crd", DEFINITION):
         return "There is no definition of WorkQueue in it."
-    if _owner(kube) not in OURS:
+    if not is_ours(_owner(kube)):
         return "The definition of WorkQueue stays: another team installed it."
     if left := operators(kube):
         return f"The definition of WorkQueue stays: it is used by the operator {left[0]}."

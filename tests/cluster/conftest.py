@@ -1,7 +1,9 @@
 """Fixtures on a real cluster: our operator, a real RabbitMQ in a pod, and an empty namespace for each test.
 
-The operator serves one namespace, and no other operator serves it: no other WorkQueue of the cluster is touched. Of
-several runs on this machine one is at work; the others wait for it before their first test.
+The tests run in several processes of pytest-xdist, or in one. Each process has an operator, a broker and namespaces of
+its own; the definition of WorkQueue is the cluster's. Each operator serves one namespace, and no other operator serves
+it: no other WorkQueue of the cluster is touched. Of several runs on this machine one is at work; the others wait for it
+before their first test.
 """
 
 import os
@@ -9,51 +11,98 @@ import secrets
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dev.kube import CommandFailed, Kube, Proxy, copy_broker_secret, install_broker
 from dev.local_cluster.locks import lock_file, locked
-from dev.operators import (
-    DefinitionUse,
-    definition_in_use,
-    operators,
-    refuse_second_operator,
-    remove_definition,
+from dev.operators import definition_in_use, operators, refuse_second_operator, remove_definition
+from tests.support.work import (
+    BROKER,
+    OPERATOR,
+    SERVED,
+    SYSTEM,
+    UNSERVED,
+    Work,
+    empty_namespace,
+    install_definition,
+    install_operator,
+    make_namespace,
+    remove_namespaces,
+    start_producer,
 )
-from tests.support.work import BROKER, SERVED, SYSTEM, UNSERVED, Work, empty_namespace, install_operator, make_namespace
 
 #: A program with its arguments; `stdin` is what it reads, `check=False` gives a failure back.
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
 
+HERE = Path(__file__).parent
+#: What the run holds of the cluster, in the process that started the others, or in the only one.
+CLUSTER = pytest.StashKey[ExitStack]()
+#: The word by which that process lets the others know.
+HELD = "the cluster is held"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Last what holds up all processes, so that the others have nothing left to do."""
     for item in items:
-        if "cluster" in item.path.parts and item.get_closest_marker("timeout") is None:
+        if item.path.is_relative_to(HERE) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(300))
+    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
 
 
-CLUSTER = pytest.StashKey[tuple[ExitStack, DefinitionUse]]()
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if session.config.getoption("numprocesses", None) and not is_worker(session.config):
+        hold_cluster(session)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Wait for the cluster before the first test, as no test's timeout covers that, and where the output is shown."""
-    uses_cluster = any("kube" in getattr(item, "fixturenames", ()) for item in session.items)
-    if session.config.option.collectonly or not uses_cluster or "WORKQUEUE_IMAGES" not in os.environ:
+    if not any(item.path.is_relative_to(HERE) for item in session.items):
+        return
+    if not is_worker(session.config):
+        hold_cluster(session)
+    elif HELD not in session.config.workerinput and "WORKQUEUE_IMAGES" in os.environ:  # type: ignore[attr-defined]
+        pytest.exit("pytest-xdist needs tests/cluster among its arguments", returncode=1)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Of pytest-xdist, before it starts a process."""
+    if CLUSTER in node.config.stash:
+        node.workerinput[HELD] = True
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether this is a process that pytest-xdist started."""
+    return hasattr(config, "workerinput")
+
+
+def hold_cluster(session: pytest.Session) -> None:
+    """Wait for the cluster before the first test, as no test's timeout covers that, and where the output is shown.
+
+    What a run that was killed left goes first.
+    """
+    if session.config.option.collectonly or "WORKQUEUE_IMAGES" not in os.environ:
         return
     kube, stack = Kube(os.environ["KUBE_CONTEXT"]), ExitStack()
     try:
         stack.enter_context(locked(lock_file("tests"), "the cluster tests"))
-        session.config.stash[CLUSTER] = stack, stack.enter_context(definition_in_use(kube, "the cluster tests"))
+        definition = stack.enter_context(definition_in_use(kube, "the cluster tests"))
+        remove_namespaces(kube)
+        install_definition(kube)
+        definition.installed()
     except CommandFailed as problem:
         pytest.exit(str(problem), returncode=1)
+    stack.callback(remove_namespaces, kube)
+    session.config.stash[CLUSTER] = stack
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if CLUSTER in session.config.stash:
-        stack, definition = session.config.stash[CLUSTER]
-        stack.close()
-        remove_definition(definition.kube)
+        session.config.stash[CLUSTER].close()
+        remove_definition(Kube(os.environ["KUBE_CONTEXT"]))
 
 
 @pytest.fixture(scope="session")
@@ -95,8 +144,21 @@ def proxy(kube: Kube) -> Iterator[Proxy]:
         yield made
 
 
+@pytest.fixture(autouse=True)
+def _definition(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The definition of WorkQueue is this checkout's in every test but one marked `alone`, which runs beside no other.
+
+    Such a test waits behind the gate until no other is at work; the others wait at the gate until it has ended.
+    """
+    shared, use = request.node.get_closest_marker("alone") is None, "a cluster test"
+    with ExitStack() as stack:
+        with locked(lock_file("tests-gate"), use, shared=shared):
+            stack.enter_context(locked(lock_file("tests-definition"), use, shared=shared))
+        yield
+
+
 @pytest.fixture(scope="session")
-def operator(kube: Kube, test_namespaces: None, request: pytest.FixtureRequest) -> Iterator[str]:
+def operator(kube: Kube, test_namespaces: None) -> Iterator[str]:
     """The namespace in which the operator runs, installed by its chart, for one namespace of tests."""
     try:
         refuse_second_operator(operators(kube), SYSTEM, SERVED)
@@ -104,36 +166,31 @@ def operator(kube: Kube, test_namespaces: None, request: pytest.FixtureRequest) 
         pytest.exit(str(problem), returncode=1)  # every test would fail, and touch what is not ours
     make_namespace(kube, SYSTEM)
     install_operator(kube)
-    request.config.stash[CLUSTER][1].installed()
     yield SYSTEM
-    kube.helm("uninstall", "operator", "-n", SYSTEM, "--ignore-not-found", "--wait")
-    kube.remove_namespace(SYSTEM, "tests")
+    kube.helm("uninstall", OPERATOR, "-n", SYSTEM, "--ignore-not-found")
 
 
 @pytest.fixture(scope="session")
-def rabbitmq(kube: Kube) -> Iterator[str]:
-    """The namespace of a RabbitMQ that the tests share; each uses queues of its own."""
+def rabbitmq(kube: Kube) -> str:
+    """The namespace of the RabbitMQ that the tests share, each with its own queues, and of the pod that sends."""
     make_namespace(kube, BROKER)
     install_broker(BROKER)
-    yield BROKER
-    kube.remove_namespace(BROKER, "tests")
+    start_producer(kube, BROKER)
+    return BROKER
 
 
 @pytest.fixture(scope="session")
-def test_namespaces(kube: Kube) -> Iterator[None]:
-    """Made once, as the operator's rights lie in the one that it serves; what a killed run left there goes first."""
+def test_namespaces(kube: Kube) -> None:
+    """Made once, as the operator's rights lie in the one that it serves."""
     for name in (SERVED, UNSERVED):
         make_namespace(kube, name)
-        empty_namespace(kube, name)
-    yield
-    for name in (SERVED, UNSERVED):
-        kube.remove_namespace(name, "tests")
 
 
 @pytest.fixture
-def namespace(kube: Kube, test_namespaces: None, rabbitmq: str) -> Iterator[str]:
+def namespace(kube: Kube, proxy: Proxy, test_namespaces: None, rabbitmq: str) -> Iterator[str]:
     """Empty but for the broker's Secret, and served by the operator, if one runs."""
-    copy_broker_secret(SERVED, rabbitmq)
+    if proxy.data(f"/api/v1/namespaces/{SERVED}/secrets/rabbitmq") is None:
+        copy_broker_secret(SERVED, rabbitmq)
     yield SERVED
     empty_namespace(kube, SERVED)
 

@@ -16,7 +16,7 @@ from workqueue_operator.cluster.kubernetes_values import FIELD_MANAGER
 from workqueue_operator.cluster.port import Cluster, ClusterError, Conflict, NotFound, Notice, Target
 from workqueue_operator.resource import Key
 
-from dev.kube import Kube
+from dev.kube import Kube, Proxy
 from tests.support.fakes import FakeCluster
 from tests.support.waiting import wait_until
 from tests.support.work import UNSERVED, empty_namespace, producer_pod
@@ -99,13 +99,14 @@ class FakeGround:
 @dataclass
 class RealGround:
     kube: Kube
+    proxy: Proxy
     namespace: str
     cluster: KubernetesCluster
 
     def deploy(self, name: str, replicas: int | None) -> Key:
         pod = producer_pod(self.namespace)["spec"]
         pod["containers"][0]["volumeMounts"] = pod["volumes"] = []
-        pod["terminationGracePeriodSeconds"] = 60  # its process, the first of its container, ignores the signal
+        pod["terminationGracePeriodSeconds"] = 1  # its process, the first of its container, ignores the signal
         selector = {"matchLabels": {"app": name}, "matchExpressions": [{"key": "tier", "operator": "Exists"}]}
         template = {"metadata": {"labels": {"app": name, "tier": "work"}}, "spec": pod}
         key, spec = Key(self.namespace, name), {"selector": selector, "template": template}
@@ -124,7 +125,7 @@ class RealGround:
 
     def settle(self, key: Key, replicas: int) -> None:
         def is_settled() -> bool:
-            found = self.kube.get("deployment", key.name, "-n", self.namespace)
+            found = self.proxy.data(f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{key.name}") or {}
             status = found["status"]
             seen = status.get("observedGeneration") == found["metadata"]["generation"]
             return seen and status.get("replicas", 0) == status.get("readyReplicas", 0) == replicas
@@ -132,7 +133,7 @@ class RealGround:
         wait_until(is_settled, 120, f"{replicas} pods of {key} are ready")
 
     def delete_pod(self, name: str) -> None:
-        self.kube.kubectl("delete", "pod", name, "-n", self.namespace, "--wait=false")
+        self.kube.kubectl("delete", "pod", name, "-n", self.namespace, "--grace-period=30", "--wait=false")
 
     def add_secret(self, name: str, values: dict[str, str]) -> None:
         data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
@@ -172,23 +173,25 @@ def shared_namespace(kube: Kube, operator: str, test_namespaces: None) -> Iterat
 
 
 @pytest.fixture(params=["fake", "real"])
-def kind(request: pytest.FixtureRequest) -> tuple[Kube, str] | None:
+def kind(request: pytest.FixtureRequest) -> tuple[Kube, Proxy, str] | None:
     """None for the fake; for the real one the cluster, and a namespace in which no operator writes beside it."""
     if request.param == "fake":
         return None
-    return request.getfixturevalue("kube"), request.getfixturevalue("shared_namespace")
+    needed = ("kube", "proxy", "shared_namespace")
+    kube, proxy, namespace = (request.getfixturevalue(name) for name in needed)
+    return kube, proxy, namespace
 
 
 @pytest.fixture
-async def ground(kind: tuple[Kube, str] | None) -> AsyncIterator[Ground]:
+async def ground(kind: tuple[Kube, Proxy, str] | None) -> AsyncIterator[Ground]:
     if kind is None:
         yield FakeGround()
         return
-    kube, namespace = kind
+    kube, proxy, namespace = kind
     configuration = client.Configuration()
     await config.load_kube_config(context=kube.context, client_configuration=configuration)
     async with client.ApiClient(configuration) as api_client, web.open_session() as session:
-        yield RealGround(kube, namespace, KubernetesCluster(KubernetesApi(api_client), session, [namespace]))
+        yield RealGround(kube, proxy, namespace, KubernetesCluster(KubernetesApi(api_client), session, [namespace]))
 
 
 async def test_replicas_are_set_where_they_are_as_seen_and_nowhere_else(ground: Ground) -> None:

@@ -8,19 +8,19 @@ import pytest
 
 from dev.kube import Kube, Proxy, copy_broker_secret
 from tests.support.waiting import wait_until
-from tests.support.work import DELETED, SERVED, SYSTEM, Work, install_operator, make_namespace
+from tests.support.work import (
+    DELETED,
+    SERVED,
+    SYSTEM,
+    TESTS,
+    Work,
+    install_operator,
+    make_namespace,
+    operator_metrics,
+    operator_pod,
+)
 
 FAILURES = 'workqueue_operator_loop_failures_total{loop="watch"}'
-OPERATOR = f"/api/v1/namespaces/{SYSTEM}/pods?labelSelector=app.kubernetes.io%2Fname%3Dworkqueue-operator"
-
-
-def operator_pod(proxy: Proxy) -> dict[str, Any]:
-    (pod,) = [pod for pod in proxy.items(OPERATOR) or () if "deletionTimestamp" not in pod["metadata"]]
-    return pod
-
-
-def metrics(proxy: Proxy) -> dict[str, float]:
-    return proxy.metrics(SYSTEM, operator_pod(proxy)["metadata"]["name"], 8080) or {}
 
 
 def identity(pod: dict[str, Any]) -> tuple[str, int]:
@@ -41,7 +41,7 @@ def other(kube: Kube, proxy: Proxy, operator: str, rabbitmq: str) -> Iterator[Wo
     serve_both(kube, rabbitmq)
     yield Work(kube, proxy, DELETED, f"gone-{secrets.token_hex(3)}")
     install_operator(kube)
-    kube.remove_namespace(DELETED, "tests")
+    kube.remove_namespace(DELETED, TESTS)
 
 
 @pytest.mark.timeout(600)
@@ -52,10 +52,12 @@ def test_a_deleted_namespace_takes_the_operator_away_from_no_other(
     other.install()
     wait_until(lambda: work.replicas() == 0, 60, "no worker is wanted")
     before = identity(operator_pod(proxy))
-    kube.remove_namespace(DELETED, "tests")
-    wait_until(lambda: metrics(proxy)[FAILURES] >= 2, 180, "the watch of the namespace was refused, and tried again")
+    kube.remove_namespace(DELETED, TESTS)
+    wait_until(
+        lambda: operator_metrics(proxy)[FAILURES] >= 2, 180, "the watch of the namespace was refused, and tried again"
+    )
     gone = f'workqueue_operator_queue_observed{{namespace="{DELETED}",workqueue="{other.name}"}}'
-    page = metrics(proxy)
+    page = operator_metrics(proxy)
     assert gone not in page
     watched = {name: page[f'workqueue_operator_namespace_watched{{namespace="{name}"}}'] for name in (SERVED, DELETED)}
     assert watched == {SERVED: 1, DELETED: 0}

@@ -72,12 +72,12 @@ def test_the_demo_does_its_sixty_tasks_and_is_removed_and_only_that(kube: Kube, 
     watched = [name for name in (operator, DEMO_NAMESPACE) if kube.exists("namespace", name)]
     before = {name: objects(kube, name) for name in watched}
     try:
-        printed = run("demo.py")
+        printed = run("demo")
         shown = dict(re.findall(r"│ ([a-z][a-z (-]+[a-z)]) +│ (.+?) +│", printed))
-        assert f"port-forward -n {TESTS_DEMO_NAMESPACE} service/prometheus 9090" in run("demo_grafana.py")
+        assert f"port-forward -n {TESTS_DEMO_NAMESPACE} service/prometheus 9090" in run("demo_grafana")
         assert_prometheus_sees_operator_workers_and_broker(kube)
     finally:
-        removed = run("clean_demo.py")
+        removed = run("clean_demo")
     numbers = {name: int(value) for name, value in shown.items() if value.isdecimal()}
     assert numbers.pop("peak replicas") == 12
     assert numbers == {
@@ -94,4 +94,4 @@ def test_the_demo_does_its_sixty_tasks_and_is_removed_and_only_that(kube: Kube, 
     assert "The definition of WorkQueue stays" in removed
     assert not kube.exists("namespace", TESTS_DEMO_NAMESPACE)
     assert {name: before[name] - objects(kube, name) for name in watched} == {name: set() for name in watched}
-    assert f"There is no namespace {TESTS_DEMO_NAMESPACE}" in run("clean_demo.py")
+    assert f"There is no namespace {TESTS_DEMO_NAMESPACE}" in run("clean_demo")

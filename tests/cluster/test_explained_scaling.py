@@ -8,15 +8,9 @@ import pytest
 
 from dev.kube import CommandFailed, Kube, Proxy
 from tests.support.waiting import wait_until
-from tests.support.work import SYSTEM, Work, is_going
+from tests.support.work import SYSTEM, Work, operator_metrics
 
 BUSY, WORKERS = 4, 10
-
-
-def operator_metrics(proxy: Proxy) -> dict[str, float]:
-    pods = proxy.items(f"/api/v1/namespaces/{SYSTEM}/pods?labelSelector=app.kubernetes.io%2Fname%3Dworkqueue-operator")
-    pages = [proxy.metrics(SYSTEM, pod["metadata"]["name"], 8080) for pod in pods or () if not is_going(pod)]
-    return next(page for page in pages if page)
 
 
 def victims(proxy: Proxy) -> dict[str, int]:

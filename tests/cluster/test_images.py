@@ -9,7 +9,7 @@ import pytest
 
 from dev.kube import Kube, images
 from tests.support.waiting import wait_until
-from tests.support.work import SYSTEM, Work, producer_pod
+from tests.support.work import SYSTEM, Work, start_producer
 
 #: The Python that the published images have, so that the tests' images have the same.
 PYTHON = re.search(r"python:(3\.\d+)-slim", (Path(__file__).parents[2] / "Dockerfile").read_text())[1]
@@ -43,8 +43,7 @@ def test_a_worker_holds_nothing_of_the_operator_and_can_write_nothing(work: Work
 
 
 def test_the_producer_holds_nothing_of_the_operator_and_can_write_nothing(kube: Kube, namespace: str) -> None:
-    kube.apply(producer_pod(namespace))
-    kube.kubectl("wait", "-n", namespace, "pod/producer", "--for=condition=Ready", "--timeout=120s")
+    start_producer(kube, namespace)
     assert look(kube, namespace, "producer") == EXPECTED
 
 

@@ -1,11 +1,13 @@
 """The main job on a real cluster: workers come for the tasks, finish them, and go."""
 
 import json
+import signal
 import threading
+from contextlib import suppress
 
 import pytest
 
-from dev.kube import Kube
+from dev.kube import CommandFailed, Kube
 from tests.support.waiting import wait_until
 from tests.support.work import (
     SYSTEM,
@@ -51,7 +53,7 @@ def test_from_nothing_to_the_wanted_size_in_one_step_and_back_to_nothing(work: W
     before = work.acked_by_broker()
     with Watch(work) as watch:
         wait_until(lambda: watch.sizes == [0], 30, "the watch sees no worker")
-        send_unseen(work, [f"Task {number}....." for number in range(30)])
+        send_unseen(work, [f"Task {number}..." for number in range(30)])
         row = wait_until(lambda: row_if(work, REPLICAS="6"), 30, "kubectl get wq tells six")
         wait_until(lambda: work.replicas() == 0, 180, "no worker is wanted any more")
         work.settle()
@@ -241,6 +243,8 @@ def share_process_namespace(work: Work) -> None:
     wait_until(lambda: len(work.pods()) == 2, 60, "the pods of before have gone")
 
 
+#: The exit code of a container whose process SIGKILL ended.
+KILLED = 128 + signal.SIGKILL
 KILL_WORKER = """
 import os, pathlib, signal
 for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
@@ -251,5 +255,14 @@ for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
 
 
 def kill_worker(work: Work, pod: str) -> None:
-    """SIGKILL to the worker's process."""
-    work.kube.kubectl("exec", "-n", work.namespace, pod, "--", "python", "-c", KILL_WORKER)
+    """SIGKILL to the worker's process. With it the container ends, at times before kubectl has its command's result."""
+    with suppress(CommandFailed):
+        work.kube.kubectl("exec", "-n", work.namespace, pod, "--", "python", "-c", KILL_WORKER)
+    wait_until(lambda: KILLED in exit_codes(work, pod), 60, "the worker's container ended by SIGKILL")
+
+
+def exit_codes(work: Work, pod: str) -> set[int]:
+    """Those of the ends of a pod's containers that the kubelet reports: the last one, and the one before a restart."""
+    (found,) = [one for one in work.pods() if one["metadata"]["name"] == pod]
+    states = [one[name] for one in found["status"]["containerStatuses"] for name in ("state", "lastState")]
+    return {state["terminated"]["exitCode"] for state in states if "terminated" in state}

@@ -66,8 +66,8 @@ def test_what_keeps_pods_from_starting_is_named_and_stops_the_growth(work: Work,
     """One after the other: a quota, no node that fits, an init container that fails."""
     work.install()
     work.settle()
-    with quota(kube, work.namespace, pods=1):
-        work.send(["Task" + "." * 60] * 8)  # the pod that sends is the one that the quota allows
+    with quota(kube, work.namespace, pods=0):
+        work.send(["Task" + "." * 60] * 8)
         refused = wait_until(lambda: condition(work, "WorkersHealthy", "PodsRefused"), 60, "the quota is seen")
         assert "exceeded quota: no-more" in refused["message"]
     change_pods(work, nodeSelector={"no-such": "node"})

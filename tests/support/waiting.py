@@ -7,11 +7,13 @@ from typing import TypeVar
 T = TypeVar("T")
 
 POLL_SECONDS = 0.02
+#: The pause grows with the wait, to a tenth of it and at most to this: most polls start a program or ask a server.
+LONGEST_POLL_SECONDS = 0.25
 
 
 def wait_until(fact: Callable[[], T | None], deadline_seconds: float, what: str) -> T:
     """Poll until the fact is neither None nor False and return it; fails with `what` and the last value or error."""
-    deadline = time.monotonic() + deadline_seconds
+    began = time.monotonic()
     while True:
         seen: object
         try:
@@ -22,6 +24,7 @@ def wait_until(fact: Callable[[], T | None], deadline_seconds: float, what: str)
             if value is not None and value is not False:
                 return value
             seen = value
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > deadline_seconds:
             raise AssertionError(f"not within {deadline_seconds:g} s: {what}; last seen: {seen!r}")
-        time.sleep(POLL_SECONDS)
+        time.sleep(min(max(POLL_SECONDS, waited / 10), LONGEST_POLL_SECONDS))

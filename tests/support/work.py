@@ -1,6 +1,11 @@
-"""A WorkQueue with its workers on a real cluster, as the cluster tests use it: install, send, look."""
+"""A WorkQueue with its workers on a real cluster, as the cluster tests use it: install, send, look.
+
+Rule: what a test reads again and again, it reads through the proxy. Each start of kubectl takes a tenth of a second of
+processor time, so that waits by it kept a core busy.
+"""
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,28 +13,45 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from dev import broker_counts
-from dev.kube import Kube, Proxy, image_name, image_settings, total
-from dev.operators import TESTS_NAMESPACE as SYSTEM
-from dev.operators import definition_settings
+from dev.kube import MADE_BY, Kube, Proxy, image_name, image_settings, total
+from dev.operators import OWNER, TESTS_NAMESPACE, definition_settings
 from tests.support.waiting import wait_until
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-BROKER = "workqueue-test-broker"
-#: The one namespace that the tests' operator serves, and one that nobody serves.
-SERVED = "workqueue-test"
-UNSERVED = "workqueue-test-unserved"
+#: Names of this process's own namespaces end with this: each pytest-xdist process has an operator and a broker.
+PROCESS = "".join(f"-{name}" for name in (os.environ.get("PYTEST_XDIST_WORKER"),) if name)
+SYSTEM = f"{TESTS_NAMESPACE}{PROCESS}"
+BROKER = f"workqueue-test-broker{PROCESS}"
+#: The one namespace that this process's operator serves, and one that no operator serves.
+SERVED = f"workqueue-test{PROCESS}"
+UNSERVED = f"workqueue-test-unserved{PROCESS}"
 #: One that a test deletes while the operator serves it too.
-DELETED = "workqueue-test-deleted"
+DELETED = f"workqueue-test-deleted{PROCESS}"
 METRICS_PORT = 8000
+OPERATOR_PORT = 8080
 #: What a test may leave behind in its namespace, in the order in which it goes: first what makes pods.
 MAKERS = "workqueues.workqueue.dev,horizontalpodautoscalers,jobs,deployments,replicasets"
 MADE = "pods,secrets"
+#: All of them but the broker's Secret, which every test needs.
+ALL_BUT_THE_BROKERS = "--field-selector=metadata.name!=rabbitmq"
+#: helm's release of the operator.
+OPERATOR = "operator"
+DEFINITION_TEMPLATE = "templates/crd.yaml"
+#: The maker, by the label of a namespace.
+TESTS = "tests"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 
 
 def make_namespace(kube: Kube, name: str) -> None:
-    kube.make_namespace(name, "tests")
+    kube.make_namespace(name, TESTS)
+
+
+def remove_namespaces(kube: Kube) -> None:
+    """All that the cluster tests made, of every process and of a run that was killed, at once."""
+    kube.kubectl("delete", "namespaces", "--selector", f"{MADE_BY}={TESTS}", "--wait", "--timeout=180s")
 
 
 def empty_namespace(kube: Kube, name: str) -> None:
@@ -38,17 +60,33 @@ def empty_namespace(kube: Kube, name: str) -> None:
     A second of grace, not none: a pod deleted by force is gone from the API at once, and its worker takes the time that
     its own specification grants. So does one that the garbage collector deletes first: owners leave their pods behind.
     """
-    makers = MAKERS if kube.exists("crd", "workqueues.workqueue.dev") else MAKERS.partition(",")[2]
-    everything = ("--all", "-n", name, "--wait", "--timeout=120s")
-    kube.kubectl("delete", makers, *everything, "--cascade=orphan")
+    everything = (ALL_BUT_THE_BROKERS, "-n", name, "--wait", "--timeout=120s")
+    kube.kubectl("delete", MAKERS, *everything, "--cascade=orphan")
     kube.kubectl("delete", MADE, *everything, "--grace-period=1")
 
 
 def install_operator(kube: Kube, *settings: str, namespaces: Sequence[str] = (SERVED,)) -> None:
-    """For the one namespace of the tests, if no others are named; an upgrade when it is there."""
-    chosen = (*image_settings("operator"), *definition_settings(kube), *settings)
+    """For the one namespace of the tests, if no others are named; an upgrade when it is there.
+
+    Without the definition of WorkQueue, as the whole cluster has one: install_definition() has brought it.
+    """
+    chosen = (*image_settings("operator"), "--set", "crds.enabled=false", *settings)
     only_here = ("--set", f"watchNamespaces={{{','.join(namespaces)}}}", "--wait", "--timeout", "180s")
-    kube.install("operator", "workqueue-operator", SYSTEM, *chosen, *only_here)
+    kube.install(OPERATOR, "workqueue-operator", SYSTEM, *chosen, *only_here)
+
+
+def install_definition(kube: Kube) -> None:
+    """That of this checkout, as a release of the tests' operator would; another team's stays."""
+    if "crds.enabled=false" in definition_settings(kube):
+        return
+    chart = str(CHECKOUT / "charts" / "workqueue-operator")
+    only = ("--show-only", DEFINITION_TEMPLATE, "--set", "crds.enabled=true")
+    definition = yaml.safe_load(kube.helm("template", OPERATOR, chart, "-n", TESTS_NAMESPACE, *only))
+    metadata = definition["metadata"]
+    metadata.setdefault("annotations", {}).update({OWNER: TESTS_NAMESPACE, "meta.helm.sh/release-name": OPERATOR})
+    as_helm = ("--server-side", "--force-conflicts", "--field-manager=helm")
+    kube.kubectl("apply", *as_helm, "--filename", "-", given=json.dumps(definition))
+    kube.kubectl("wait", f"crd/{metadata['name']}", "--for=condition=Established", "--timeout=60s")
 
 
 class Unread(Exception):
@@ -79,7 +117,7 @@ class Work:
             "taskTimeoutSeconds": 120,
             "resources.requests.cpu": "10m",  # many pods on a small node, and those that leave still count
             "scaling.maxReplicas": 6,
-            "scaling.scaleDown.stabilizationWindowSeconds": 5,
+            "scaling.scaleDown.stabilizationWindowSeconds": 2,
             **{name.replace("__", "."): value for name, value in settings.items()},
         }
         flags = [flag for name, value in values.items() for flag in ("--set", f"{name}={value}")]
@@ -107,19 +145,14 @@ class Work:
         wait_until(lambda: broker_page(self.proxy)["rabbitmq_consumers"] == 0, 60, "the broker has no consumer")
 
     def send(self, tasks: list[str]) -> None:
-        """Send tasks with new-task, from a pod of the producer's image."""
-        if not self.kube.exists("pod", "producer", "-n", self.namespace):
-            self.kube.apply(producer_pod(self.namespace))
-            self.kube.kubectl("wait", "-n", self.namespace, "pod/producer", "--for=condition=Ready", "--timeout=120s")
+        """Send tasks with new-task, from the pod of the producer's image that this process's tests share."""
         command = ("python", "-m", "workqueue_producer", "--queue", self.queue, "-")
         self.kube.kubectl(
-            *("exec", "-i", "-n", self.namespace, "producer", "--", *command),
-            given="".join(f"{task}\n" for task in tasks),
+            *("exec", "-i", "-n", BROKER, "producer", "--", *command), given="".join(f"{task}\n" for task in tasks)
         )
 
     def workqueue(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.kube.get("wq", self.name, "-n", self.namespace)
-        return found
+        return self._read(f"/apis/workqueue.dev/v1alpha1/namespaces/{self.namespace}/workqueues/{self.name}")
 
     def status(self) -> dict[str, Any]:
         return dict(self.workqueue().get("status", {}))
@@ -128,8 +161,14 @@ class Work:
         return next((one for one in self.status().get("conditions", []) if one["type"] == name), None)
 
     def replicas(self) -> int:
-        deployment = self.kube.get("deployment", f"{self.name}-worker", "-n", self.namespace)
+        deployment = self._read(f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{self.name}-worker")
         return int(deployment["spec"]["replicas"])
+
+    def _read(self, path: str) -> dict[str, Any]:
+        found = self.proxy.data(path)
+        if found is None:
+            raise Unread(path)
+        return found
 
     def pods(self) -> list[dict[str, Any]]:
         """Raises Unread when they could not be read, which is not the same as none."""
@@ -209,6 +248,21 @@ def broker_page(proxy: Proxy) -> dict[str, float]:
     return page
 
 
+def operator_pod(proxy: Proxy) -> dict[str, Any]:
+    """The one pod of this process's operator; raises ValueError while there is none or another one."""
+    path = f"/api/v1/namespaces/{SYSTEM}/pods?labelSelector=app.kubernetes.io%2Fname%3Dworkqueue-operator"
+    (pod,) = [pod for pod in proxy.items(path) or () if not is_going(pod)]
+    return pod
+
+
+def operator_metrics(proxy: Proxy) -> dict[str, float]:
+    """The operator's metrics page; raises Unread when it does not answer."""
+    page = proxy.metrics(SYSTEM, operator_pod(proxy)["metadata"]["name"], OPERATOR_PORT)
+    if page is None:
+        raise Unread("the operator's metrics")
+    return page
+
+
 def shown_row(table: str) -> dict[str, str]:
     """The last row of what `kubectl get` printed, by column."""
     names, values = table.splitlines()[-2:]
@@ -236,6 +290,12 @@ def annotations(pod: dict[str, Any]) -> dict[str, str]:
 
 def rabbitmqctl(kube: Kube, *arguments: str) -> str:
     return kube.kubectl("exec", "-n", BROKER, "rabbitmq-0", "--", "rabbitmqctl", "--quiet", *arguments)
+
+
+def start_producer(kube: Kube, namespace: str) -> None:
+    """A pod to send tasks from; waits until it is there."""
+    kube.apply(producer_pod(namespace))
+    kube.kubectl("wait", "-n", namespace, "pod/producer", "--for=condition=Ready", "--timeout=120s")
 
 
 def producer_pod(namespace: str) -> dict[str, Any]:

@@ -97,6 +97,8 @@ def test_ones_own_operator_and_those_of_other_namespaces_are_no_reason() -> None
         (None, ["--set", "crds.enabled=true"]),
         ("workqueue-demo", ["--set", "crds.enabled=true", "--take-ownership"]),
         ("workqueue-test-system", ["--set", "crds.enabled=true", "--take-ownership"]),
+        ("workqueue-test-system-gw1", ["--set", "crds.enabled=true", "--take-ownership"]),
+        ("workqueue-test-systems", ["--set", "crds.enabled=false"]),
         ("team", ["--set", "crds.enabled=false"]),
         ("", ["--set", "crds.enabled=false"]),
     ],
