@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 
 from workqueue_operator import metrics, serving, web
-from workqueue_operator.clock import SystemClock
+from workqueue_operator.clock import Clock, SystemClock
 from workqueue_operator.cluster.kubernetes_api import KubernetesApi, load_client
 from workqueue_operator.cluster.kubernetes_cluster import KubernetesCluster
 from workqueue_operator.cluster.port import Cluster, ClusterError
@@ -23,6 +23,9 @@ from workqueue_operator.settings import Settings
 from workqueue_operator.status import explain as explaining
 from workqueue_operator.store import Store
 from workqueue_operator.wiring import Operator
+
+#: Seconds between two lists of the WorkQueues while no namespace can be listed.
+FILL_SECONDS = 2.0
 
 log = logging.getLogger("workqueue_operator")
 
@@ -51,7 +54,7 @@ async def _until_a_signal(settings: Settings) -> None:
 
 async def _run(settings: Settings) -> None:
     """Start everything, and keep it running until cancelled."""
-    store, counters = Store(), Metrics(metrics.new_registry())
+    store, counters, clock = Store(), Metrics(metrics.new_registry()), SystemClock()
     async with await load_client() as api_client, web.open_session() as session:
         api = KubernetesApi(api_client)
         cluster = KubernetesCluster(api, session, settings.namespaces)
@@ -61,11 +64,11 @@ async def _run(settings: Settings) -> None:
             open_management=ManagementApi,
         )
         places = settings.namespaces or ("",)
-        operator = Operator.of(store, cluster, readers, counters, SystemClock(), places)
+        operator = Operator.of(store, cluster, readers, counters, clock, places)
         server = serving.Server(counters.registry, operator.loops.health)
         await server.listen(settings.metrics_port)
         try:
-            await fill(store, cluster)
+            await fill(store, cluster, clock)
             async with asyncio.TaskGroup() as group:
                 group.create_task(operator.run(), name="operator")
                 for place in places:
@@ -76,8 +79,8 @@ async def _run(settings: Settings) -> None:
             await server.close()
 
 
-async def fill(store: Store, cluster: Cluster) -> None:
-    """Put all WorkQueues into the store before anything is decided: the watch tells them one by one, in any order.
+async def fill(store: Store, cluster: Cluster, clock: Clock) -> None:
+    """Put all WorkQueues into the store before anything is decided: the watch brings them one by one, in any order.
 
     Waits until one namespace could be listed; those that could not are listed again with each resync. Where the API
     server knows no WorkQueues yet, kopf would look once and then never again.
@@ -90,7 +93,7 @@ async def fill(store: Store, cluster: Cluster) -> None:
             log.warning("cannot list the WorkQueues of %s: %s", place or "the cluster", with_remedy(error))
         if len(errors) < len(listing):
             return
-        await asyncio.sleep(2.0)
+        await clock.sleep(FILL_SECONDS)
 
 
 async def _explain(key: Key) -> int:

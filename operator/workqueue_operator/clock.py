@@ -1,4 +1,7 @@
-"""Time as an argument: the one object that tells it, so that tests can."""
+"""Time as an argument: what the passes and the loops measure and wait with, so that a test can set it.
+
+The time limits of requests and connections are the machine's: they bound what really takes time.
+"""
 
 import asyncio
 import time
@@ -16,7 +19,7 @@ class Clock(Protocol):
         """Seconds since 1970; for timestamps that people read."""
 
     async def sleep(self, seconds: float) -> None:
-        """Let others go on for so long."""
+        """Wait for so long; other tasks run."""
 
 
 @dataclass(frozen=True)
@@ -32,5 +35,5 @@ class SystemClock:
         return time.time()
 
     async def sleep(self, seconds: float) -> None:
-        """Let others go on for so long."""
+        """Wait for so long; other tasks run."""
         await asyncio.sleep(seconds)

@@ -55,6 +55,14 @@ def test_one_function_of_the_operator_and_its_library_makes_foreign_text_fit_to_
     assert own == {"foreign_text.py"}
 
 
+def test_loops_and_passes_wait_by_the_operators_clock() -> None:
+    """So that a test can let their time pass. kopf's thread alone has an event loop, and waits, of its own."""
+    package = ROOT / "operator" / "workqueue_operator"
+    paths = [path for folder in ("loops", "passes") for path in (package / folder).rglob("*.py")]
+    waits = re.compile(r"asyncio\.sleep|asyncio\.timeout|\btime\.(?:monotonic|time|sleep)|loop\(\)\.time")
+    assert [path.name for path in paths if waits.search(path.read_text())] == ["kopf_watch.py"]
+
+
 def test_one_place_wires_the_operators_passes_and_loops() -> None:
     """Tests, benchmarks and the assembly call it, so that each of them runs the wiring that the image runs."""
     parts = ("Gatherer", "Applier", "Reporter", "Reconciler", "Scheduler")

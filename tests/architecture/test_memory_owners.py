@@ -15,7 +15,7 @@ OWNERS = {
     WorkerAnswers: {"passes/scale_down.py"},
     Marks: {"passes/marks.py"},
     Reported: {"passes/report.py"},
-    LastReading: {"loops/scheduler.py", "store.py"},
+    LastReading: {"loops/broker_loop.py", "loops/pass_starter.py", "store.py"},
 }
 #: A field of the same name that reconcile has of its own.
 SHARED = {"refusal"}

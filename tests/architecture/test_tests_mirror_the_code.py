@@ -28,6 +28,9 @@ ELSEWHERE = {
     "operator/cluster/port": "a protocol: tests/cluster/test_cluster_contract.py holds its fake and its adapter to it",
     "operator/loops/management_loop": "on real brokers: tests/broker/test_operator_counts.py and "
     "tests/broker/test_queue_policy.py",
+    "operator/loops/broker_loop": "tests/unit/operator/loops/test_late_answers.py, and on real brokers: "
+    "tests/broker/test_unknown_is_never_zero.py",
+    "operator/loops/pass_starter": "with the border of the loops: tests/unit/operator/loops/test_border.py",
     "operator/loops/scheduler": "tests/unit/operator/loops/test_late_answers.py, and on real brokers: "
     "tests/broker/test_unknown_is_never_zero.py",
     "operator/passes/apply": "by rule: tests/unit/operator/passes/test_scale_down.py and "

@@ -8,15 +8,16 @@ import asyncio
 import logging
 import traceback
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from workqueue_broker.backoff import full_jitter
 from workqueue_broker.foreign_text import error_text
 
 from workqueue_operator.clock import Clock
+from workqueue_operator.loops.heartbeat import BEAT_SECONDS, Heartbeat
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.serving import Health
 
@@ -24,8 +25,6 @@ from workqueue_operator.serving import Health
 STUCK_SECONDS = 60.0
 #: So many looks in a row must find it: after a standstill of the whole process each loop first needs a turn to beat.
 STUCK_LOOKS = 8
-#: Seconds between two beats of a loop that waits, and between two looks at its beats.
-BEAT_SECONDS = 1.0
 #: Seconds that a cancelled loop has to clean up, before it is left behind.
 LEAVE_SECONDS = 5.0
 #: Bounds of the wait before a loop that failed runs again, and how long it must run until its failures are forgotten.
@@ -37,8 +36,8 @@ MOST_FAILURES = 10
 #: Loops that the operator cannot do without. All others serve one broker, management API or namespace.
 OWN = ("assign", "resync", "unread")
 
-T = TypeVar("T")
-Beat = Callable[[], None]
+#: A loop: a coroutine that is handed its heartbeat.
+Run = Callable[[Heartbeat], Coroutine[Any, Any, None]]
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +50,7 @@ class StoodStill(Exception):
 class _Loop:
     kind: str
     name: str
-    beat: float
+    heart: Heartbeat
     failures: int = 0
 
 
@@ -67,11 +66,11 @@ class Loops:
         self,
         kind: str,
         name: str,
-        run: Callable[[Beat], Coroutine[Any, Any, None]],
+        run: Run,
         failed: Callable[[Exception], None] = lambda _: None,
     ) -> None:
         """Run until it returns. After each failure `failed` is called, to report it, and the loop runs again."""
-        loop = _Loop(kind, name, self._clock.monotonic())
+        loop = _Loop(kind, name, Heartbeat(self._clock))
         self._loops.add(loop)
         try:
             while True:
@@ -84,15 +83,14 @@ class Loops:
                     loop.failures = 1 if recovered else loop.failures + 1
                     delay = full_jitter(loop.failures, base=RETRY_BASE_SECONDS, cap=RETRY_CAP_SECONDS)
                     self._count(loop, error, delay)
-                    self._tell(failed, error)
-                await self._wait(loop, delay)
+                    self._report(failed, error)
+                await loop.heart.sleep(delay)
         finally:
             self._loops.discard(loop)
 
     def ages(self) -> dict[str, float]:
         """Seconds since each loop's last beat, by its name; of loops with the same name, the oldest."""
-        now = self._clock.monotonic()
-        return {loop.name: now - loop.beat for loop in sorted(self._loops, key=lambda loop: -loop.beat)}
+        return {loop.name: loop.heart.age for loop in sorted(self._loops, key=lambda loop: loop.heart.age)}
 
     def failures(self, name: str) -> int | None:
         """How often the loop of this name failed in a row; 0 once it ran for a minute. None: there is no such loop."""
@@ -100,9 +98,8 @@ class Loops:
 
     def health(self) -> Health:
         """Not fine while one of the operator's own loops does not go on; loops of tenants are only counted."""
-        now = self._clock.monotonic()
         own = [loop for loop in self._loops if loop.kind in OWN]
-        ill = {loop.name for loop in own if now - loop.beat > STUCK_SECONDS or loop.failures >= MOST_FAILURES}
+        ill = {loop.name for loop in own if loop.heart.age > STUCK_SECONDS or loop.failures >= MOST_FAILURES}
         if ill:
             return Health(False, f"stands still, or fails again and again: {', '.join(sorted(ill))}")
         return Health(True, "\n".join(["ok", *self._tenants()]))
@@ -112,46 +109,33 @@ class Loops:
         failing = Counter(loop.kind for loop in self._loops if loop.failures)
         return [f"{count} failed and run again: {kind}" for kind, count in sorted(failing.items())]
 
-    async def _run(self, loop: _Loop, run: Callable[[Beat], Coroutine[Any, Any, None]]) -> None:
-        """Once; raises what it raises, or StoodStill."""
-        beat = self._beat_of(loop)
-        beat()
+    async def _run(self, loop: _Loop, run: Run) -> None:
+        """Run it once; raises what it raises, or StoodStill."""
+        loop.heart.beat()
         started = self._clock.monotonic()
-        task = asyncio.create_task(run(beat))
+        task = asyncio.create_task(run(loop.heart))
         looks = 0
         try:
             while not task.done():
                 await asyncio.wait((task,), timeout=BEAT_SECONDS)
-                now = self._clock.monotonic()
-                looks = looks + 1 if now - loop.beat > STUCK_SECONDS else 0
+                age = loop.heart.age
+                looks = looks + 1 if age > STUCK_SECONDS else 0
                 if looks >= STUCK_LOOKS:
-                    raise StoodStill(f"no beat for {now - loop.beat:.0f} s")
-                if loop.failures and now - started >= RECOVERED_SECONDS:
+                    raise StoodStill(f"no beat for {age:.0f} s")
+                if loop.failures and self._clock.monotonic() - started >= RECOVERED_SECONDS:
                     loop.failures = 0
         finally:
             await _end(task)
-        if task.cancelled():  # from within: nobody else has it
+        if task.cancelled():  # from within: no other code has the task
             raise StoodStill("was cancelled from within")
         task.result()
-
-    async def _wait(self, loop: _Loop, seconds: float) -> None:
-        deadline = asyncio.get_running_loop().time() + seconds
-        while (left := deadline - asyncio.get_running_loop().time()) > 0:
-            self._beat_of(loop)()
-            await asyncio.sleep(min(left, BEAT_SECONDS))
-
-    def _beat_of(self, loop: _Loop) -> Beat:
-        def beat() -> None:
-            loop.beat = self._clock.monotonic()
-
-        return beat
 
     def _count(self, loop: _Loop, error: Exception, delay: float) -> None:
         self._metrics.loop_failures.labels(loop.kind).inc()
         text = "%s: the loop failed %d times in a row, it runs again in %.1f s: %s"
         log.error(text, loop.name, loop.failures, delay, described(error))
 
-    def _tell(self, failed: Callable[[Exception], None], error: Exception) -> None:
+    def _report(self, failed: Callable[[Exception], None], error: Exception) -> None:
         try:
             failed(error)
         except Exception as trouble:  # noqa: BLE001 - the border: what reports a failure is inside too
@@ -168,6 +152,12 @@ def described(error: BaseException) -> str:
     return f"{type(error).__name__}: {error_text(error)} in {place_of(error)}"
 
 
+def failure_of(whose: str, error: Exception) -> str:
+    """For a status: without the error's words, which nothing foresaw and may be a server's or a Secret's."""
+    text = f"the operator's loop for this {whose} failed ({type(error).__name__}) and is run again"
+    return f"{text}; its log says where: report it if it stays"
+
+
 def place_of(error: BaseException) -> str:
     """The functions in which it was raised, the innermost first."""
     frames = reversed(traceback.extract_tb(error.__traceback__, limit=-6))
@@ -180,15 +170,3 @@ async def _end(task: "asyncio.Task[None]") -> None:
     await asyncio.wait((task,), timeout=LEAVE_SECONDS)
     if task.done() and not task.cancelled():
         task.exception()  # taken, so that asyncio does not complain of it later
-
-
-async def while_beating(beat: Beat, work: Awaitable[T]) -> T:
-    """Wait for requests to the API server: each has a time limit of its own, and a slow one is no standstill."""
-    task = asyncio.ensure_future(work)
-    try:
-        while not task.done():
-            beat()
-            await asyncio.wait((task,), timeout=BEAT_SECONDS)
-        return task.result()
-    finally:
-        task.cancel()

@@ -1,12 +1,10 @@
 """The loop that counts a broker's dead-letter queues, beside the readings and over their connection. It delays none."""
 
-import asyncio
-from collections.abc import Callable
-
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import BrokerError
 
 from workqueue_operator.clock import Clock
+from workqueue_operator.loops.heartbeat import Heartbeat
 from workqueue_operator.rabbitmq.dead_letters import DeadLetters
 from workqueue_operator.rabbitmq.queue_reader import QueueReader
 from workqueue_operator.resource import WorkQueue
@@ -23,19 +21,19 @@ class Counting:
         self._store = store
         self._clock = clock
 
-    async def run(self, address: BrokerAddress, reader: QueueReader, beat: Callable[[], None]) -> None:
-        """Until cancelled; `beat` says that it goes on."""
+    async def run(self, address: BrokerAddress, reader: QueueReader, heart: Heartbeat) -> None:
+        """Count until cancelled."""
         while True:
-            beat()
+            heart.beat()
             for tracked in self._store.members(address):
                 now = self._clock.monotonic()
                 if tracked.workqueue and tracked.dead_letters.ask_at <= now:
-                    beat()
+                    heart.beat()
                     before = tracked.dead_letters = tracked.dead_letters.asked(now)
                     after = await self._counted(tracked, tracked.workqueue, reader)
                     if tracked.dead_letters is before:  # else it names another queue by now
                         tracked.dead_letters = after
-            await asyncio.sleep(LOOK_SECONDS)
+            await heart.sleep(LOOK_SECONDS)
 
     async def _counted(self, tracked: Tracked, spec: WorkQueue, reader: QueueReader) -> DeadLetters:
         known = tracked.dead_letters

@@ -13,7 +13,8 @@ import kopf
 
 from workqueue_operator.cluster.port import Cluster, ClusterError, Forbidden, NotFound
 from workqueue_operator.loops import kopf_handlers
-from workqueue_operator.loops.border import BEAT_SECONDS, LEAVE_SECONDS, Beat, described, while_beating
+from workqueue_operator.loops.border import LEAVE_SECONDS, described
+from workqueue_operator.loops.heartbeat import BEAT_SECONDS, Heartbeat
 from workqueue_operator.store import Store
 
 #: Seconds after which the event loop of a kopf that ended is closed, even if tasks of it still run.
@@ -37,28 +38,28 @@ class Watch:
         self._cluster = cluster
         self._store = store
 
-    async def run(self, beat: Beat) -> None:
+    async def run(self, heart: Heartbeat) -> None:
         """Until cancelled. Raises a ClusterError when the namespace cannot be listed, else whatever ended kopf.
 
         The list comes first: it finds WorkQueues that were deleted while there was no watch, and its refusal is a
         reason in plain words. Where the API server knows no WorkQueues yet, kopf would look once and then never again.
         """
         before = self._store.keys()
-        listing = await while_beating(beat, self._cluster.list_workqueues())
+        listing = await heart.during(self._cluster.list_workqueues())
         found = listing[self._namespace]
         if isinstance(found, ClusterError):
             raise type(found)(with_remedy(found))
         self._store.replace_workqueues({self._namespace: found}, before)
-        await _Kopf(self._namespace, self._store, beat).run()
+        await _Kopf(self._namespace, self._store, heart).run()
 
 
 class _Kopf:
     """One run of kopf. It ends with the first of its tasks that ends, or soon after it is told to stop."""
 
-    def __init__(self, namespace: str, store: Store, beat: Beat) -> None:
+    def __init__(self, namespace: str, store: Store, heart: Heartbeat) -> None:
         self._namespace = namespace
         self._store = store
-        self._beat = beat
+        self._heart = heart
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
         #: What kopf left behind has ended too, or was given up.
@@ -120,7 +121,7 @@ class _Kopf:
     async def _keep_beating(self) -> None:
         """A beat for as long as kopf's event loop turns; ends when the watch is told to stop."""
         while not self._stopping:
-            self._loop.call_soon_threadsafe(self._beat)
+            self._loop.call_soon_threadsafe(self._heart.beat)
             await asyncio.sleep(BEAT_SECONDS)
 
     def _hand_over(self, put: Callable[[], None]) -> None:

@@ -2,12 +2,12 @@
 which policies there are. Without that API it says what is missing.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from workqueue_broker.address import BrokerAddress
 
 from workqueue_operator.clock import Clock
+from workqueue_operator.loops.heartbeat import Heartbeat
 from workqueue_operator.loops.policy_keeper import Policies, verdict_of
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.rabbitmq.leader import LeaderSeen
@@ -39,23 +39,23 @@ class Measuring:
         self._metrics = metrics
         self._clock = clock
 
-    async def run(self, address: BrokerAddress, reader: QueueReader, beat: Callable[[], None]) -> None:
-        """Until cancelled; `beat` says that it goes on."""
+    async def run(self, address: BrokerAddress, reader: QueueReader, heart: Heartbeat) -> None:
+        """Ask until cancelled."""
         policies = self._policies(reader)
         if not address.management_uri:
             while True:
-                beat()
+                heart.beat()
                 _note_sharers(self._store.members(address))
                 policies.tell_all(address, missing_management_api())
-                await asyncio.sleep(MEASURE_SECONDS)
+                await heart.sleep(MEASURE_SECONDS)
         oldest = next(iter(self._store.members(address)), None)
         api = self._open_management(address, oldest.key.namespace if oldest else "")
         try:
             while True:
-                beat()
+                heart.beat()
                 _note_sharers(self._store.members(address))
                 await self._measure(address, api, reader, policies)
-                await asyncio.sleep(MEASURE_SECONDS)
+                await heart.sleep(MEASURE_SECONDS)
         finally:
             await api.close()
 

@@ -3,7 +3,6 @@
 import asyncio
 import platform
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +15,7 @@ from workqueue_broker.errors import BrokerError
 from workqueue_operator.cluster import port
 from workqueue_operator.cluster.port import ClusterError
 from workqueue_operator.loops.border import watch_name
+from workqueue_operator.loops.heartbeat import Heartbeat
 from workqueue_operator.metrics import CLUSTER_KINDS, LOOP_KINDS
 from workqueue_operator.rabbitmq import dead_letters, management_api
 from workqueue_operator.rabbitmq.dead_letters import DeadLetters
@@ -65,7 +65,7 @@ def documented() -> dict[str, set[str]]:
     return {name: set(labels.split(",")) - {""} for name, labels in rows}
 
 
-async def watch(_beat: Callable[[], None]) -> None:
+async def watch(_heart: Heartbeat) -> None:
     """A watch of a namespace in which nothing happens."""
     await asyncio.Event().wait()
 

@@ -12,7 +12,7 @@ from workqueue_operator.scaling.demand import NO_MANAGEMENT_URI, Counts, NoRates
 from workqueue_operator.scaling.rates import NOT_ASKED, Estimate, Sample
 from workqueue_operator.store import Store
 
-from tests.support.fakes import FakeCluster
+from tests.support.fakes import FakeCluster, ManualClock
 from tests.support.passes import DEPLOYMENT, WORKQUEUE, Operator, body
 
 
@@ -74,7 +74,7 @@ async def test_at_the_start_the_older_of_two_is_known_before_anything_is_decided
     late = Key("team", "late")
     operator.cluster.workqueues[late] = body("late", created="2026-06-01T00:00:00Z")
     operator.cluster.workqueues[WORKQUEUE] = body()
-    await fill(operator.store, operator.cluster)
+    await fill(operator.store, operator.cluster, operator.clock)
     younger = next(tracked for tracked in operator.store if tracked.key == late)
     await operator.after(3, younger, Counts(500, 0))
     assert operator.replicas == 0
@@ -102,7 +102,7 @@ async def test_the_deployment_of_a_workqueue_is_its_own_namespaces() -> None:
     cluster = FakeCluster()
     cluster.workqueues[WORKQUEUE] = body()
     store = Store()
-    await fill(store, cluster)
+    await fill(store, cluster, ManualClock())
     assert store.owner_of(DEPLOYMENT) == WORKQUEUE
 
 
@@ -124,7 +124,7 @@ async def test_at_the_start_one_namespace_that_is_gone_keeps_no_other_waiting() 
             return {"gone": Forbidden("403"), "team": [body()]}
 
     store = Store()
-    await fill(store, HalfGone())
+    await fill(store, HalfGone(), ManualClock())
     assert store.keys() == {WORKQUEUE}
 
 

@@ -20,7 +20,8 @@ from workqueue_operator.serving import Server
 from workqueue_operator.store import Store
 from workqueue_operator.wiring import Operator
 
-from tests.support.fakes import FakeCluster, FakeQueueReader, ManualClock
+from tests.support.fakes import FakeCluster, FakeQueueReader
+from tests.support.operating import JumpingClock
 
 SECRET = Key("team", "rabbitmq")
 
@@ -72,7 +73,7 @@ class Running:
     scheduler: Scheduler
     cluster: FakeCluster
     registry: CollectorRegistry
-    clock: ManualClock
+    clock: JumpingClock
     task: "asyncio.Task[None]"
 
     async def until(self, fact: Callable[[], object], what: str) -> None:
@@ -91,7 +92,7 @@ class Running:
 
 @asynccontextmanager
 async def running(cluster: FakeCluster, reader: QueueReader) -> AsyncIterator[Running]:
-    store, clock, registry = Store(), ManualClock(), CollectorRegistry()
+    store, clock, registry = Store(), JumpingClock(), CollectorRegistry()
     metrics = Metrics(registry)
     body = {
         "metadata": {"namespace": "team", "name": "jobs", "uid": "1", "generation": 1},
@@ -125,7 +126,7 @@ async def test_an_api_server_that_does_not_answer_is_no_standstill_of_ours() -> 
     cluster = SlowCluster()
     async with running(cluster, FakeQueueReader()) as operator:
         await operator.until(lambda: cluster.asked == {"list", "secret"}, "both loops wait for the API server")
-        operator.clock.advance(STUCK_SECONDS + 1)
+        operator.clock.ahead += STUCK_SECONDS + 1
         await operator.until(lambda: operator.scheduler.loops.health().fine, "the loops beat while they wait")
         cluster.answers.set()
         name = "broker amqp://guest@broker:5672/%2F"
@@ -136,7 +137,7 @@ async def test_a_brokers_loop_that_stands_still_runs_again_and_the_process_stays
     reader = StandingReader()
     async with running(FakeCluster(), reader) as operator:
         await operator.until(lambda: reader.reads == 1, "the broker's loop waits for a reading")
-        operator.clock.advance(STUCK_SECONDS + 1)
+        operator.clock.ahead += STUCK_SECONDS + 1
         await operator.until(lambda: reader.reads == 2, "it was run again")
         assert reader.closed
         assert operator.failures("broker") == 1
@@ -148,7 +149,7 @@ async def test_one_of_the_operators_own_loops_that_stands_still_fails_the_probe(
     async with running(FakeCluster(), FakeQueueReader()) as operator:
         await operator.until(lambda: "unread" in operator.scheduler.loops.ages(), "the loops run")
         assert await ask("/healthz", operator) == (200, "ok\n")
-        operator.clock.advance(STUCK_SECONDS + 1)
+        operator.clock.ahead += STUCK_SECONDS + 1
         health = operator.scheduler.loops.health()  # before any of them has had a turn
         assert not health.fine
         assert "unread" in health.text
@@ -166,7 +167,7 @@ async def test_a_brokers_loop_that_fails_is_counted_reported_and_run_again(caplo
         assert "bug" not in condition["message"]  # its words may be anybody's
         assert any("ZeroDivisionError: a bug in read (" in line for line in caplog.messages)
         reader.mended = True
-        operator.clock.advance(10.0)
+        operator.clock.ahead += 10.0
         await operator.until(lambda: operator.condition("QueueObserved").get("status") == "True", "it reads again")
 
 
@@ -196,7 +197,7 @@ async def test_a_secret_that_fails_in_a_way_that_is_not_foreseen_is_reported_wit
 
     async with running(OddCluster(), FakeQueueReader()) as operator:
         await operator.until(lambda: operator.failures("secret"), "it was read")
-        operator.clock.advance(2.0)
+        operator.clock.ahead += 2.0
         await operator.until(lambda: operator.condition("QueueObserved").get("status") == "False", "it is reported")
         message = operator.condition("QueueObserved")["message"]
         assert "LookupError" in message

@@ -8,7 +8,7 @@ from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import AccessRefused, BrokerError, InvalidAddress
 from workqueue_operator.cluster.port import ClusterUnavailable
 from workqueue_operator.loops.broker_addresses import RECHECK_JITTER, RECHECK_SECONDS, REREAD_SECONDS, Addresses
-from workqueue_operator.loops.scheduler import unknown
+from workqueue_operator.loops.broker_loop import unknown
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.resource import Key
 from workqueue_operator.store import MOST_SECRETS, Store, Tracked
