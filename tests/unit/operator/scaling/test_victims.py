@@ -152,7 +152,7 @@ async def watched(cluster: FakeCluster, clock: ManualClock, told: list[Victim]) 
     asked = [WorkerAnswer(one, 0) for one in cluster.pods.values()]
     target = await cluster.set_replicas(cluster.targets[DEPLOYMENT], 1)
     watch = VictimWatch(cluster, clock, told.append)
-    watch.shrunk(target, 8000, asked, {one.pod.uid for one in asked})
+    watch.note_scale_down(target, 8000, asked, {one.pod.uid for one in asked})
     return watch
 
 
@@ -210,7 +210,7 @@ async def test_growth_in_the_middle_of_a_look_does_not_hide_who_went_before_it()
     cluster.carry_out(DEPLOYMENT)
     cluster.replicasets_lag = False
     await cluster.set_replicas(cluster.targets[DEPLOYMENT], 4)
-    watch.grown(4)
+    watch.note_scale_up(4)
     await watch.wait()
     assert len(told) == 3
 
@@ -222,10 +222,10 @@ async def test_a_look_that_began_before_the_last_scale_counts_nobody() -> None:
     await ManualClock().sleep(1)  # it has read the four, and not yet looked at them
     cluster.replicasets_lag = False
     grown = await cluster.set_replicas(cluster.targets[DEPLOYMENT], 6)
-    watch.grown(6)
+    watch.note_scale_up(6)
     asked = [WorkerAnswer(one, 0) for one in cluster.pods.values()]
     cluster.replicasets_lag = True
-    watch.shrunk(await cluster.set_replicas(grown, 5), 8000, asked, set())
+    watch.note_scale_down(await cluster.set_replicas(grown, 5), 8000, asked, set())
     cluster.carry_out(DEPLOYMENT)
     await watch.wait()
     assert len(told) == 1
