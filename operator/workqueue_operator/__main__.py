@@ -15,7 +15,7 @@ from workqueue_operator.settings import InvalidSetting, Settings
 
 
 def main() -> None:
-    """Run a subcommand; exit 0 when told to stop, 1 on a failure, 2 on wrong usage."""
+    """Run a subcommand; exit 0 on a signal to stop, 1 on a failure, 2 on wrong usage."""
     # Process 1 of a container is not ended by a signal that it does not handle, and the imports below take seconds.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     arguments = _parser().parse_args()

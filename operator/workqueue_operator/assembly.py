@@ -1,4 +1,4 @@
-"""Puts the operator together once, and runs it until it is told to stop. Called by the command line."""
+"""Puts the operator together once, and runs it until a signal stops it. Called by the command line."""
 
 import asyncio
 import logging

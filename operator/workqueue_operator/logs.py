@@ -29,7 +29,7 @@ def configure(log_format: str) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("pika").setLevel(
         logging.CRITICAL
-    )  # it logs each lost connection with a traceback; we tell it once
+    )  # it logs each lost connection with a traceback; the operator logs it once
     logging.getLogger("kopf").setLevel(logging.WARNING)
     # The border reports why a watch ended, on one line; kopf does so three times, with tracebacks.
     logging.getLogger("kopf._core.reactor").setLevel(logging.CRITICAL)

@@ -75,7 +75,7 @@ class Tracked:
     #: Whether the queue could be read with the login of `address`; None: not known yet.
     login_works: bool | None = None
     last: LastReading = field(default_factory=LastReading)
-    #: What was found out about its policy; None: nobody looked since the operator's start.
+    #: What was found out about its policy; None: not looked at since the operator's start.
     policy: PolicyCheck | None = None
     #: How the queue moves, or why that is not known.
     estimate: Estimate = field(default_factory=Estimate)
@@ -95,7 +95,7 @@ class Tracked:
     sharers: tuple[Key, ...] = ()
     #: Seconds, of the policy in force; None: none sets it, or it is not known.
     consumer_timeout: float | None = None
-    #: Told at the next pass, and kept until they are.
+    #: Events to post at the next pass; kept until they are posted.
     notices: deque[Notice] = field(default_factory=lambda: deque(maxlen=MOST_NOTICES))
     #: The pass under way, so that a slow one is not overtaken by the next.
     running: "asyncio.Task[None] | None" = None

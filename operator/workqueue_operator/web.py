@@ -56,7 +56,7 @@ class _Resolver(aiohttp.abc.AbstractResolver):
 
 
 def open_session() -> Session:
-    """A session whose connections nobody has to queue for: a deadline must measure the other side, not our queue.
+    """A session without a limit of connections: a deadline must measure the other side, not our queue.
 
     aiohttp's own bound is 100 connections; who asks many at once bounds that himself.
     """
@@ -196,8 +196,8 @@ class Site:
 
 def _refusal(place: str, status: int, phrase: str, answer: Any) -> Unreachable:
     """With RabbitMQ's own words, {"error": …, "reason": …}. Of any other page nothing is shown: it may be anybody's."""
-    told = (answer.get("reason") or answer.get("error")) if isinstance(answer, dict) else None
-    words = f": {foreign_text(told)}" if isinstance(told, str) else ""
+    reason = (answer.get("reason") or answer.get("error")) if isinstance(answer, dict) else None
+    words = f": {foreign_text(reason)}" if isinstance(reason, str) else ""
     text = f"{place} answers {status} {foreign_text(phrase, 100)}".rstrip() + words
     return Refused(text, status) if 400 <= status < 500 else Unreachable(text)
 

@@ -155,7 +155,7 @@ NUMBERS = (
         is_counter=True,
     ),
 )
-#: Several samples a WorkQueue, or one whose label tells what is in force.
+#: Several samples a WorkQueue, or one whose label names what is in force.
 LABELLED = (
     Labelled("workqueue_info", "1, with what the spec names", ("queue", "deployment", "mode"), _info),
     Labelled("decision_reason", "1 for the reason in force", ("reason",), _reason),

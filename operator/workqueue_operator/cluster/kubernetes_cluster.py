@@ -36,13 +36,13 @@ from workqueue_operator.cluster.port import (
 from workqueue_operator.cluster.slots import Slots
 from workqueue_operator.resource import GROUP, KIND, PLURAL, VERSION, Key
 
-#: A worker that does not tell in this time is taken as busy.
+#: A worker that does not answer in this time is taken as busy.
 ASK_TIMEOUT_SECONDS = 1.0
 #: Workers asked at once, of all namespaces. The wait for a slot is outside of a worker's second.
 WORKERS_ASKED_AT_ONCE = 200
 #: Seconds for which one list of a namespace's HorizontalPodAutoscalers serves all WorkQueues in it.
 AUTOSCALERS_SECONDS = 5.0
-#: Seconds in which an Event of the same reason is counted up instead of posted anew.
+#: Seconds in which an Event of the same reason is counted up instead of posted again.
 EVENT_AGGREGATION_SECONDS = 600.0
 
 #: Our name in Events, and in the managedFields of what we write.
@@ -114,7 +114,7 @@ class KubernetesCluster:
         ]
         try:
             return await self._scale(target, body, JSON_PATCH)
-        except Rejected as error:  # by a failed test of the patch, or by an admission webhook: the Deployment tells
+        except Rejected as error:  # by a failed test of the patch, or by an admission webhook: see the size
             if (await self.read_target(target.key)).replicas == target.replicas:
                 raise
             raise Conflict(str(error)) from error
@@ -232,7 +232,7 @@ def _secret_of(secret: Mapping[str, Any]) -> Mapping[str, str]:
 def _decoded(value: str) -> str | None:
     try:
         return base64.b64decode(value).decode()
-    except UnicodeDecodeError:  # a keystore, say; nothing that tells where a broker is
+    except UnicodeDecodeError:  # a keystore, say; nothing that names a broker
         return None
 
 

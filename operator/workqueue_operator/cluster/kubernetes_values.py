@@ -65,7 +65,7 @@ def is_of_a_deployment(pod: Mapping[str, Any]) -> bool:
     """Whether no other kind of controller has the pod.
 
     Which ReplicaSet is the Deployment's, we do not ask: that would be another right, and one that it adopted bears
-    another's name. A pod too many only makes a shrink wait; one too few would count as not made yet.
+    another's name. A pod too many only makes a scale-down wait; one too few would count as not made yet.
     """
     owners = pod["metadata"].get("ownerReferences") or ()
     return all(owner["kind"] == "ReplicaSet" for owner in owners if owner.get("controller"))

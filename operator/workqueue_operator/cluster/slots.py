@@ -25,7 +25,7 @@ class Slots:
             self._give_back(namespace)
 
     async def _take(self, namespace: str) -> None:
-        if self._free:  # nobody waits then
+        if self._free:  # no request waits then
             self._free -= 1
             self._held[namespace] += 1
             return

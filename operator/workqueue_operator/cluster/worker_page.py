@@ -19,7 +19,7 @@ _SAMPLE = re.compile(rb"(?:\{.*\})?\s+(\S+)(?:\s+\S+)?\s*")
 
 
 def tasks_in_progress(page: bytes) -> int | None:
-    """The sum over the worker's queues; None when the page does not tell in whole.
+    """The sum over the worker's queues; None when the page is not whole.
 
     A part of a task counts as one. What cannot be a number of tasks (NaN, infinite, below 0) is no answer.
     """

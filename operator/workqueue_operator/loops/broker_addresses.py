@@ -1,7 +1,7 @@
 """Where the broker of a WorkQueue is: its Secret, read now and then, and sooner while the broker does not work.
 
 A Secret that several WorkQueues name is read once for all of them. One that became unusable does not take away an
-address that works: what is wrong is told, and the queues are read on.
+address that works: an Event reports it, and the queues are still read.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from workqueue_operator.store import MOST_SECRETS, Address, Store, Tracked
 
 #: Seconds after which a Secret is read again while it, or the broker it names, does not work.
 REREAD_SECONDS = 10.0
-#: The same while all is well. A fifth more or less by chance, so that many are not read at once for ever.
+#: The same while all is well. A fifth more or less by chance, so that many are not read at once forever.
 RECHECK_SECONDS = 60.0
 RECHECK_JITTER = 0.2
 
@@ -80,7 +80,7 @@ class Addresses:
             if known is None or self._is_due(known, sharing):
                 self._secrets[key] = self._taken(known, sharing, await self._read(key))
             for tracked in sharing:
-                if _names(tracked, key):  # it may have changed meanwhile
+                if _names(tracked, key):  # it may have changed while the Secret was read
                     self._store.set_address(tracked, self._secrets[key].address)
 
     def _is_due(self, known: _Secret, sharing: Sequence[Tracked]) -> bool:

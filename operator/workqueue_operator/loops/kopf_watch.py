@@ -54,7 +54,7 @@ class Watch:
 
 
 class _Kopf:
-    """One run of kopf. It ends with the first of its tasks that ends, or soon after it is told to stop."""
+    """One run of kopf. It ends with the first of its tasks that ends, or soon after it is stopped."""
 
     def __init__(self, namespace: str, store: Store, heart: Heartbeat) -> None:
         self._namespace = namespace
@@ -119,7 +119,7 @@ class _Kopf:
             task.result()
 
     async def _keep_beating(self) -> None:
-        """A beat for as long as kopf's event loop turns; ends when the watch is told to stop."""
+        """A beat for as long as kopf's event loop turns; ends when the watch is stopped."""
         while not self._stopping:
             self._loop.call_soon_threadsafe(self._heart.beat)
             await asyncio.sleep(BEAT_SECONDS)

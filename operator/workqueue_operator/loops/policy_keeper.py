@@ -88,7 +88,7 @@ class Policies:
                 tracked.policy = PolicyCheck(tracked.workqueue.queue, tracked.workqueue.mode, verdict)
 
     def _plans(self, address: BrokerAddress, there: VirtualHost) -> Sequence[_Planned]:
-        """For each queue: limits that somebody asked for before defaults, and last what was refused before."""
+        """For each queue: limits that the user asked for before defaults, and last those refused before."""
         plans = [
             _Planned(tracked, workqueue, self._plan(tracked, workqueue, there))
             for tracked in self._store.members(address)

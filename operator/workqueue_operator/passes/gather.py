@@ -1,4 +1,4 @@
-"""What a pass looks at: the spec, the Deployment, its workers' health, and whether somebody else scaled it.
+"""What a pass looks at: the spec, the Deployment, its workers' health, and whether another program scaled it.
 
 A request that the API server refuses is part of the answer, so that the pass can report it with all the rest.
 """
@@ -19,7 +19,7 @@ from workqueue_operator.status.conditions import Condition
 from workqueue_operator.status.disputes import Dispute, Facts, disputes
 from workqueue_operator.store import Store, Tracked
 
-#: Seconds for which a size that somebody else gave the Deployment is kept.
+#: Seconds for which a size that a person or another tool gave the Deployment is kept.
 MANUAL_SECONDS = 300.0
 #: Seconds between two looks at pods that are not all Ready.
 HEALTH_PERIOD_SECONDS = 5.0

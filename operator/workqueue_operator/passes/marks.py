@@ -1,6 +1,6 @@
-"""Marks the pods that are meant to go with a low deletion cost, and takes marks away again. Called by the applier.
+"""Marks the pods that are meant to go with a low deletion cost, and removes marks again. Called by the applier.
 
-A mark that is left would make the pod the first to go in a shrink of somebody else's, also while it works.
+A mark that is left would make the pod the first to go when another program scales down, also while it works.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from workqueue_operator.memory import Marks
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.scaling.deletion_order import GOING_COST, Departure
 
-#: Seconds before marks that could not be taken away are tried again; they only matter to somebody else's shrink.
+#: Seconds before marks that could not be removed are tried again; they matter only when another program scales down.
 UNMARK_RETRY_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class Marker:
         self._clock = clock
 
     async def mark(self, marks: Marks, target: Target, departure: Departure) -> None:
-        """Mark those that go and unmark the others, as far as they are still there; raises a ClusterError."""
+        """Mark the pods that go and unmark the others, as far as they still exist; raises a ClusterError."""
         before = {pod.uid: pod.deletion_cost for pod in departure.mark}
         marks.costs.update(before)  # known before they are written: an answer may be lost
         costs = [(pod, GOING_COST) for pod in departure.mark]
@@ -38,12 +38,12 @@ class Marker:
             marks.costs.pop(pod.uid, None)
 
     async def unmark(self, marks: Marks, target: Target, pods: Iterable[Pod]) -> None:
-        """Take our marks from these pods; raises a ClusterError."""
+        """Remove our marks from these pods; raises a ClusterError."""
         marked = tuple(pod for pod in pods if pod.active and pod.deletion_cost == GOING_COST)
         await self.mark(marks, target, Departure(unmark=marked))
 
     async def clear(self, marks: Marks, target: Target) -> None:
-        """Take away what is left of our marks, once nobody is to go any more; what fails is tried again later."""
+        """Remove what is left of our marks, once no pod is meant to go; what fails is tried again later."""
         now = self._clock.monotonic()
         if not marks.costs or now < marks.retry_at:
             return
@@ -51,7 +51,7 @@ class Marker:
             left = [pod for pod in await self._cluster.read_pods(target) if pod.uid in marks.costs]
             await self.unmark(marks, target, left)
         except ClusterError as error:
-            log.warning("%s: marks of pods that stay cannot be taken away: %s", target.key, error)
+            log.warning("%s: marks of pods that stay cannot be removed: %s", target.key, error)
             marks.retry_at = now + UNMARK_RETRY_SECONDS
         else:
             marks.costs.clear()

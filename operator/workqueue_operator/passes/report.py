@@ -1,4 +1,4 @@
-"""Tells what a pass did: status, conditions, Events, metrics and log, all from the one decision."""
+"""Reports what a pass did: status, conditions, Events, metrics and log, all from the one decision."""
 
 import logging
 from collections.abc import Mapping
@@ -23,17 +23,17 @@ from workqueue_operator.status.next_status import RECENT_DECISIONS, Change, Pass
 from workqueue_operator.store import Tracked
 
 #: Conditions whose turning is worth an Event of its own; the others turn with a decision, which has one.
-TOLD_CONDITIONS = (
+EVENT_CONDITIONS = (
     *(conditions.QUEUE_OBSERVED, conditions.TARGET_FOUND, conditions.WORKERS_HEALTHY),
     *(conditions.POLICY_APPLIED, *conditions.PASSING),
 )
-#: Reasons of ScalingActive that no decision tells, as none is made.
-TOLD_REASONS = (
+#: Reasons of ScalingActive that no decision's Event reports, as no decision is made.
+EVENT_REASONS = (
     *("TargetConflict", "InvalidSpec"),
     *(conditions.API_SERVER_REFUSED, conditions.API_SERVER_UNAVAILABLE),
 )
-#: Reasons that are as somebody has it, and no news.
-UNTOLD_REASONS = (queue_policy.MANAGEMENT_API_MISSING, "DeclareNever", "Paused", "DryRun", "TooManyPolicies")
+#: Reasons that the user chose; they get no Event.
+SILENT_REASONS = (queue_policy.MANAGEMENT_API_MISSING, "DeclareNever", "Paused", "DryRun", "TooManyPolicies")
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ def _policy(tracked: Tracked) -> list[Condition]:
         return []
     verdict = checked.verdict if checked else None
     if checked and (checked.queue, checked.mode) != (spec.queue, spec.mode):
-        verdict = Verdict(None, queue_policy.PENDING, "spec.queue or spec.mode changed, and nobody looked since")
+        verdict = Verdict(None, queue_policy.PENDING, "spec.queue or spec.mode changed since the last look")
     asked_for, stored = queue_policy.is_asked_for(spec.queue), tracked.memory.reported.status.get("conditions") or ()
     last = (one for one in stored if one["type"] == conditions.POLICY_APPLIED)
     same = (one for one in last if one.get("observedGeneration") == tracked.generation)
@@ -151,14 +151,14 @@ def _policy(tracked: Tracked) -> list[Condition]:
 
 
 def turned(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Notice]:
-    """A notice for each told condition that broke or recovered; none for one that was fine from the start."""
+    """A notice for each condition with Events that broke or recovered; none for one that was fine from the start."""
     old = {one["type"]: one["status"] for one in before.get("conditions") or ()}
     notices = []
     for one in after["conditions"]:
         status, was = one["status"], old.get(one["type"])
-        undecided = one["type"] == conditions.SCALING_ACTIVE and one["reason"] in TOLD_REASONS
-        told = undecided or one["type"] in TOLD_CONDITIONS
-        if told and status != was and status != "Unknown" and one["reason"] not in UNTOLD_REASONS:
+        undecided = one["type"] == conditions.SCALING_ACTIVE and one["reason"] in EVENT_REASONS
+        has_events = undecided or one["type"] in EVENT_CONDITIONS
+        if has_events and status != was and status != "Unknown" and one["reason"] not in SILENT_REASONS:
             if status == "False":
                 notices.append(Notice(one["reason"], one["message"], "Warning"))
             elif was == "False":

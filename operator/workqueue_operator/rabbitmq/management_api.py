@@ -1,4 +1,4 @@
-"""RabbitMQ's management API: reads a virtual host for what AMQP does not tell, up to 5 s old, and sets policies.
+"""RabbitMQ's management API: reads of a virtual host what AMQP does not answer, up to 5 s old, and sets policies.
 
 A number that the answer lacks is not known, never zero (rabbitmq-management#795: a new queue has none).
 
@@ -155,7 +155,7 @@ def _has_name(item: object) -> bool:
 
 
 def _count(number: object) -> int | None:
-    """The number, or None for what cannot be a count: the answer is what somebody's server says."""
+    """The number, or None for what cannot be a count: the answer may be any server's."""
     return number if isinstance(number, int) and 0 <= number < 2**63 else None
 
 
@@ -164,7 +164,7 @@ def _in_force(queue: Mapping[str, Any]) -> QueueInForce:
     ordered = _is_ordered(queue)
     if definition is None:
         return QueueInForce(queue.get("type"), empty=empty, ordered=ordered)
-    # Told, and null: no policy applies. Erlang may write an empty object as an empty list.
+    # There, and null: no policy applies. Erlang may write an empty object as an empty list.
     return QueueInForce(queue.get("type"), str(queue.get("policy") or ""), _mapping(definition), empty, ordered)
 
 
@@ -198,5 +198,5 @@ def _policy(policy: Mapping[str, Any]) -> Policy:
     )
 
 
-def _mapping(told: object) -> Mapping[str, Any]:
-    return told if isinstance(told, Mapping) else {}
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

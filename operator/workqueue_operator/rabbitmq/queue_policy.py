@@ -14,13 +14,13 @@ from workqueue_broker.declaration import Declare, QueueType
 from workqueue_operator.resource import Mode, QueueSpec
 
 PREFIX = "workqueue."
-#: Above the catch-all policies that people have, which mostly have 0; below what somebody gives on purpose.
+#: Above the catch-all policies that people have, which mostly have 0; below what people set on purpose.
 PRIORITY = 50
-#: Policies of a virtual host from which on no defaults are set any more, only limits that somebody asked for. For each
+#: Policies of a virtual host from which on no defaults are set any more, only limits that the user asked for. For each
 #: policy that is set RabbitMQ matches all policies with all queues: that took about half a second with 200 of each, and
 #: more than 15 s with 1,000 (3.10 and 4.0, on two busy cores).
 MOST_POLICIES = 200
-#: spec.queue.deliveryLimit where nobody set it; as the schema fills it in, it counts as not asked for.
+#: spec.queue.deliveryLimit where the user set none; as the schema fills it in, it counts as not asked for.
 DEFAULT_DELIVERY_LIMIT = 20
 
 APPLIED = "Applied"
@@ -46,7 +46,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class QueueInForce:
-    """A queue as RabbitMQ's statistics describe it, which are up to 5 s old; None: they do not tell yet."""
+    """A queue as RabbitMQ's statistics describe it, which are up to 5 s old; None: they do not have it yet."""
 
     #: In RabbitMQ's word: quorum, classic, stream.
     type: str | None = None
@@ -139,7 +139,7 @@ def _definition(queue: QueueSpec, kind: QueueType) -> dict[str, Any]:
 
 
 def is_asked_for(queue: QueueSpec) -> bool:
-    """Whether somebody set a limit, and did not only leave the defaults."""
+    """Whether the user set a limit, and did not only leave the defaults."""
     own_limit = queue.declaration.type is QueueType.QUORUM and queue.delivery_limit != DEFAULT_DELIVERY_LIMIT
     return own_limit or queue.max_length is not None or queue.message_ttl_seconds is not None
 
@@ -175,14 +175,14 @@ def plan(queue: QueueSpec, there: VirtualHost, hands: HandsOff | None) -> Action
 
 def consumer_timeout(seen: QueueInForce) -> float | None:
     """Seconds of the key consumer-timeout of what applies to the queue; None: nothing sets it."""
-    told = (seen.definition or {}).get("consumer-timeout")
-    return told / 1000 if isinstance(told, int) and told > 0 else None
+    milliseconds = (seen.definition or {}).get("consumer-timeout")
+    return milliseconds / 1000 if isinstance(milliseconds, int) and milliseconds > 0 else None
 
 
 def missing_dead_letter_queue(queue: QueueSpec, trouble: str) -> Verdict:
     """The dead-letter queue cannot be made."""
     name = queue.dead_letter_queue
-    text = f"no policy is set, as the dead-letter queue {name} is not there: create it, or mend this: {trouble}"
+    text = f"no policy is set, as the dead-letter queue {name} is missing: create it, or fix this: {trouble}"
     return Verdict(False, "DeadLetterQueueMissing", text)
 
 
@@ -199,7 +199,7 @@ def unclear_owner() -> Verdict:
 
 def waiting(policy: Policy) -> Verdict:
     """The policy is stored, or will be in a moment."""
-    return _pending(f"policy {policy.name}: RabbitMQ does not tell yet that it applies")
+    return _pending(f"policy {policy.name}: RabbitMQ does not show yet that it applies")
 
 
 def _crowded() -> Verdict:
@@ -219,7 +219,7 @@ def _type_there(queue: QueueSpec, seen: QueueInForce | None) -> QueueType:
 def _as_it_is(wanted: Definition, seen: QueueInForce | None, hands: HandsOff) -> Verdict:
     """For a policy that is not ours to set: whether what is there does the same."""
     if seen is None or seen.definition is None:
-        return _pending("RabbitMQ does not tell yet what applies to the queue")
+        return _pending("RabbitMQ does not show yet what applies to the queue")
     lacking = _lacking(wanted, seen.definition)
     if not lacking:
         return Verdict(True, APPLIED, f"policy {seen.policy} does what is asked for")

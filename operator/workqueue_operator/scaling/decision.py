@@ -84,7 +84,7 @@ class ManualSize:
 
 #: The cause of an Unknown: 0 and 0 that need not be true.
 NO_LEADER = "NoLeader"
-#: What lets the operator tell an empty queue from one without a leader.
+#: What lets the operator distinguish an empty queue from one without a leader.
 LEADER_REMEDY = "with management_uri in the Secret the operator asks RabbitMQ for the leader"
 #: A worker that is started although the workers fail: without any, nothing could show that they work again.
 PROBE_REPLICAS = 1
@@ -107,7 +107,7 @@ class ScalingDecision:
     reading: Counts | Unknown | None = None
 
     def differs_from(self, other: "ScalingDecision | None") -> bool:
-        """Whether it is worth telling: another size or another reason. Counts alone are not."""
+        """Whether it is worth an Event: another size or another reason. Counts alone are not."""
         return other is None or (self.replicas, self.reason) != (other.replicas, other.reason)
 
 
@@ -171,17 +171,17 @@ def readable(reading: Counts | Unknown, workers: Workers, in_use: bool) -> Count
     if (ready, consumers) != (0, 0) or workers.replicas == 0 or reading.has_leader:
         return reading
     if workers.ready > 0:
-        told = (
+        words = (
             f"while {workers.ready} of {workers.replicas} workers are Ready: the queue has no leader, or the workers "
             f"take from another queue or fetch without a consumer; {LEADER_REMEDY}"
         )
-        return Unknown(NO_LEADER, f"the broker answers 0 messages and 0 consumers {told}")
+        return Unknown(NO_LEADER, f"the broker answers 0 messages and 0 consumers {words}")
     if in_use:
-        told = (
+        words = (
             f"and none of {workers.replicas} workers is Ready: the queue has no leader, or its workers do not run; "
             f"if it is empty, fix them or scale the Deployment to 0; {LEADER_REMEDY}"
         )
-        return Unknown(NO_LEADER, f"the broker answers 0 messages and 0 consumers {told}")
+        return Unknown(NO_LEADER, f"the broker answers 0 messages and 0 consumers {words}")
     return reading
 
 

@@ -1,7 +1,7 @@
-"""Which workers may go: the order in which a ReplicaSet deletes its pods, and how far along it nobody works. Pure.
+"""Which workers may go: the order in which a ReplicaSet deletes its pods, and how far along it all are idle. Pure.
 
 Source of the order: Kubernetes pkg/controller/controller_utils.go, ActivePodsWithRanks. Among pods that this page does
-not tell apart it has further criteria, some of them random, so there the busy ones are taken to go first.
+not distinguish it has further criteria, some of them random, so there the busy ones are taken to go first.
 """
 
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ class WorkerAnswer:
 
     @property
     def may_go(self) -> bool:
-        """Without a task just now, as far as that is known: a container that does not run has none."""
+        """Without a task just now, as far as is known: a container that does not run has none."""
         return not self.pod.running or self.tasks_in_progress == 0
 
 
 @dataclass(frozen=True)
 class Departure:
-    """Who is meant to go, which of them need a mark for it, and whose mark of ours must be taken away first."""
+    """Which pods are meant to go, which of them need a mark for it, and which pods must lose our mark first."""
 
     going: tuple[Pod, ...] = ()
     mark: tuple[Pod, ...] = ()
@@ -38,7 +38,7 @@ class Departure:
 
 
 def deletion_order(asked: Sequence[WorkerAnswer]) -> list[WorkerAnswer]:
-    """Those that a ReplicaSet counts, in the order in which it deletes them by the costs that they have."""
+    """The pods that a ReplicaSet counts, in the order in which it deletes them by the costs that they have."""
     return sorted((one for one in asked if one.pod.active), key=_rank)
 
 

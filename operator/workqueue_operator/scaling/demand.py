@@ -40,7 +40,7 @@ class Counts:
     messages_ready: int
     consumers: int
     rates: Rates | NoRates = NO_MANAGEMENT_URI
-    #: None: not known, as only the management API tells.
+    #: None: not known, as only the management API has it.
     messages_unacknowledged: int | None = None
     #: Something beside the counts shows that the queue has a leader: 0 and 0 is an empty queue then.
     has_leader: bool = field(default=False, compare=False)

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 from workqueue_operator.scaling.demand import Counts
 
-#: What a watch survives without a pass: so many polls, and at least so many seconds, as a shrink that asks many workers
-#: takes some of them. What was wanted in a longer pause nobody knows.
+#: Longest gap between passes before the stabilization window starts over: this many polls, but at least this many
+#: seconds, since a scale-down that asks many workers takes seconds. Demand during a longer gap was not observed.
 PAUSE_POLLS = 5
 PAUSE_SECONDS = 10.0
 

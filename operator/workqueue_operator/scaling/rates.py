@@ -23,7 +23,7 @@ STALE_SECONDS = 30.0
 #: Redeliveries a Ready worker without one ack among them, from which the workers count as failing. A broker's restart
 #: gives each worker one; a task that kills its worker gives as many as there are tries.
 REDELIVERIES_PER_WORKER = 3
-#: Seconds after which a redelivery counts half: where nobody takes tasks any more, no ack can end the count.
+#: Seconds after which a redelivery counts half: where no worker takes tasks any more, no ack can end the count.
 REDELIVERY_HALF_LIFE_SECONDS = 300.0
 
 NOT_ASKED = NoRates("the management API was not asked yet")
@@ -45,7 +45,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a row of samples tells."""
+    """What a row of samples shows."""
 
     last: Sample | None = None
     #: A second, averaged; None: fewer than two samples.
@@ -61,7 +61,7 @@ class Estimate:
     no_rates: NoRates = NOT_ASKED
 
     def updated(self, sample: Sample) -> "Estimate":
-        """With one more sample; totals that went back are those of a restarted broker and start anew."""
+        """With one more sample; totals that went back are those of a restarted broker: the estimate starts again."""
         last = self.last
         if last is None or sample.time <= last.time or _went_back(last, sample):
             return Estimate(sample, no_rates=NOT_ACKED)

@@ -1,7 +1,7 @@
-"""Which workers went in a shrink, and what they did when they were told to. Pure: each look makes the next Tally.
+"""Which workers left in a scale-down, and whether they were at work. Pure: each look makes the next Tally.
 
-A worker counts once, by its pod's UID, and only when it stayed in the last look before the scale. What it did is what
-it said: its answer while it goes, else its last one before; who said nothing is unknown, and never busy.
+A worker counts once, by its pod's UID, and only when it stayed in the last look before the scale. What it did is its
+answer while it terminates, else its last one before that; a worker that gave no answer is unknown, and never busy.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from workqueue_operator.scaling.deletion_order import WorkerAnswer
 
 
 class State(StrEnum):
-    """What a worker did when it was told to go."""
+    """What a worker did when it got its SIGTERM."""
 
     IDLE = "idle"
     BUSY = "busy"
@@ -23,11 +23,11 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Victim:
-    """A worker that went."""
+    """A worker that left."""
 
     name: str
     state: State
-    #: Whether it was one of those meant to go; otherwise the ReplicaSet did not have our mark yet, or another's word.
+    #: Whether its pod was meant to go; otherwise the ReplicaSet did not have our mark yet, or another program's.
     meant: bool
 
 
@@ -40,7 +40,7 @@ class Candidate:
     tasks_in_progress: int | None
     running: bool
     meant: bool = False
-    #: It was told to go, and did not answer since.
+    #: Its pod terminates, and it did not answer since.
     going: bool = False
 
     def as_victim(self, tasks_in_progress: int | None = None) -> Victim:
@@ -56,9 +56,9 @@ class Tally:
 
     #: The size it was scaled to.
     wanted: int = 0
-    #: Those not counted, by UID.
+    #: The workers that are not counted yet, by UID.
     workers: Mapping[str, Candidate] = field(default_factory=dict)
-    #: UIDs of those counted since the scale; what was read before it may still show them as staying.
+    #: UIDs of the workers counted since the scale; a look from before it may still show them as staying.
     counted: frozenset[str] = frozenset()
 
     @property
@@ -73,17 +73,17 @@ class Tally:
         return max(0, len(self.workers) - self.wanted)
 
     def scaled(self, wanted: int, asked: Sequence[WorkerAnswer], meant: Collection[str]) -> "Tally":
-        """After another scale of ours. `asked`: the last look before it; `meant`: the UIDs of those meant to go."""
+        """After another scale of ours. `asked`: the last look before it; `meant`: UIDs of the pods meant to go."""
         seen = {one.pod.uid: _worker(one, one.pod.uid in meant) for one in asked if one.pod.active}
         fresh = {uid: worker for uid, worker in seen.items() if uid not in self.counted and not self._is_going(uid)}
         return Tally(wanted, {**self.workers, **fresh})
 
     def to_ask(self, pods: Iterable[Pod]) -> list[Pod]:
-        """Those of a look that go and can still say what they do."""
+        """The terminating pods of a look whose workers can still answer."""
         return [pod for pod in pods if pod.terminating and pod.running and pod.uid in self.workers]
 
     def after(self, pods: Sequence[Pod], answers: Mapping[str, int | None]) -> tuple["Tally", list[Victim]]:
-        """After a look at the pods and the answers, by UID, of those that go: the next tally, and who is counted."""
+        """After a look at the pods and the answers, by UID, of terminating ones: the next tally, and its victims."""
         present = {pod.uid: pod for pod in pods}
         left: dict[str, Candidate] = {}
         victims: dict[str, Victim] = {}
@@ -101,7 +101,7 @@ class Tally:
         return Tally(self.wanted, {**left, **late}, counted), list(victims.values())
 
     def closed(self) -> list[Victim]:
-        """Those that go and never answered while they did, when nobody looks any longer."""
+        """Pods still terminating when the watch ends; they count by their last answer."""
         return [worker.as_victim() for worker in self.workers.values() if worker.going]
 
     def _is_going(self, uid: str) -> bool:

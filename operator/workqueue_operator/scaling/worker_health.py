@@ -56,10 +56,10 @@ class Health:
         failures = {name: failure for name, failure in self.failures.items() if _counts(failure, now, acked_at)}
         failures |= {pod.name: Failure(now, word) for pod in living if (word := self._trouble(pod))}
         unscheduled = {pod.name: self.unscheduled.get(pod.name, now) for pod in living if pod.unschedulable}
-        told = _told(living, _words(living, failures, unscheduled, now))
+        failing = _most_fail(living, _words(living, failures, unscheduled, now))
         if not living and failures:  # they all went while they failed: the next ones would most likely do the same
-            told = self.failing
-        return Health({pod.name: pod.restarts for pod in living}, failures, unscheduled, told)
+            failing = self.failing
+        return Health({pod.name: pod.restarts for pod in living}, failures, unscheduled, failing)
 
     def _trouble(self, pod: Pod) -> str:
         """What is wrong with the pod now; "" for nothing."""
@@ -80,7 +80,7 @@ def _words(
     return words + [pod.unschedulable for pod in waiting if now - unscheduled[pod.name] >= UNSCHEDULABLE_SECONDS]
 
 
-def _told(living: Sequence[Pod], words: Sequence[str]) -> str | None:
+def _most_fail(living: Sequence[Pod], words: Sequence[str]) -> str | None:
     if not words or 2 * len(words) < len(living):
         return None
     (word, _), *_ = Counter(words).most_common(1)

@@ -58,7 +58,7 @@ class Condition:
     #: One CamelCase word.
     reason: str
     message: str = ""
-    #: It is told, and Ready does not look at it.
+    #: It is shown, and Ready does not look at it.
     advisory: bool = False
 
 
@@ -98,7 +98,7 @@ def of_refusal(refusal: Refusal) -> Condition:
     """ScalingActive while the API server refuses what a pass needs, in its own words."""
     unavailable = isinstance(refusal.error, ClusterUnavailable)
     reason = API_SERVER_UNAVAILABLE if unavailable else API_SERVER_REFUSED
-    text = f"the Deployment is left as it is: {foreign_text(str(refusal.error))}"
+    text = f"the Deployment is left unchanged: {foreign_text(str(refusal.error))}"
     return Condition(SCALING_ACTIVE, False if refusal.is_lasting else None, reason, text)
 
 
@@ -130,9 +130,9 @@ def of_invalid_spec(message: str) -> list[Condition]:
 
 
 def of_policy(verdict: Verdict | None, asked_for: bool, stored: Mapping[str, Any] | None) -> list[Condition]:
-    """PolicyApplied: only a limit that somebody asked for makes Ready False when it does not hold.
+    """PolicyApplied: only a limit that the user asked for makes Ready False when it does not hold.
 
-    `stored` is the condition as last written for this spec. It stands until somebody looked, such as after a restart;
+    `stored` is the condition as last written for this spec. It stands until the operator looked, as after a restart;
     and while the management API is away, what was set there is still there, as far as is known.
     """
     if verdict is None:
@@ -174,11 +174,11 @@ def merged(
     Those that are only there while something is wrong go.
     """
     old = {one["type"]: one for one in previous}
-    seen = {one.type for one in conditions}
+    types = {one.type for one in conditions}
     lost = [
-        Condition(name, None, "NotEvaluated", "the pass ended before it")
+        Condition(name, None, "NotEvaluated", "not evaluated: the pass stopped earlier, see the other conditions")
         for name in old
-        if name not in {*seen, *PASSING, STALLED}
+        if name not in {*types, *PASSING, STALLED}
     ]
     return [_stored(one, old.get(one.type), generation, time) for one in (*conditions, *lost)]
 

@@ -223,7 +223,7 @@ async def test_marks_that_cannot_be_taken_away_stop_nothing_and_are_tried_again_
     await operator.after(12, tracked, Counts(30, 6))
     assert len(operator.marked()) == 4
     assert operator.status()["lastDecision"]["reason"] == "Steady"
-    assert caplog.text.count("cannot be taken away") == 3
+    assert caplog.text.count("cannot be removed") == 3
     operator.cluster.mark_trouble = None
     await operator.after(5, tracked, Counts(30, 6))
     assert operator.marked() == set()
