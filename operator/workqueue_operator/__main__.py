@@ -2,6 +2,7 @@
 
 workqueue-operator [run]                    scale all WorkQueues that are watched
 workqueue-operator explain NAMESPACE/NAME   say why a WorkQueue has the workers it has
+workqueue-operator local FILE…              run WorkQueues and their workers on this machine, without a cluster
 """
 
 import argparse
@@ -10,6 +11,7 @@ import signal
 import sys
 
 from workqueue_operator import logs
+from workqueue_operator.local.options import add_options, options_of
 from workqueue_operator.resource import Key
 from workqueue_operator.settings import InvalidSetting, Settings
 
@@ -24,6 +26,8 @@ def main() -> None:
     except InvalidSetting as error:
         sys.exit(f"workqueue-operator: {error}")
     logs.configure(settings.log_format)
+    if arguments.command == "local" or getattr(arguments, "local", False):
+        sys.exit(_run_local(arguments, settings))
     from workqueue_operator import assembly
 
     if arguments.command == "explain":
@@ -32,12 +36,24 @@ def main() -> None:
     assembly.run(settings)
 
 
+def _run_local(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Without kopf and kubernetes, which need not be installed."""
+    from workqueue_operator.local import command
+
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # no start that is interrupted is a success
+    if arguments.command == "explain":
+        return command.explain(arguments.workqueue)
+    return command.run(options_of(arguments), settings)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="workqueue-operator", description="Scales the workers of RabbitMQ queues.")
     commands = parser.add_subparsers(dest="command")
     commands.add_parser("run", help="scale all WorkQueues that are watched (the default)")
     words = commands.add_parser("explain", help="say why a WorkQueue has the workers it has")
     words.add_argument("workqueue", metavar="NAMESPACE/NAME", type=_key)
+    words.add_argument("--local", action="store_true", help="of a `workqueue-operator local` that runs")
+    add_options(commands.add_parser("local", help="run WorkQueues and their workers here, without a cluster"))
     return parser
 
 

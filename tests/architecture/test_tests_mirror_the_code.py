@@ -25,7 +25,14 @@ ELSEWHERE = {
     "operator/workqueue_metrics": "one page with the other metrics: tests/unit/operator/test_metrics.py",
     "operator/cluster/kubernetes_cluster": "over HTTP: tests/unit/operator/cluster/test_kubernetes_api.py, and on a "
     "real API server: tests/cluster/test_cluster_contract.py",
+    "operator/cluster/local/local_cluster": "by the scenarios of a cluster: "
+    "tests/unit/operator/cluster/test_cluster_contract.py, and with real workers: tests/broker/test_local.py",
+    "operator/cluster/local/local_pod": "with real workers: tests/broker/test_local.py",
     "operator/cluster/port": "a protocol: tests/cluster/test_cluster_contract.py holds its fake and its adapter to it",
+    "operator/local/board": "with real workers: tests/broker/test_local_board.py",
+    "operator/local/interruption": "signals to the real process: tests/broker/test_local.py",
+    "operator/local/local_operator": "the real process: tests/broker/test_local.py",
+    "operator/local/options": "flags alone: tests/unit/operator/local/test_command.py",
     "operator/loops/management_loop": "on real brokers: tests/broker/test_operator_counts.py and "
     "tests/broker/test_queue_policy.py",
     "operator/loops/broker_loop": "tests/unit/operator/loops/test_late_answers.py, and on real brokers: "

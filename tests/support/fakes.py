@@ -1,6 +1,6 @@
 """The fakes: a cluster and a broker in memory.
 
-tests/cluster/test_cluster_contract.py holds the cluster to what a real API server does.
+tests/support/cluster_contract.py holds the cluster to what a real API server does.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import Any
 from workqueue_broker.declaration import Declare, QueueCounts
 from workqueue_broker.errors import BrokerError, QueueMissing
 from workqueue_operator.cluster.kubernetes_values import FIELD_MANAGER
+from workqueue_operator.cluster.local.merge_patch import merged
 from workqueue_operator.cluster.port import (
     ClusterError,
     ClusterUnavailable,
@@ -240,15 +241,6 @@ class FakeCluster:
     def _fail_if_told(self) -> None:
         if self.failures:
             raise self.failures.pop(0)
-
-
-def merged(old: Any, patch: Any) -> Any:
-    """A JSON merge patch (RFC 7396): objects are merged, null takes a field away, all else is replaced."""
-    if not isinstance(patch, dict):
-        return patch
-    before = old if isinstance(old, dict) else {}
-    changed = {name: merged(before.get(name), value) for name, value in patch.items() if value is not None}
-    return {name: value for name, value in {**before, **changed}.items() if patch.get(name, 0) is not None}
 
 
 @dataclass

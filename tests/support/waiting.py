@@ -1,7 +1,8 @@
 """Waiting for a fact instead of sleeping. The only place in the tests that sleeps."""
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -28,3 +29,12 @@ def wait_until(fact: Callable[[], T | None], deadline_seconds: float, what: str)
         if waited > deadline_seconds:
             raise AssertionError(f"not within {deadline_seconds:g} s: {what}; last seen: {seen!r}")
         time.sleep(min(max(POLL_SECONDS, waited / 10), LONGEST_POLL_SECONDS))
+
+
+async def until(fact: Callable[[], Awaitable[T | None]], what: str, deadline_seconds: float = 30.0) -> T:
+    """The same in an event loop."""
+    deadline = time.monotonic() + deadline_seconds
+    while (seen := await fact()) is None or seen is False:
+        assert time.monotonic() < deadline, f"not within {deadline_seconds:g} s: {what}"
+        await asyncio.sleep(POLL_SECONDS)
+    return seen

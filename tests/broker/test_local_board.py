@@ -1,0 +1,66 @@
+"""What a view of `local` shows: a row for each queue, and the last decisions."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from workqueue_operator import web
+from workqueue_operator.cluster.local.local_cluster import Hooks
+from workqueue_operator.local.board import Row
+from workqueue_operator.local.local_operator import LocalOperator
+from workqueue_operator.local.options import Options
+from workqueue_operator.local.preparation import prepare, read_files
+
+from tests.support.local_run import NAME, manifests
+from tests.support.task_queue import TaskQueue
+from tests.support.waiting import until
+
+#: Has two tasks in progress, whatever waits, and takes none.
+WORKER = """
+import http.server, os
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"workqueue_tasks_in_progress 2\\n")
+    def log_message(self, *_): pass
+http.server.HTTPServer(("127.0.0.1", int(os.environ["METRICS_PORT"])), Page).serve_forever()
+"""
+
+
+async def test_a_row_has_what_waits_what_is_in_progress_the_workers_and_the_reason(
+    quorum_queue: TaskQueue, tmp_path: Path
+) -> None:
+    file = tmp_path / "manifests.yaml"
+    file.write_text(manifests(quorum_queue, {"command": [sys.executable, "-c", WORKER]}))
+    options = Options((str(file),), "default")
+    prepared = prepare(read_files(options), options, None, None)
+    async with web.open_session() as session:
+        operator = LocalOperator(prepared, tmp_path, session, Hooks())
+        running = asyncio.create_task(operator.run(0, lambda _: None))
+
+        async def row_that(fact: Callable[[Row], bool]) -> Row | None:
+            return next((row for row in await operator.board.rows() if fact(row)), None)
+
+        async def noticed() -> bool:
+            return any(event.notice.reason == "PolicySet" for event in operator.board.events(10))
+
+        try:
+            # Once the empty queue was measured, as of what came before no age is known.
+            await until(noticed, "the queue's policy is set")
+            await asyncio.to_thread(quorum_queue.send, *["task"] * 5)
+            row = await until(
+                lambda: row_that(lambda row: row.ready == 3 and row.in_progress == 6), "three workers work"
+            )
+            assert (row.key, row.queue, row.waiting, row.workers, row.ending) == (NAME, quorum_queue.name, 5, 3, 0)
+            assert (row.desired, row.reason) == (3, "AtMaxReplicas")
+            oldest = await until(lambda: row_that(lambda row: row.oldest_seconds is not None), "the age is known")
+            assert oldest.oldest_seconds is not None
+            assert oldest.oldest_seconds >= 0
+            decisions = [event for event in operator.board.events(10) if event.notice.reason == "Backlog"]
+            assert [event.key for event in decisions] == [NAME]
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+            await operator.cluster.drain()
