@@ -68,7 +68,7 @@ def _costs(runs: Sequence[Run]) -> Figure:
         ("Waiting time, 95th percentile (s, log scale)", lambda one: max(0.1, one.wait_p95), ".1f", True),
         ("Worker seconds, as a multiple of the work", lambda one: one.replicas_per_work, ".2f", False),
         ("Changes of the Deployment's size", lambda one: one.changes, ".0f", False),
-        ("Busy workers told to stop", lambda one: one.busy_stopped, ".0f", False),
+        ("Busy workers stopped", lambda one: one.busy_stopped, ".0f", False),
     )
     figure = Figure(figsize=(14, 10), layout="constrained")
     figure.suptitle("What each scaler costs and gives (shorter is better everywhere)", fontsize=13)

@@ -4,6 +4,7 @@ Usage: python -m benchmarks.simulation.run [--output FOLDER]. Seconds of computi
 """
 
 import argparse
+import logging
 import platform
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results", help="folder to write to")
     folder: Path = parser.parse_args().output
     folder.mkdir(parents=True, exist_ok=True)
+    logging.disable(logging.WARNING)  # the operator's own lines about workers that got a task, which the table counts
     runs = [run(trace, contender) for trace in all_traces() for contender in CONTENDERS]
     table = markdown(runs)
     (folder / "results.md").write_text(table)

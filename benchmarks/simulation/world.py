@@ -1,6 +1,6 @@
 """One queue and its workers, event by event. Knows no scaler: they look at it and call `scale`.
 
-A worker takes one task at a time and acks after it; told to stop, it finishes its task first.
+A worker takes one task at a time and acks after it; on SIGTERM it finishes its task first.
 """
 
 import heapq
@@ -27,9 +27,10 @@ class Worker:
     """One pod."""
 
     created: float
+    name: str
     started: bool = False
     task: Task | None = None
-    #: Told to stop; takes nothing more.
+    #: It got its SIGTERM; it takes nothing more.
     leaving: bool = False
 
     @property
@@ -57,7 +58,7 @@ class Record:
     curve: list[Point] = field(default_factory=list)
     changes: int = 0
     workers_started: int = 0
-    #: Workers told to stop while they had a task.
+    #: Workers that got their SIGTERM while they had a task.
     busy_stopped: int = 0
     #: Seconds that pods existed, draining ones too.
     replica_seconds: float = 0.0
@@ -146,7 +147,7 @@ class World:
 
     def _create(self) -> None:
         self.record.workers_started += 1
-        worker = Worker(self.now)
+        worker = Worker(self.now, f"worker-{self.record.workers_started}")
         self.workers.append(worker)
         self.at(self.now + POD_START_SECONDS, lambda: self._start(worker))
 

@@ -63,6 +63,13 @@ def test_loops_and_passes_wait_by_the_operators_clock() -> None:
     assert [path.name for path in paths if waits.search(path.read_text())] == ["kopf_watch.py"]
 
 
+def test_the_simulation_runs_the_operators_own_passes_and_decides_nothing_itself() -> None:
+    """So that what docs/benchmarks/simulation.md compares with KEDA is what the image does."""
+    ours = (ROOT / "benchmarks" / "simulation" / "ours.py").read_text()
+    assert "workqueue_operator.wiring" in ours
+    assert "scaling.decision" not in ours
+
+
 def test_one_place_wires_the_operators_passes_and_loops() -> None:
     """Tests, benchmarks and the assembly call it, so that each of them runs the wiring that the image runs."""
     parts = ("Gatherer", "Applier", "Reporter", "Reconciler", "Scheduler")
