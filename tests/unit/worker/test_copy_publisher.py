@@ -1,11 +1,6 @@
-"""What a copy carries within a frame, the idle connection for copies, and what the probes say of a held task."""
+"""The connection for copies: when it is opened and closed, and what a refusal does to it."""
 
-import pika
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from pika.data import encode_table
-from workqueue_broker import headers as header
 from workqueue_broker.declaration import QueueDeclaration, QueueType
 from workqueue_broker.errors import (
     AccessRefused,
@@ -15,73 +10,11 @@ from workqueue_broker.errors import (
     QueueMissing,
 )
 from workqueue_worker.amqp import CopyRefused, NotSendable
-from workqueue_worker.amqp.headers import Properties
-from workqueue_worker.amqp.messages import properties_of
 from workqueue_worker.copy_publisher import CopyPublisher
 from workqueue_worker.delivery import Delivery
-from workqueue_worker.health import HELD_SECONDS, Health, Readiness
 from workqueue_worker.task_copy import Carried, Copy
 
-from tests.support.fakes import ManualClock
 from tests.support.waiting import wait_until
-
-FRAME = 4096
-OURS = {header.ATTEMPTS: 5, header.REASON: "rejected", header.ERROR: "e" * 500, header.QUEUE: "q" * 255}
-
-
-def received(headers: dict[str, object], **properties: object) -> Properties:
-    sent = pika.BasicProperties(headers=headers, **properties)
-    return Properties().decode(b"".join(sent.encode()))
-
-
-def sent(carried: Carried, original: Properties) -> Properties:
-    made = b"".join(properties_of(Copy("q", OURS, carried), original, FRAME).encode())
-    assert len(made) + 12 + 8 <= FRAME
-    return Properties().decode(made)
-
-
-def test_the_largest_headers_are_left_out_and_named_until_the_rest_fits() -> None:
-    original = received({"small": 1, "large": "x" * 3000, "medium": "y" * 1000}, correlation_id="c")
-    copy = sent(Carried.WHAT_FITS, original)
-    assert copy.headers == OURS | {"small": 1, "medium": "y" * 1000, header.LEFT_OUT: "large"}
-    assert copy.correlation_id == "c"
-
-
-def test_nothing_is_left_out_that_fits() -> None:
-    copy = sent(Carried.WHAT_FITS, received({"small": 1}))
-    assert copy.headers == OURS | {"small": 1}
-
-
-def test_a_copy_that_must_be_whole_is_refused_before_it_is_sent() -> None:
-    assert sent(Carried.WHOLE, received({"h": "x" * 1000})).headers == OURS | {"h": "x" * 1000}
-    with pytest.raises(MessageRefused, match="too many for a frame of 4096 bytes"):
-        sent(Carried.WHOLE, received({"h": "x" * 4000}))
-
-
-def test_a_bare_copy_says_what_the_body_is_and_names_what_it_lacks() -> None:
-    copy = sent(Carried.BARE, received({"a": 1, "b": 2}, message_id="m", content_type="t", reply_to="r", timestamp=5))
-    assert (copy.message_id, copy.content_type, copy.timestamp, copy.reply_to) == ("m", "t", 5, None)
-    assert copy.headers[header.LEFT_OUT] == "a, b"
-    assert "a" not in copy.headers
-
-
-short = st.text(max_size=60)
-
-
-@given(
-    st.dictionaries(short, st.binary(max_size=5000) | st.integers(-5, 5) | short, max_size=40),
-    st.lists(short, min_size=9, max_size=9),
-    st.binary(max_size=6000),
-)
-def test_every_task_has_a_form_that_fits_the_smallest_frame_of_amqp(
-    headers: dict[str, object], texts: list[str], unread: bytes
-) -> None:
-    names = ("content_type", "content_encoding", "correlation_id", "reply_to", "message_id", "type", "app_id")
-    original = received(headers, **dict(zip(names, texts, strict=False)))
-    original.unread = unread
-    assert sent(Carried.BARE, original).headers[header.REASON] == "rejected"
-    kept = sent(Carried.WHAT_FITS, original).headers
-    assert kept.items() >= OURS.items()
 
 
 class Link:
@@ -182,38 +115,3 @@ def test_a_dead_letter_queue_that_cannot_be_made_keeps_no_copy_from_the_tasks_ow
         publish(copies, "q.dead")
     publish(copies, "q")
     copies.close()
-
-
-def test_a_worker_that_holds_a_task_for_a_lasting_reason_is_not_ready_until_it_is_released() -> None:
-    health = Health(4)
-    health.readiness = Readiness(ready=True, text="consuming")
-    health.hold(1, "task a: a full queue")
-    assert (health.readiness.ready, health.takes_no_more) == (True, False)
-    health.hold(2, "task b: no permission", lasting=True)
-    health.hold(3, "task c: a full queue")
-    assert (health.readiness.ready, health.takes_no_more) == (False, True)
-    assert health.holding == "holding 3 failed tasks: task b: no permission"
-    health.release(2)
-    assert (health.readiness.ready, health.takes_no_more) == (True, False)
-
-
-def test_a_worker_is_ready_while_a_slot_is_free_and_not_while_every_slot_holds_a_failed_task() -> None:
-    clock = ManualClock()
-    health = Health(2, clock.monotonic)
-    health.readiness = Readiness(ready=True, text="consuming")
-    health.hold(1, "task a: a full queue")
-    clock.advance(HELD_SECONDS)
-    assert (health.readiness.ready, health.held) == (True, 1)
-    health.hold(2, "task b: not confirmed yet")
-    assert (health.readiness.ready, health.held) == (True, 1), "most copies are confirmed at once"
-    clock.advance(HELD_SECONDS)
-    health.hold(2, "task b: a full queue")  # another attempt
-    assert health.readiness == Readiness(ready=False, text="can take no new task: every slot holds a failed one")
-    assert (health.takes_no_more, health.held) == (False, 2)
-    health.release(1)
-    assert (health.readiness.ready, health.held) == (True, 1)
-
-
-def test_the_smallest_frame_of_the_protocol_is_what_is_tested_here() -> None:
-    assert pika.spec.FRAME_MIN_SIZE == FRAME
-    assert encode_table([], OURS) < FRAME

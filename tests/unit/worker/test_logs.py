@@ -156,3 +156,18 @@ def test_a_format_of_the_handlers_own_has_process_thread_file_and_line(tmp_path:
     assert (word, rest, last) == ("own", ["verbose.py:10", "at", "work"], "done")
     assert process.isdigit()
     assert thread.isdigit()
+
+
+def _record() -> logging.LogRecord:
+    record = logging.LogRecord("x", logging.INFO, "x", 1, "task %s", ("a",), None)
+    record.fields = {"id": "a b", "seconds": 1.5, "outcome": "done"}
+    return record
+
+
+def test_a_json_line_holds_the_fields_as_keys() -> None:
+    line = json.loads(logs.JsonFormatter().format(_record()))
+    assert (line["message"], line["level"], line["id"], line["seconds"]) == ("task a", "info", "a b", 1.5)
+
+
+def test_a_text_line_quotes_what_has_spaces() -> None:
+    assert logs.TextFormatter().format(_record()).endswith('INFO    x: task a id="a b" seconds=1.5 outcome=done')

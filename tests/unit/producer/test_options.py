@@ -1,35 +1,12 @@
-"""The pure parts of new-task: its flags, its task files, its summary."""
+"""The flags of new-task: words, files, bounds and their order."""
 
-import json
 import re
 from io import BytesIO
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from workqueue_broker.declaration import QueueDeclaration, QueueType
 from workqueue_producer.options import parse
-from workqueue_producer.summary import Summary
-from workqueue_producer.task import Task
-from workqueue_producer.task_file import (
-    BadTaskFile,
-    as_line,
-    read_unconfirmed,
-)
-from workqueue_producer.unconfirmed_file import add_unconfirmed
-
-TASKS = st.builds(
-    Task,
-    body=st.binary(max_size=50) | st.text(max_size=50).map(str.encode),
-    message_id=st.none() | st.text(min_size=1, max_size=10),
-    headers=st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
-    content_type=st.none() | st.text(max_size=10),
-    priority=st.none() | st.integers(0, 255),
-    expiration_ms=st.none() | st.integers(0, 2**32 - 1),
-    correlation_id=st.none() | st.text(max_size=10),
-    type=st.none() | st.text(max_size=10),
-)
 
 
 @pytest.mark.parametrize(
@@ -110,72 +87,3 @@ def test_the_bounds_themselves_are_taken() -> None:
     options = parse(["--repeat", "1", "--rate", "1e-9", "--window", "1", "--queue", "q" * 255], {})
     assert (options.repeat, options.rate, options.publisher.window, len(options.queue.name)) == (1, 1e-9, 1, 255)
     assert parse(["--repeat", str(10**12), "--rate", "1e9"], {}).repeat == 10**12
-
-
-@given(tasks=st.lists(TASKS, max_size=5))
-def test_an_unconfirmed_file_gives_back_what_went_in(
-    tmp_path_factory: pytest.TempPathFactory, tasks: list[Task]
-) -> None:
-    file = tmp_path_factory.mktemp("tasks") / "file"
-    assert add_unconfirmed(file, tasks) == len(tasks)
-    assert file.exists() == bool(tasks)
-    if tasks:
-        add_unconfirmed(file, tasks)
-        assert list(read_unconfirmed(file)) == tasks * 2
-
-
-def test_an_unconfirmed_file_can_be_read_by_a_person() -> None:
-    assert as_line(Task("é".encode(), "id")) == '{"message_id": "id", "body": "é"}\n'.encode()
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "no JSON",
-        "[]",
-        "{}",
-        '{"body": 1}',
-        '{"body_base64": "?"}',
-        '{"body": "", "message_id": 7}',
-        '{"body": "", "headers": [7]}',
-        '{"body": "", "priority": "7"}',
-        '{"body": "", "expiration_ms": true}',
-        '{"body": "", "content_type": 7}',
-    ],
-)
-def test_a_line_that_is_no_task_is_named(tmp_path: Path, line: str) -> None:
-    file = tmp_path / "file"
-    file.write_text(f'{{"body": "good"}}\n{line}\n', encoding="utf-8")
-    with pytest.raises(BadTaskFile, match=r"file:2: not a task"):
-        list(read_unconfirmed(file))
-
-
-@pytest.mark.parametrize(
-    ("summary", "code"),
-    [
-        (Summary("q", "Classic", 3, 0, 1.0), 0),
-        (Summary("q", "Classic", 3, 1, 1.0, error="away"), 1),
-        (Summary("q", "Classic", 0, 1, 1.0, error="no", refused=True), 3),
-        (Summary("q", "Classic", 1, 2, 1.0, signal=2), 130),
-        (Summary("q", "Classic", 1, 0, 1.0, signal=15), 143),
-        (Summary("q", "Classic", 1, 0, 1.0, error="cannot read", rest_unread=True), 1),
-    ],
-)
-def test_the_exit_code_follows_from_how_it_went(summary: Summary, code: int) -> None:
-    assert summary.exit_code == code
-    assert json.loads(summary.as_json())["exit_code"] == code
-    assert (summary.problem() is None) == (code == 0)
-
-
-def test_a_problem_names_the_command_that_mends_it() -> None:
-    summary = Summary("q", "Classic", 0, 2, 1.0, error="the broker is away", unconfirmed_file=Path("left.jsonl"))
-    assert summary.problem() == (
-        "new-task: the broker is away\n"
-        "2 not confirmed, in left.jsonl; "
-        "send them with: new-task --queue q --queue-type Classic --resend left.jsonl"
-    )
-
-
-def test_a_problem_says_that_the_rest_of_the_input_was_not_read() -> None:
-    summary = Summary("q", "Classic", 3, 0, 1.0, error="cannot read x: gone", rest_unread=True)
-    assert summary.problem() == "new-task: cannot read x: gone\nthe rest of the input was not read"

@@ -9,9 +9,7 @@ import pika
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pika import frame
 from pika.data import encode_table
-from workqueue_worker.amqp.header_frames import EveryHeader, ReadingConnection
 from workqueue_worker.amqp.headers import Properties, read_fields
 from workqueue_worker.amqp.messages import UNREAD_HEADERS, copied_properties, delivery_of
 
@@ -102,37 +100,3 @@ def test_a_delivery_says_that_its_headers_cannot_all_be_read() -> None:
     method = pika.spec.Basic.Deliver(delivery_tag=1, redelivered=False)
     assert delivery_of(method, received(DOUBLE + UNKNOWN), b"").unread_headers
     assert not delivery_of(method, received(DOUBLE), b"").unread_headers
-
-
-class Buffer:
-    """The library's half of a connection that reads frames."""
-
-    def __init__(self, data: bytes) -> None:
-        self._frame_buffer = data
-
-    def _read_frame(self) -> tuple[int, object]:
-        return frame.decode_frame(self._frame_buffer)
-
-
-class Reader(EveryHeader, Buffer):
-    pass
-
-
-def test_frames_are_those_of_the_library_however_much_of_them_is_here() -> None:
-    properties = pika.BasicProperties(headers={"a": 1}, message_id="m")
-    whole = frame.Header(7, 2**40, properties).marshal()
-    for here in range(1, len(whole)):
-        assert Reader(whole[:here])._read_frame() == (0, None)
-    length, found = Reader(whole + b"more")._read_frame()
-    assert (length, found.channel_number, found.body_size) == (len(whole), 7, 2**40)
-    assert (found.properties.headers, found.properties.message_id) == ({"a": 1}, "m")
-    assert isinstance(Reader(frame.Heartbeat().marshal())._read_frame()[1], frame.Heartbeat)
-
-
-def test_what_is_relied_on_of_the_library_is_there() -> None:
-    """pyproject.toml allows pika 1.4.2 to 2. Who raises that looks here first: these names are the library's own."""
-    assert (1, 4, 2) <= tuple(int(part) for part in pika.__version__.split(".")[:3]) < (2,)
-    assert ReadingConnection._read_frame is EveryHeader._read_frame
-    assert callable(pika.SelectConnection._read_frame)
-    assert "_frame_buffer" in pika.SelectConnection._on_data_available.__code__.co_names
-    assert "_impl_class" in pika.BlockingConnection.__init__.__code__.co_varnames
