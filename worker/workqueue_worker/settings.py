@@ -6,10 +6,11 @@ Errors name the flag and the variable. The broker's address has variables of its
 import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeVar
 
 from workqueue_broker.declaration import Declare, QueueDeclaration, QueueType
 from workqueue_broker.environment import service_link_hint, variable
@@ -17,6 +18,8 @@ from workqueue_broker.names import InvalidName, checked_name, dead_letter_name
 
 from workqueue_worker.logs import LogFormat, LogLevel
 from workqueue_worker.settlement import RetryPolicy
+
+_Value = TypeVar("_Value")
 
 #: Port of the metrics and probes; a second worker on one machine finds it taken.
 DEFAULT_METRICS_PORT = 8000
@@ -90,11 +93,18 @@ class Settings:
         return self.handler or "tutorial"
 
 
+def _parsed(parse: Callable[[str], _Value], text: str) -> _Value | None:
+    """None for a text that is no such value: the library's words for it have no remedy."""
+    with suppress(ValueError):
+        return parse(text)
+    return None
+
+
 def _whole(minimum: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        number = int(text)
-        if number < minimum:
-            raise ValueError(f"must be at least {minimum}")
+        number = _parsed(int, text)
+        if number is None or number < minimum:
+            raise ValueError(f"must be a whole number, at least {minimum}")
         return number
 
     return parse
@@ -107,14 +117,14 @@ def _port(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
+    number = _parsed(float, text)
+    if number is None or not 0 < number < float("inf"):
         raise ValueError("must be a number of seconds above 0")
     return number
 
 
 def _command(text: str) -> tuple[str, ...]:
-    words = json.loads(text)
+    words = _parsed(json.loads, text)
     if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
         raise ValueError('must be a JSON list of words, such as ["python", "job.py"]')
     return tuple(words)

@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from workqueue_worker.handlers import HandlerError, PythonHandler, load_function, tutorial
@@ -9,17 +10,8 @@ from workqueue_worker.settlement import Failed, FailureReason, Finished, Rejecte
 from workqueue_worker.task import Reject, Retry, Task
 
 
-def task(**changes: object) -> Task:
-    values: dict[str, object] = {
-        "id": "m1",
-        "queue": "q",
-        "attempt": 1,
-        "redelivered": False,
-        "headers": {},
-        "content_type": None,
-        "enqueued_time": None,
-    }
-    return Task(**(values | changes))  # type: ignore[arg-type]
+def task(**changes: Any) -> Task:
+    return Task(**({"id": "m1", "queue": "q"} | changes))
 
 
 def raising(error: BaseException) -> PythonHandler:

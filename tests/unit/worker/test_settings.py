@@ -37,38 +37,70 @@ def test_a_command_comes_from_the_words_or_a_json_list() -> None:
     assert read_settings(NOTHING, (), {"WORKER_COMMAND": '["sh", "-c", "true"]'}).command == ("sh", "-c", "true")
 
 
+WHOLE = "must be a whole number, at least 1"
+SECONDS = "must be a number of seconds above 0"
+PORT = "must be a port from 1 to 65535, or 0 for any free one"
+WORDS = 'must be a JSON list of words, such as ["python", "job.py"]'
+CUT = "q" * 40 + "…"  # a long name is cut
+LINK = (
+    ": Kubernetes sets this for a Service named 'metrics'; set enableServiceLinks: false in the pod, "
+    "rename the Service, or set METRICS_PORT in the pod"
+)
+
+
 @pytest.mark.parametrize(
-    ("flags", "environment", "named"),
+    ("flags", "environment", "message"),
     [
-        ({"concurrency": "0"}, {}, "--concurrency '0': must be at least 1"),
-        ({}, {"WORKER_CONCURRENCY": "x"}, "WORKER_CONCURRENCY 'x'"),
+        ({"concurrency": "0"}, {}, f"--concurrency '0': {WHOLE}"),
+        ({}, {"WORKER_CONCURRENCY": "x"}, f"WORKER_CONCURRENCY 'x': {WHOLE}"),
+        ({"max_attempts": "1.5"}, {}, f"--max-attempts '1.5': {WHOLE}"),
+        ({}, {"WORKER_MAX_TASKS": "-1"}, f"WORKER_MAX_TASKS '-1': {WHOLE}"),
+        ({"task_timeout": "-1"}, {}, f"--task-timeout '-1': {SECONDS}"),
+        ({"task_timeout": "inf"}, {}, f"--task-timeout 'inf': {SECONDS}"),
+        ({}, {"TASK_TIMEOUT_SECONDS": "nan"}, f"TASK_TIMEOUT_SECONDS 'nan': {SECONDS}"),
+        ({"retry_max_delay": "soon"}, {}, f"--retry-max-delay 'soon': {SECONDS}"),
+        ({}, {"WORKER_GRACE_PERIOD_SECONDS": "0"}, f"WORKER_GRACE_PERIOD_SECONDS '0': {SECONDS}"),
+        ({"metrics_port": "65536"}, {}, f"--metrics-port '65536': {PORT}"),
+        ({}, {"METRICS_PORT": "-1"}, f"METRICS_PORT '-1': {PORT}"),
+        ({}, {"METRICS_PORT": "tcp://10.0.0.1:80"}, f"METRICS_PORT 'tcp://10.0.0.1:80': {PORT}{LINK}"),
         ({"queue_type": "quorum"}, {}, "--queue-type 'quorum' must be one of Quorum, Classic"),
         ({}, {"QUEUE_DECLARE": "Always"}, "QUEUE_DECLARE 'Always' must be one of Create, Never"),
-        ({"task_timeout": "-1"}, {}, "--task-timeout '-1': must be a number of seconds above 0"),
-        ({"metrics_port": "65536"}, {}, "must be a port from 1 to 65535, or 0 for any free one"),
-        ({}, {"METRICS_PORT": "-1"}, "must be a port from 1 to 65535"),
-        ({"task_timeout": "inf"}, {}, "--task-timeout 'inf'"),
-        ({"queue": "q" * 256}, {}, "has 256 bytes, more than 255"),
-        ({}, {"WORKER_COMMAND": "python job.py"}, "WORKER_COMMAND 'python job.py'"),
-        ({}, {"WORKER_COMMAND": "[]"}, "must be a JSON list"),
+        ({"log_format": "xml"}, {}, "--log-format 'xml' must be one of text, json"),
+        ({}, {"LOG_LEVEL": "loud"}, "LOG_LEVEL 'loud' must be one of DEBUG, INFO, WARNING, ERROR"),
+        ({}, {"WORKER_COMMAND": "python job.py"}, f"WORKER_COMMAND 'python job.py': {WORDS}"),
+        ({}, {"WORKER_COMMAND": "[]"}, f"WORKER_COMMAND '[]': {WORDS}"),
+        ({}, {"WORKER_COMMAND": '["a", 1]'}, f"WORKER_COMMAND '[\"a\", 1]': {WORDS}"),
+        ({"queue": "q" * 256}, {}, f"--queue '{CUT}' has 256 bytes, more than 255: choose a shorter name"),
+        (
+            {},
+            {"DEAD_LETTER_QUEUE": "amq.x"},
+            "DEAD_LETTER_QUEUE 'amq.x' begins with amq., which RabbitMQ keeps for itself: choose another name",
+        ),
+        (
+            {"queue": "q" * 251},
+            {},
+            f"--queue (QUEUE_NAME) '{CUT}' has 251 bytes, too many for .dead at its end, the default name of the "
+            "dead-letter queue: choose a name of at most 250 bytes, or set --dead-letter-queue (DEAD_LETTER_QUEUE)",
+        ),
+        (
+            {"queue": "q", "dead_letter_queue": "q"},
+            {},
+            "--dead-letter-queue (DEAD_LETTER_QUEUE) 'q' is the queue itself: dead-lettered tasks would run; "
+            "name another one",
+        ),
+        (
+            {"handler": "a:b"},
+            {"WORKER_COMMAND": '["true"]'},
+            "both a command and --handler (WORKER_HANDLER) 'a:b' are given: choose one",
+        ),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_remedy(
-    flags: dict[str, str | None], environment: dict[str, str], named: str
+    flags: dict[str, str | None], environment: dict[str, str], message: str
 ) -> None:
     with pytest.raises(SettingsError) as raised:
         read_settings(flags, (), environment)
-    assert named in str(raised.value)
-
-
-def test_a_queue_that_is_its_own_dead_letter_queue_is_refused() -> None:
-    with pytest.raises(SettingsError, match="is the queue itself"):
-        read_settings({"queue": "q", "dead_letter_queue": "q"}, (), {})
-
-
-def test_a_handler_and_a_command_together_are_refused() -> None:
-    with pytest.raises(SettingsError, match="choose one"):
-        read_settings({"handler": "a:b"}, ("true",), {})
+    assert str(raised.value) == message
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """What a handler gets and may raise."""
 
+import runpy
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from workqueue_worker.command import environment_of
@@ -8,18 +10,7 @@ from workqueue_worker.handlers import PythonHandler
 from workqueue_worker.settlement import Failed, FailureReason
 from workqueue_worker.task import Retry, Task
 
-
-def task(**changes: object) -> Task:
-    values: dict[str, object] = {
-        "id": "m1",
-        "queue": "q",
-        "attempt": 1,
-        "redelivered": False,
-        "headers": {},
-        "content_type": None,
-        "enqueued_time": None,
-    }
-    return Task(**(values | changes))  # type: ignore[arg-type]
+ROOT = Path(__file__).parents[3]
 
 
 def raising(error: BaseException) -> PythonHandler:
@@ -30,15 +21,15 @@ def raising(error: BaseException) -> PythonHandler:
 
 
 def test_the_trace_context_is_passed_on() -> None:
-    traced = task(headers={"traceparent": "00-a-b-01"})
+    traced = Task(headers={"traceparent": "00-a-b-01"})
     assert traced.traceparent == "00-a-b-01"
     assert environment_of(traced)["TRACEPARENT"] == "00-a-b-01"
-    assert task(headers={"traceparent": b"\xff"}).traceparent is None
+    assert Task(headers={"traceparent": b"\xff"}).traceparent is None
 
 
 def test_a_number_given_to_retry_is_the_delay() -> None:
-    assert raising(Retry(30)).run(b"", task()) == Failed(FailureReason.EXCEPTION, "the handler asks for a retry", 30.0)
-    assert raising(Retry("busy")).run(b"", task()) == Failed(FailureReason.EXCEPTION, "busy", None)
+    assert raising(Retry(30)).run(b"", Task()) == Failed(FailureReason.EXCEPTION, "the handler asks for a retry", 30.0)
+    assert raising(Retry("busy")).run(b"", Task()) == Failed(FailureReason.EXCEPTION, "busy", None)
 
 
 def test_a_test_of_a_handler_needs_no_more_than_a_task() -> None:
@@ -49,3 +40,15 @@ def test_a_test_of_a_handler_needs_no_more_than_a_task() -> None:
 @pytest.mark.parametrize("retry", [Retry(timedelta(minutes=1)), Retry("busy", delay=timedelta(minutes=1))])
 def test_a_delay_may_be_a_timedelta(retry: Retry) -> None:
     assert retry.delay == 60.0
+
+
+def test_the_test_that_the_page_shows_runs_with_the_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of docs/write-a-task.md, with the handler of examples/01-own-handler."""
+    page = (ROOT / "docs" / "write-a-task.md").read_text()
+    shown = page.partition("## Test it without a broker")[2].partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "shown.py").write_text(shown)
+    monkeypatch.syspath_prepend(ROOT / "examples" / "01-own-handler")
+    tests = [value for name, value in runpy.run_path(str(tmp_path / "shown.py")).items() if name.startswith("test_")]
+    assert tests
+    for test in tests:
+        test()
