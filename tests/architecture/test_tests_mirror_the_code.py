@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("operator", "broker")
+PARTS = ("operator", "worker", "producer", "broker")
 
 #: By module, as part/folder/name.
 ELSEWHERE = {
@@ -52,12 +52,39 @@ ELSEWHERE = {
     "operator/passes/victim_watch": "by rule: tests/unit/operator/passes/test_victims_counted.py",
     "operator/rabbitmq/queue_reader": "on real brokers, with its fake: tests/broker/test_queue_reader.py; cancelled: "
     "tests/unit/operator/rabbitmq/test_queue_reader_cancelled.py",
+    "worker/__main__": "the command line as a process: tests/unit/worker/test_process.py",
+    "worker/assembly": "the worker as a process: tests/unit/worker/test_process.py; its port: "
+    "tests/unit/worker/test_probes.py",
+    "worker/checks": "on real brokers: tests/broker/test_worker_checks.py",
+    "worker/connection_report": "as the consumer's changes: tests/unit/worker/test_consumer.py; in words, on real "
+    "brokers: tests/broker/test_worker_connection.py",
+    "worker/delivery": "a value; how it is parsed: tests/unit/worker/amqp/test_headers.py",
+    "worker/early_signals": "signals before there is a worker: tests/unit/test_leaving_early.py",
+    "worker/init_process": "as process 1: tests/unit/worker/test_process.py",
+    "worker/link": "a protocol; the real one: tests/broker/test_worker_link.py",
+    "worker/process_end": "the end of a process: tests/unit/worker/test_process.py",
+    "worker/amqp/consumer_link": "on real brokers: tests/broker/test_worker_link.py and tests/broker/test_steps.py",
+    "worker/amqp/copy_link": "on real brokers: tests/broker/test_worker_copies_refused.py",
+    "worker/amqp/dead_letter_queue": "on real brokers: tests/broker/test_worker_dead_letters.py",
+    "worker/amqp/permissions": "on real brokers: tests/broker/test_worker_checks.py",
+    "worker/amqp/queues": "on real brokers: tests/broker/test_unusable_queues.py",
+    "worker/amqp/session": "on real brokers: tests/broker/test_steps.py",
+    "producer/__main__": "as a process: tests/broker/test_producer_new_task.py and tests/unit/test_leaving_early.py",
+    "producer/errors": "exceptions; which one follows from what: tests/broker/test_producer_publisher.py",
+    "producer/interruption": "as the source's waits: tests/unit/producer/test_source.py",
+    "producer/metrics": "all parts on their pages: tests/unit/test_metric_names.py; counted on real brokers: "
+    "tests/broker/test_producer_publisher.py",
+    "producer/new_task": "on real brokers: tests/broker/test_producer_new_task.py and "
+    "tests/broker/test_producer_resend.py",
+    "producer/publisher": "on real brokers: tests/broker/test_producer_publisher.py",
+    "producer/task": "values; their properties: tests/unit/producer/amqp/test_properties.py",
+    "producer/amqp/link": "on real brokers: tests/broker/test_producer_publisher.py and tests/broker/test_steps.py",
     "broker/answering": "on real brokers: tests/broker/test_steps.py",
     "broker/asyncio_connection": "on real brokers: tests/broker/test_connection_errors.py",
     "broker/connection": "on real brokers: tests/broker/test_connection_errors.py and tests/broker/test_steps.py",
     "broker/declaration": "on real brokers: tests/broker/test_queue_names.py and tests/broker/test_unusable_queues.py",
     "broker/errors": "exceptions; which one a broker's answer becomes: tests/broker/test_connection_errors.py",
-    "broker/headers": "names alone; on their way through a copy: tests/unit/worker/test_headers.py",
+    "broker/headers": "names alone; on their way through a copy: tests/unit/worker/amqp/test_headers.py",
     "broker/joined": "on real brokers: tests/broker/test_connection_errors.py",
     "broker/private_keys": "tests/unit/broker/test_secret_bounds.py",
     "broker/tls": "tests/unit/broker/test_secret_bounds.py, and with a real broker: tests/broker/test_worker_tls.py",
