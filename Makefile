@@ -16,7 +16,11 @@ help: ## Print this help
 	@printf '\n  With KUBE_CONTEXT=name, demo and tests use that cluster; without, kind or a local one-node cluster.\n'
 
 .PHONY: demo
-demo: setup ## Run the main job: install everything, send 60 tasks, watch the workers come and go
+demo: setup ## Run the main job: send 60 tasks, watch the workers come and go; without a cluster on this machine
+	@$(BIN)/python -m dev.local_demo
+
+.PHONY: demo-cluster
+demo-cluster: setup ## The same on Kubernetes: KUBE_CONTEXT, kind, or a local one-node cluster, which it makes
 	@$(WITH_CLUSTER) $(BIN)/python -m dev.demo
 
 .PHONY: demo-grafana

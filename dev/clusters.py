@@ -96,7 +96,12 @@ def local_environment() -> dict[str, str]:
 
 def has_kind() -> bool:
     """kind is there, and a docker engine that answers."""
-    return bool(shutil.which("kind") and shutil.which("docker")) and _succeeds(["docker", "info"])
+    return bool(shutil.which("kind")) and has_docker()
+
+
+def has_docker() -> bool:
+    """An engine answers."""
+    return bool(shutil.which("docker")) and _succeeds(["docker", "info"])
 
 
 def _local(*, make: bool) -> dict[str, str] | None:

@@ -29,13 +29,12 @@ from dev.operators import (
 )
 from dev.progress import working
 from dev.reaction import first_growth, in_words
+from dev.tasks import TASKS
 
 QUEUE = "thumbnails"
 TASK_QUEUE = "task_queue"
 OPERATOR = "workqueue-operator"
 DASHBOARDS = CHECKOUT / "charts" / "workqueue-operator" / "dashboards"
-#: Sixty tasks of one to three seconds: a dot is a second.
-TASKS = [f"Task {number}{'.' * (1 + number % 3)}" for number in range(1, 61)]
 #: Seconds after which a demo that does not end is given up, and between two looks.
 DEADLINE_SECONDS = 600.0
 LOOK_SECONDS = 0.5

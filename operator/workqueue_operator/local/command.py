@@ -12,7 +12,8 @@ from workqueue_operator.cluster.local.local_cluster import Hooks
 from workqueue_operator.cluster.local.manifests import InvalidManifest, Manifests
 from workqueue_operator.local import broker_check
 from workqueue_operator.local.interruption import Interrupted, Interruption
-from workqueue_operator.local.lines import Lines, WorkerOutput
+from workqueue_operator.local.lines import WorkerOutput
+from workqueue_operator.local.live_view import LiveView, lines_or_view
 from workqueue_operator.local.local_operator import LocalOperator
 from workqueue_operator.local.options import Options
 from workqueue_operator.local.own_broker import NoBroker, OwnBroker
@@ -71,7 +72,7 @@ class _Run:
         self._settings = settings
         self._interruption = interruption
         self._state = state
-        self._lines = Lines()
+        self._lines = lines_or_view()
 
     async def on_a_broker(self, manifests: Manifests) -> None:
         """With the broker of the options, the environment or the Secrets."""
@@ -104,6 +105,7 @@ class _Run:
         cluster, output = operator.cluster, WorkerOutput(self._state.path / "logs")
         hooks.on_status = lambda: self._state.write(cluster.bodies())
         following = asyncio.create_task(output.follow()) if self._options.logs else None
+        showing = asyncio.create_task(self._lines.show(operator.board)) if isinstance(self._lines, LiveView) else None
         try:
             with suppress(Interrupted):
                 await self._interruption.unless_stopped(operator.run(self._settings.metrics_port, self._serves))
@@ -112,6 +114,10 @@ class _Run:
             if pods := cluster.pods():
                 self._lines.say(f"{len(pods)} workers finish their tasks; Ctrl+C again stops them")
             await cluster.drain()
+            if showing:
+                showing.cancel()
+                with suppress(asyncio.CancelledError):
+                    await showing
             if following:
                 following.cancel()
                 output.look()
