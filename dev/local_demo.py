@@ -1,7 +1,7 @@
 """The main job without a cluster: `workqueue-operator local` runs the workers as processes of this machine.
 
-Run by `make demo`. Where KUBE_CONTEXT names a cluster, or kind and docker are there, that is `make demo-cluster`. It
-leaves nothing: it deletes its queues, and a RabbitMQ that it started ends with it.
+Run by `make demo`. Where KUBE_CONTEXT names a cluster, or kind and docker are there, it runs `make demo-cluster`
+instead, unless --here is given. It leaves nothing: its queues are deleted, and a RabbitMQ that it started ends.
 """
 
 import os
@@ -92,7 +92,8 @@ class Seen:
 
 
 def main() -> int:
-    if choose(os.environ.get("KUBE_CONTEXT", ""), has_kind) is not Choice.LOCAL or os.environ.get("KUBE_CONTEXT"):
+    context = os.environ.get("KUBE_CONTEXT", "")
+    if sys.argv[1:] != ["--here"] and (context or choose(context, has_kind) is not Choice.LOCAL):
         os.execvp("make", ["make", "--no-print-directory", "demo-cluster"])
     console.print("No cluster is named: the demo runs on this machine. On Kubernetes: [bold]make demo-cluster[/]")
     try:

@@ -13,7 +13,7 @@ from workqueue_operator.cluster.local.manifests import InvalidManifest, Manifest
 from workqueue_operator.local import broker_check
 from workqueue_operator.local.interruption import Interrupted, Interruption
 from workqueue_operator.local.lines import WorkerOutput
-from workqueue_operator.local.live_view import LiveView, lines_or_view
+from workqueue_operator.local.live_view import lines_or_view
 from workqueue_operator.local.local_operator import LocalOperator
 from workqueue_operator.local.options import Options
 from workqueue_operator.local.own_broker import NoBroker, OwnBroker
@@ -105,7 +105,7 @@ class _Run:
         cluster, output = operator.cluster, WorkerOutput(self._state.path / "logs")
         hooks.on_status = lambda: self._state.write(cluster.bodies())
         following = asyncio.create_task(output.follow()) if self._options.logs else None
-        showing = asyncio.create_task(self._lines.show(operator.board)) if isinstance(self._lines, LiveView) else None
+        showing = asyncio.create_task(self._lines.show(operator.board.rows))
         try:
             with suppress(Interrupted):
                 await self._interruption.unless_stopped(operator.run(self._settings.metrics_port, self._serves))
@@ -114,10 +114,9 @@ class _Run:
             if pods := cluster.pods():
                 self._lines.say(f"{len(pods)} workers finish their tasks; Ctrl+C again stops them")
             await cluster.drain()
-            if showing:
-                showing.cancel()
-                with suppress(asyncio.CancelledError):
-                    await showing
+            showing.cancel()
+            with suppress(asyncio.CancelledError):
+                await showing
             if following:
                 following.cancel()
                 output.look()

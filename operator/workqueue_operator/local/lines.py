@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from workqueue_broker import standard_streams
 from workqueue_broker.foreign_text import foreign_text
 
 from workqueue_operator.cluster.local.local_cluster import LocalEvent
+from workqueue_operator.local.board import Row
 
 #: Seconds between two looks at the workers' output, and bytes that are read of one of them in a look.
 LOOK_SECONDS = 0.2
@@ -31,6 +33,9 @@ class Lines:
     def pod(self, name: str, text: str) -> None:
         """What became of a worker."""
         self.say(f"{name} {foreign_text(text, MOST_CHARACTERS)}")
+
+    async def show(self, rows: Callable[[], Awaitable[Sequence[Row]]]) -> None:
+        """Lines show no view of the queues."""
 
 
 class WorkerOutput:

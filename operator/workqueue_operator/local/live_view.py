@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -13,13 +13,13 @@ from rich.text import Text
 from workqueue_broker.foreign_text import foreign_text
 
 from workqueue_operator.cluster.local.local_cluster import LocalEvent
-from workqueue_operator.local.board import Board, Row
+from workqueue_operator.local.board import Row
 from workqueue_operator.local.lines import MOST_CHARACTERS, Lines
 
 #: Seconds between two looks at the queues.
 LOOK_SECONDS = 0.5
-#: Lines below the table.
-MOST_RECENT = 8
+#: Lines below the table: Events, of which each decision that changed something is one, and what became of workers.
+MOST_EVENTS, MOST_WORKERS = 6, 4
 #: Workers that a bar shows, one character each; more are a number alone.
 LONGEST_BAR = 20
 
@@ -29,28 +29,28 @@ class LiveView(Lines):
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._recent: deque[str] = deque(maxlen=MOST_RECENT)
+        self._events: deque[str] = deque(maxlen=MOST_EVENTS)
+        self._workers: deque[str] = deque(maxlen=MOST_WORKERS)
 
     def event(self, event: LocalEvent) -> None:
         """Into the lines below the table; the newest is the last."""
-        self._note(f"{event.key}: {event.notice.reason}: {event.notice.message}")
+        self._events.append(_line(f"{event.key}: {event.notice.reason}: {event.notice.message}"))
 
     def pod(self, name: str, text: str) -> None:
-        self._note(f"{name} {text}")
+        """The same, below the Events."""
+        self._workers.append(_line(f"{name} {text}"))
 
-    async def show(self, board: Board) -> None:
+    async def show(self, rows: Callable[[], Awaitable[Sequence[Row]]]) -> None:
         """Until cancelled; the last look stays on the screen."""
         with Live(console=self._console, auto_refresh=False) as live:
             while True:
-                live.update(self._picture(await board.rows()), refresh=True)
+                live.update(self._picture(await rows()), refresh=True)
                 await asyncio.sleep(LOOK_SECONDS)
 
-    def _note(self, text: str) -> None:
-        self._recent.append(f"{time.strftime('%H:%M:%S')} {foreign_text(text, MOST_CHARACTERS)}")
-
     def _picture(self, rows: Sequence[Row]) -> RenderableType:
-        lines = (Text(line, no_wrap=True, overflow="ellipsis", style="dim") for line in self._recent)
-        return Group(table(rows), *lines)
+        events = (Text(line, no_wrap=True, overflow="ellipsis") for line in self._events)
+        workers = (Text(line, no_wrap=True, overflow="ellipsis", style="dim") for line in self._workers)
+        return Group(table(rows), *events, *workers)
 
 
 def table(rows: Sequence[Row]) -> Table:
@@ -79,6 +79,10 @@ def lines_or_view() -> Lines:
     """The view on a terminal, plain lines elsewhere."""
     console = Console(file=sys.stdout)
     return LiveView(console) if console.is_terminal and not console.is_dumb_terminal else Lines()
+
+
+def _line(text: str) -> str:
+    return f"{time.strftime('%H:%M:%S')} {foreign_text(text, MOST_CHARACTERS)}"
 
 
 def _workers(row: Row) -> str:
