@@ -1,6 +1,6 @@
 """The main job, to watch: installs operator, broker and one WorkQueue, sends 60 tasks, shows the workers come and go.
 
-Run by `make demo`, inside dev/with_cluster.py. Everything it makes lies in one namespace, but for the definition of
+Run by `make demo-cluster`, inside dev/with_cluster.py. Everything it makes lies in one namespace, but for the definition of
 WorkQueue; clean_demo.py removes both. Its test runs it in a namespace of the tests.
 """
 
@@ -58,7 +58,7 @@ def main() -> int:
         console.print(str(error), markup=False, highlight=False)
         return 1
     except KeyboardInterrupt:
-        console.print("Interrupted. `make demo` goes on from here, `make clean-demo` removes what is there.")
+        console.print("Interrupted. `make demo-cluster` goes on from here, `make clean-demo` removes what is there.")
         return 130
 
 
@@ -167,7 +167,7 @@ def print_hints(kube: Kube, namespace: str) -> None:
     for command in (
         f"kubectl --context {kube.context} get wq -n {namespace} -w",
         f"kubectl --context {kube.context} describe wq -n {namespace} {QUEUE}",
-        "make demo-grafana  # Prometheus and Grafana beside it; `make demo` once more gives them something to show",
+        "make demo-grafana  # Prometheus and Grafana beside it; `make demo-cluster` once more gives them something to show",
         "make clean-demo    # removes what the demo made",
     ):
         console.print(f"  {command}", highlight=False, soft_wrap=True)

@@ -39,7 +39,7 @@ def main() -> int:
 
 def install(kube: Kube, namespace: str) -> None:
     if not kube.exists("namespace", namespace) or kube.maker(namespace) != "demo":
-        raise CommandFailed(f"there is no demo in {kube.context}: run `make demo` first")
+        raise CommandFailed(f"there is no demo in {kube.context}: run `make demo-cluster` first")
     kube.apply(rules(kube, namespace))
     for name in programs(kube):
         with working(console, f"Starting {name}"):
@@ -89,7 +89,7 @@ def print_addresses(kube: Kube, namespace: str) -> None:
     console.print(
         f"Alerts: http://localhost:{PORTS['prometheus']}/alerts; what to do: docs/runbooks.md.", highlight=False
     )
-    console.print("`make demo` once more gives them something to show.")
+    console.print("`make demo-cluster` once more gives them something to show.")
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def kept(dashboards: Mapping[str, Any]) -> dict[str, Any]:
         each = found["dashboards"].get(uid, {"instant": {}, "range": {}})
         for question in answers.questions(dashboard):
             if question.expr not in each["instant" if question.instant else "range"]:
-                remedy = "draw with --prometheus, of a cluster where `make demo-grafana` and `make demo` ran"
+                remedy = "draw with --prometheus, of a cluster where `make demo-grafana` and `make demo-cluster` ran"
                 raise NotDrawn(f"{KEPT.name} has no answer to a query of {uid}: {question.expr}\n{remedy}")
     return found
 
