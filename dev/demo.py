@@ -1,7 +1,7 @@
 """The main job, to watch: installs operator, broker and one WorkQueue, sends 60 tasks, shows the workers come and go.
 
-Run by `make demo-cluster`, inside dev/with_cluster.py. Everything it makes lies in one namespace, but for the definition of
-WorkQueue; clean_demo.py removes both. Its test runs it in a namespace of the tests.
+Run by `make demo-cluster`, inside dev/with_cluster.py. All that it makes lies in one namespace, but for the definition
+of WorkQueue; clean_demo.py removes both. Its test runs it in a namespace of the tests.
 """
 
 import json
@@ -167,7 +167,7 @@ def print_hints(kube: Kube, namespace: str) -> None:
     for command in (
         f"kubectl --context {kube.context} get wq -n {namespace} -w",
         f"kubectl --context {kube.context} describe wq -n {namespace} {QUEUE}",
-        "make demo-grafana  # Prometheus and Grafana beside it; `make demo-cluster` once more gives them something to show",
+        "make demo-grafana  # Prometheus and Grafana beside it; then `make demo-cluster` once more, to see something",
         "make clean-demo    # removes what the demo made",
     ):
         console.print(f"  {command}", highlight=False, soft_wrap=True)
