@@ -82,7 +82,7 @@ async def _run(settings: Settings) -> None:
 async def fill(store: Store, cluster: Cluster, clock: Clock) -> None:
     """Put all WorkQueues into the store before anything is decided: the watch brings them one by one, in any order.
 
-    Waits until one namespace could be listed; those that could not are listed again with each resync. Where the API
+    Waits until one namespace could be listed; the others are listed again with each resync. Where the API
     server knows no WorkQueues yet, kopf would look once and then never again.
     """
     while True:

@@ -1,4 +1,4 @@
-"""Our own port: /metrics and /healthz, for a scraper and a kubelet, and bounded for whoever else reaches the pod.
+"""Our own port: /metrics and /healthz, for a scraper and a kubelet, and bounded for any other client.
 
 A request's head has a deadline and a size, connections have a number, and the page of metrics is kept for a while,
 as making it for thousands of WorkQueues takes the event loop much time.
@@ -19,7 +19,7 @@ CONNECTION_SECONDS = 10.0
 MAX_HEAD_BYTES = 16 * 1024
 #: Connections at once. One more ends the oldest, which had its time: a kubelet's request is always answered.
 MOST_CONNECTIONS = 50
-#: Seconds for which a page of metrics serves all who ask, and for how many times the time that it took to make.
+#: Seconds for which a page of metrics serves all requests, and for how many times the time that it took to make.
 METRICS_SECONDS = 1.0
 METRICS_SHARE = 20.0
 
@@ -29,7 +29,7 @@ class Health:
     """What the probes are answered."""
 
     fine: bool
-    #: Names no broker, login or namespace: whoever reaches the pod may ask.
+    #: Names no broker, login or namespace: any client that reaches the pod may ask.
     text: str = "ok"
 
 
@@ -99,7 +99,7 @@ class Server:
         return _response("404 Not Found", b"")
 
     async def _metrics(self) -> bytes:
-        """The page, made once for all who ask: a connection that ends does not end its making."""
+        """The page, made once for all requests: a connection that ends does not end its making."""
         if self._making is None and time.monotonic() >= self._page_until:
             self._making = asyncio.create_task(self._make_page())
         if self._making:

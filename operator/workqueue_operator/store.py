@@ -162,7 +162,7 @@ class Store:
         return [self._workqueues[key] for key in self._by_queue[queue]] if queue else []
 
     def users(self) -> tuple[dict[Key, list[Tracked]], dict[Key, list[Tracked]]]:
-        """Who names each Secret: of those that are read, and of those that are one too many for their namespace.
+        """The WorkQueues that name each Secret: of Secrets that are read, and of one too many for its namespace.
 
         The Secrets of a namespace that the oldest WorkQueues name are read, so that a new one takes no place away.
         """
@@ -277,7 +277,7 @@ class Store:
         return readable(reading, workers, tracked.memory.history.in_use)
 
     def owner_of(self, target: Key) -> Key | None:
-        """The WorkQueue that may scale the Deployment: the oldest of those that name it."""
+        """The WorkQueue that may scale the Deployment: the oldest WorkQueue that names it."""
         return self._by_target.oldest(target)
 
     def _place(self, tracked: Tracked) -> None:

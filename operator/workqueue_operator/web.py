@@ -58,7 +58,7 @@ class _Resolver(aiohttp.abc.AbstractResolver):
 def open_session() -> Session:
     """A session without a limit of connections: a deadline must measure the other side, not our queue.
 
-    aiohttp's own bound is 100 connections; who asks many at once bounds that himself.
+    aiohttp's own bound is 100 connections; a caller that asks many servers at once bounds that itself.
     """
     return Session(
         connector=aiohttp.TCPConnector(limit=0, resolver=_Resolver(), use_dns_cache=False),

@@ -22,7 +22,7 @@ from workqueue_operator.totals import Direction
 #: Why a queue could not be read: the kinds of workqueue_broker.errors; and of management.ManagementError.
 BROKER_KINDS = (
     *("broker", "invalid_address", "unavailable", "access_refused", "queue_missing", "queue_mismatch"),
-    "message_refused",  # of one who publishes: the operator does not
+    "message_refused",  # of a publisher: the operator publishes nothing
     *("management", "management_refused", "policy_refused"),
 )
 PREFIX = "workqueue_operator_"
@@ -69,7 +69,7 @@ class Number:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """None beside those of the WorkQueue."""
+        """No labels beside the WorkQueue's own."""
         return ()
 
 

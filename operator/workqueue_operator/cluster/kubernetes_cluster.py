@@ -82,7 +82,7 @@ class KubernetesCluster:
         return await self._api.call("GET", _deployment_path(key), target_of)
 
     async def read_pods(self, target: Target) -> Sequence[Pod]:
-        """The Deployment's pods, those that terminate or are finished too."""
+        """The Deployment's pods, terminating and finished ones too."""
         if not target.selector:  # the API server takes no such Deployment; a list would be of every pod there
             raise ClusterUnavailable(f"Deployment {target.key}: spec.selector is empty, it chooses no pods")
         return await self._api.list(_pods_path(target.key.namespace), _worker_of, [("labelSelector", target.selector)])
@@ -145,7 +145,7 @@ class KubernetesCluster:
         return None if page is None else worker_page.tasks_in_progress(page)
 
     def _forget_posted(self, now: float) -> None:
-        """Those that are counted up no more; the oldest come first."""
+        """The Events that are no longer counted up; the oldest come first."""
         while self._posted and not next(iter(self._posted.values())).is_fresh(now):
             del self._posted[next(iter(self._posted))]
 
@@ -168,8 +168,8 @@ class KubernetesCluster:
     async def _apply_scale(self, target: Target, replicas: int) -> Target:
         """Where a patch of the number is not enough, on condition that the whole Deployment is as in `target`.
 
-        A Scale leaves a zero out: there is nothing to test, and whoever patches to 0 has no name in managedFields. Nor
-        has whoever patches spec.replicas while it has no manager there.
+        A Scale leaves a zero out: there is nothing to test, and a client that patches to 0 leaves no name there.
+        Nor has a client that patches spec.replicas while it has no manager there.
         """
         version = {"resourceVersion": str(target.resource_version)}
         body = {**SCALE, "metadata": version, "spec": {"replicas": replicas}}

@@ -7,7 +7,7 @@ from typing import Any
 from workqueue_operator.cluster.port import Pod, Target
 from workqueue_operator.resource import Key
 
-#: Who writes, in managedFields; another operator of ours has the same name.
+#: The operator's name in managedFields; another operator of ours has the same.
 FIELD_MANAGER = "workqueue-operator"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 

@@ -46,7 +46,7 @@ class Conflict(ClusterError):
 
 
 class Rejected(ClusterError):
-    """The API server refuses what is asked for, whoever asks: an admission webhook, a policy, or its schema."""
+    """The API server refuses the request from any client: an admission webhook, a policy, or its schema."""
 
     kind = "rejected"
 
@@ -135,7 +135,7 @@ class Cluster(Protocol):
         """The Deployment."""
 
     async def read_pods(self, target: Target) -> Sequence[Pod]:
-        """The pods of the Deployment, those that terminate or are finished too."""
+        """The pods of the Deployment, terminating and finished ones too."""
 
     async def find_autoscaler(self, target: Key) -> str | None:
         """The name of a HorizontalPodAutoscaler on the Deployment, if there is one."""

@@ -12,7 +12,7 @@ class Slots:
     def __init__(self, count: int) -> None:
         self._free = count
         self._held: Counter[str] = Counter()
-        #: By namespace, those that wait; the namespace whose turn was last comes last.
+        #: By namespace, the requests that wait; the namespace whose turn was last comes last.
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
     @asynccontextmanager

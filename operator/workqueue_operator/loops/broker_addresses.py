@@ -55,7 +55,7 @@ class _Parsed:
     address: Address
 
 
-class Addresses:
+class BrokerAddresses:
     """Looks addresses up for the WorkQueues of a store."""
 
     def __init__(self, store: Store, cluster: Cluster, metrics: Metrics, clock: Clock) -> None:

@@ -14,7 +14,7 @@ from workqueue_operator.store import Store, Tracked
 LOOK_SECONDS = 1.0
 
 
-class Counting:
+class DeadLetterLoop:
     """Counts for the WorkQueues of a store."""
 
     def __init__(self, store: Store, clock: Clock) -> None:

@@ -8,7 +8,7 @@ from workqueue_broker.address import BrokerAddress
 
 from workqueue_operator.clock import Clock
 from workqueue_operator.loops.heartbeat import Heartbeat
-from workqueue_operator.loops.policy_keeper import Policies, verdict_of
+from workqueue_operator.loops.policy_keeper import PolicyKeeper, verdict_of
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.rabbitmq.leader import LeaderSeen
 from workqueue_operator.rabbitmq.management_api import ManagementApi, ManagementError
@@ -24,7 +24,7 @@ from workqueue_operator.store import Store, Tracked
 MEASURE_SECONDS = 5.0
 
 
-class Measuring:
+class ManagementLoop:
     """Asks for the WorkQueues of a store."""
 
     def __init__(
@@ -66,11 +66,11 @@ class Measuring:
             tracked.estimate = tracked.estimate.without_sample(NoRates(str(error)))
         self._policies(reader).tell_all(address, verdict_of(error))
 
-    def _policies(self, reader: QueueReader) -> Policies:
-        return Policies(self._store, reader, self._metrics, self._clock)
+    def _policies(self, reader: QueueReader) -> PolicyKeeper:
+        return PolicyKeeper(self._store, reader, self._metrics, self._clock)
 
     async def _measure(
-        self, address: BrokerAddress, api: ManagementApi, reader: QueueReader, policies: Policies
+        self, address: BrokerAddress, api: ManagementApi, reader: QueueReader, policies: PolicyKeeper
     ) -> None:
         try:
             asked_at = self._clock.monotonic()

@@ -54,7 +54,7 @@ class _Planned:
         self.tracked.policy = PolicyCheck(self.workqueue.queue, self.workqueue.mode, verdict)
 
 
-class Policies:
+class PolicyKeeper:
     """Keeps the policies of all queues of one address."""
 
     def __init__(self, store: Store, reader: QueueReader, metrics: Metrics, clock: Clock) -> None:
@@ -149,5 +149,5 @@ def _older(tracked: Tracked, rivals: Sequence[Tracked]) -> Tracked | None:
 
 
 def _name_for(reader: Tracked, other: Tracked) -> str:
-    """Who reads the one may not see the other."""
+    """The name of a WorkQueue, for a reader who may not see other namespaces."""
     return str(other.key) if other.key.namespace == reader.key.namespace else "of another namespace"

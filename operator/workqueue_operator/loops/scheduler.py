@@ -1,4 +1,4 @@
-"""Decides who is served: one loop for each broker, virtual host and credential, so that a dead broker delays no other.
+"""Decides what is read: one loop for each broker, virtual host and credential, so that a dead broker delays no other.
 
 Each loop runs inside of the border: what fails in one is reported to the WorkQueues that it serves, and tried again.
 """
@@ -14,11 +14,11 @@ from workqueue_broker.errors import BrokerError
 from workqueue_operator.clock import Clock
 from workqueue_operator.cluster.port import Cluster, ClusterError
 from workqueue_operator.loops.border import Loops, failure_of
-from workqueue_operator.loops.broker_addresses import Addresses
+from workqueue_operator.loops.broker_addresses import BrokerAddresses
 from workqueue_operator.loops.broker_loop import BrokerLoop, unknown
-from workqueue_operator.loops.dead_letter_loop import Counting
+from workqueue_operator.loops.dead_letter_loop import DeadLetterLoop
 from workqueue_operator.loops.heartbeat import Heartbeat
-from workqueue_operator.loops.management_loop import Measuring
+from workqueue_operator.loops.management_loop import ManagementLoop
 from workqueue_operator.loops.pass_starter import PassStarter
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.passes.reconcile import Reconciler
@@ -56,9 +56,9 @@ class Scheduler:
         self._store = store
         self._cluster = cluster
         self._metrics = metrics
-        self._addresses = Addresses(store, cluster, metrics, clock)
-        self._measuring = Measuring(store, readers.open_management, metrics, clock)
-        self._counting = Counting(store, clock)
+        self._addresses = BrokerAddresses(store, cluster, metrics, clock)
+        self._measuring = ManagementLoop(store, readers.open_management, metrics, clock)
+        self._counting = DeadLetterLoop(store, clock)
         self._passes = PassStarter(reconciler, metrics, clock)
         self._brokers = BrokerLoop(store, readers.open_queues, self._passes.start, self._start_beside, metrics, clock)
         self._watched: set[BrokerAddress] = set()

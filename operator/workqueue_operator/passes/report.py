@@ -22,7 +22,7 @@ from workqueue_operator.status.conditions import Condition, Findings
 from workqueue_operator.status.next_status import RECENT_DECISIONS, Change, Pass, is_due, next_status, timestamp
 from workqueue_operator.store import Tracked
 
-#: Conditions whose turning is worth an Event of its own; the others turn with a decision, which has one.
+#: Conditions that get an Event when they change; the others change with a decision, which has one.
 EVENT_CONDITIONS = (
     *(conditions.QUEUE_OBSERVED, conditions.TARGET_FOUND, conditions.WORKERS_HEALTHY),
     *(conditions.POLICY_APPLIED, *conditions.PASSING),

@@ -95,7 +95,7 @@ class ScaleDowns:
     async def _look_again(
         self, seen: Observation, asked: Sequence[WorkerAnswer], departure: Departure
     ) -> list[WorkerAnswer]:
-        """Read the pods and their marks again, and ask those that are meant to go again: one may have got a task."""
+        """Read the pods and their marks again, and ask the workers that are to go again: one may have got a task."""
         if departure.mark:
             await self._clock.sleep(SETTLE_SECONDS)
         going = {pod.uid for pod in departure.going}

@@ -102,7 +102,7 @@ class VictimWatch:
 
 @dataclass(frozen=True)
 class _Watched:
-    """Whose scale-downs of which Deployment a watch is over."""
+    """A watch, with the WorkQueue and the Deployment that it is over."""
 
     totals: Totals
     target_uid: str

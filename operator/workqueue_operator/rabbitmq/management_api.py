@@ -116,18 +116,18 @@ class ManagementApi:
             path = f"/api/policies/{self._vhost}/{quote(policy.name, safe='')}"
             await self._site.put(path, body, SET_TIMEOUT_SECONDS)
         except web.Unreachable as error:
-            raise self._told(error, "policymaker") from error
+            raise self._error_of(error, "policymaker") from error
 
     async def _list(self, path: str) -> list[dict[str, Any]]:
         try:
             listed = await self._site.get(path, TIMEOUT_SECONDS)
         except web.Unreachable as error:
-            raise self._told(error, "management") from error
+            raise self._error_of(error, "management") from error
         if not isinstance(listed, list):
             raise ManagementUnavailable(f"{self._site.base}{path.partition('?')[0]} answers no list")
         return [item for item in listed if _has_name(item)]
 
-    def _told(self, error: web.Unreachable, tag: str) -> ManagementError:
+    def _error_of(self, error: web.Unreachable, tag: str) -> ManagementError:
         text = str(error)
         if not isinstance(error, web.Refused):
             return ManagementUnavailable(text)

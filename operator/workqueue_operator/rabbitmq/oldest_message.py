@@ -240,7 +240,7 @@ class OldestMessage:
 
 
 def _thinned(points: list[Point]) -> list[Point]:
-    """Without those whose gap would be the smallest beside their age; the first and the last stay."""
+    """Without the samples whose gap would be the smallest beside their age; the first and the last stay."""
     now = points[-1].time
     gaps = [
         ((high.time - low.time) / max(now - middle.time, 1.0), number)

@@ -78,7 +78,7 @@ class ManualSize:
 
     @property
     def origin(self) -> str:
-        """Who set the size, and for how long it is kept."""
+        """What set the size, and for how long it is kept."""
         return f"which {self.by or 'something other than the operator'} set, for {self.kept_seconds:.0f} s"
 
 
@@ -202,7 +202,7 @@ def _without_reading(policy: ScalingPolicy, unknown: Unknown, situation: Situati
         reason = Reason.FALLBACK
         text = f"queue unknown for {fallback.after_seconds} s, at least {fallback.replicas} workers"
     kept = max(current, _kept_by_hand(manual, held))
-    if manual and kept < held:  # lowered by a person, who protects something that we do not see
+    if manual and kept < held:  # a person lowered it, to protect something that the operator does not see
         held, reason = kept, Reason.SCALED_MANUALLY
         text = f"kept at {kept}, {manual.origin}; queue unknown"
     return ScalingDecision(held, held, reason, f"{text}: {unknown.message}")

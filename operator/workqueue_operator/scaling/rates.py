@@ -61,7 +61,7 @@ class Estimate:
     no_rates: NoRates = NOT_ASKED
 
     def updated(self, sample: Sample) -> "Estimate":
-        """With one more sample; totals that went back are those of a restarted broker: the estimate starts again."""
+        """With one more sample; totals that went back come from a restarted broker: the estimate starts again."""
         last = self.last
         if last is None or sample.time <= last.time or _went_back(last, sample):
             return Estimate(sample, no_rates=NOT_ACKED)

@@ -43,9 +43,9 @@ class Health:
 
     #: By pod name, at the last look.
     restarts: Mapping[str, int] = field(default_factory=dict)
-    #: By pod name, those that still count.
+    #: By pod name, the failures that still count.
     failures: Mapping[str, Failure] = field(default_factory=dict)
-    #: By pod name, those without a node, and since when (seconds of the clock).
+    #: By pod name, the pods without a node, and since when (seconds of the clock).
     unscheduled: Mapping[str, float] = field(default_factory=dict)
     #: What is wrong when at least half of the pods fail; None: most of them run.
     failing: str | None = None
@@ -144,7 +144,7 @@ class Signs:
 
 
 def obstacle(target: Target, signs: Signs, now: float) -> Obstacle | None:
-    """The worst of what is wrong, or None: those that stop the growth come first."""
+    """The worst obstacle, or None: obstacles that stop the growth come first."""
     failing = signs.health.failing or signs.redelivering
     if target.refused:
         return Obstacle(

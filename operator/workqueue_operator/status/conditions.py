@@ -169,9 +169,9 @@ def summarised(conditions: Sequence[Condition], decision: str = "") -> list[Cond
 def merged(
     previous: Iterable[Mapping[str, Any]], conditions: Sequence[Condition], generation: int, time: str
 ) -> list[dict[str, Any]]:
-    """As stored: lastTransitionTime moves only when the status flips; those not seen this time turn Unknown.
+    """As stored: lastTransitionTime moves only when the status flips; conditions not evaluated turn Unknown.
 
-    Those that are only there while something is wrong go.
+    Conditions that exist only while something is wrong are removed.
     """
     old = {one["type"]: one for one in previous}
     types = {one.type for one in conditions}

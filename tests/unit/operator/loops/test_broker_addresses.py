@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import AccessRefused, BrokerError, InvalidAddress
 from workqueue_operator.cluster.port import ClusterUnavailable
-from workqueue_operator.loops.broker_addresses import RECHECK_JITTER, RECHECK_SECONDS, REREAD_SECONDS, Addresses
+from workqueue_operator.loops.broker_addresses import RECHECK_JITTER, RECHECK_SECONDS, REREAD_SECONDS, BrokerAddresses
 from workqueue_operator.loops.broker_loop import unknown
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.resource import Key
@@ -40,7 +40,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.cluster.secrets[SECRET] = GOOD
-        self.addresses = Addresses(self.store, self.cluster, Metrics(CollectorRegistry()), self.clock)
+        self.addresses = BrokerAddresses(self.store, self.cluster, Metrics(CollectorRegistry()), self.clock)
 
     def add(
         self, name: str, secret: str = SECRET.name, generation: int = 1, namespace: str = SECRET.namespace

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailable, InvalidAddress, QueueMissing
-from workqueue_operator.loops.policy_keeper import SET_SECONDS, Policies, verdict_of
+from workqueue_operator.loops.policy_keeper import SET_SECONDS, PolicyKeeper, verdict_of
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.rabbitmq.management_api import (
     ManagementError,
@@ -54,7 +54,7 @@ class Broker:
 
     def __post_init__(self) -> None:
         self.api = FakeManagementApi(self.clock)
-        self.policies = Policies(self.store, self.reader, Metrics(self.registry), self.clock)
+        self.policies = PolicyKeeper(self.store, self.reader, Metrics(self.registry), self.clock)
 
     def add(
         self,
