@@ -70,7 +70,7 @@ def test_what_keeps_pods_from_starting_is_named_and_stops_the_growth(work: Work,
         work.send(["Task" + "." * 60] * 8)
         refused = wait_until(lambda: condition(work, "WorkersHealthy", "PodsRefused"), 60, "the quota is seen")
         assert "exceeded quota: no-more" in refused["message"]
-    change_pods(work, nodeSelector={"no-such": "node"})
+        change_pods(work, nodeSelector={"no-such": "node"})  # under the quota: no worker of before may take a task
     wait_until(lambda: failing_with(work, "Unschedulable"), 120, "the scheduler's words are reported")
     change_pods(work, nodeSelector=None, initContainers=[failing_init_container(work)])
     wait_until(
