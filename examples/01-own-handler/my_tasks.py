@@ -15,7 +15,7 @@ def handle(body: bytes, task: Task) -> None:
         order = json.loads(body)
         name, total = str(order["order"]), sum(line["price"] * line["count"] for line in order["lines"])
     except (ValueError, KeyError, TypeError) as error:
-        raise Reject(f"no order: {error}") from error  # no attempt can mend it: park it
+        raise Reject(f"no order: {error}") from error  # no attempt can fix it: dead-letter it
     try:
         (SUMS / name).write_text(f"{total}\n")
     except OSError as error:

@@ -72,7 +72,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [list]
-# Which workers are ready, where to ask them; patch: the deletion cost of idle ones before a shrink
+# Which workers are ready, where to ask them; patch: the deletion cost of idle ones before a scale-down
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, patch]

@@ -30,7 +30,7 @@
 {{- fail "handler and command are both set: a worker runs one of them. Leave the other one empty" }}
 {{- end }}
 {{- if and (eq .Values.queue.type "Quorum") (gt (int .Values.maxAttempts) (int .Values.queue.deliveryLimit)) }}
-{{- fail "maxAttempts is more than queue.deliveryLimit: RabbitMQ would take a failing task away before a worker can park it with the reason. Lower maxAttempts or raise queue.deliveryLimit" }}
+{{- fail "maxAttempts is more than queue.deliveryLimit: RabbitMQ would remove a failing task before a worker can dead-letter it with the reason. Lower maxAttempts or raise queue.deliveryLimit" }}
 {{- end }}
 {{- $max := int (include "workqueue.maxReplicas" .) }}
 {{- if gt (int .Values.scaling.minReplicas) $max }}

@@ -131,7 +131,7 @@ volumeMounts:
 - name: broker
   secret:
     secretName: {{ .Values.broker.secretName | quote }}
-    # Readable for whichever user the image runs as; nobody else is in this container.
+    # Readable for whichever user the image runs as; this container has no other user.
     defaultMode: 0444
 - name: tmp
   emptyDir:
