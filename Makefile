@@ -98,7 +98,7 @@ chart-readmes: setup ## Write the tables of values into the charts' READMEs
 dashboards-pictures: setup ## Draw the pictures of the dashboards in docs/dashboards; needs npm and Chromium
 	@$(BIN)/python -m dev.draw_dashboards $(if $(PROMETHEUS),--prometheus $(PROMETHEUS)) $(DRAW)
 
-# Made anew when the lock or the project's metadata change; quiet when it is already there.
+# Made again when the lock or the project's metadata change; quiet when it is already there.
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -m dev.environment $(VENV)
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-#: Read when the benchmark starts, so that its result tells whether the machine was idle.
+#: Read when the benchmark starts, so that its result shows whether the machine was idle.
 _LOAD_BEFORE = os.getloadavg()[0]
 
 
@@ -42,7 +42,7 @@ class Run:
 
 
 def take_turns(runs: Sequence[Run], rounds: int, minutes: float, failures: list[str]) -> Iterator[Rate]:
-    """Each round runs everything once; tells its progress. No round starts that would end after the minutes.
+    """Each round runs everything once and shows its progress. No round starts that would end after the minutes.
 
     A contender that fails has no rate in that round; why is added to `failures`.
 
@@ -120,15 +120,15 @@ def write(folder: Path, name: str, facts: dict[str, str], rates: Sequence[Rate],
     """NAME.md and NAME.json in the folder; also prints the tables."""
     folder.mkdir(parents=True, exist_ok=True)
     tables = markdown(rates, baselines)
-    told = "\n".join(f"- {what}: {fact}" for what, fact in facts.items())
-    (folder / f"{name}.md").write_text(f"{told}\n\n{tables}", encoding="utf-8")
+    recorded = "\n".join(f"- {what}: {fact}" for what, fact in facts.items())
+    (folder / f"{name}.md").write_text(f"{recorded}\n\n{tables}", encoding="utf-8")
     content = {"facts": facts, "rates": [asdict(rate) for rate in rates]}
     (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(f"{tables}\nwritten: {folder / name}.md and .json")
 
 
 def facts(command: str, rabbitmq: str) -> dict[str, str]:
-    """What every result must tell of where it comes from."""
+    """Where a result comes from: every result has these facts."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "command": command,

@@ -38,7 +38,7 @@ class Choice(Enum):
 
 
 def choose(context: str, has_kind: Callable[[], bool]) -> Choice:
-    """`context`: KUBE_CONTEXT; empty: nobody said. kind is asked only then."""
+    """Choose the cluster by `context` (KUBE_CONTEXT). kind is asked only when it is empty."""
     if context and context != LOCAL_CONTEXT:
         return Choice.GIVEN
     return Choice.KIND if not context and has_kind() else Choice.LOCAL
@@ -55,9 +55,9 @@ def check_context(context: str, known: Collection[str]) -> None:
         raise NoCluster(f"KUBE_CONTEXT={context}: kubectl knows no context of that name; there are: {there}")
 
 
-def parse_exports(told: str, path: str) -> dict[str, str]:
+def parse_exports(printed: str, path: str) -> dict[str, str]:
     """What `dev/local_cluster env` prints for a shell, as values; `path` is the PATH that it extends."""
-    values = dict(re.findall(r'^export (\w+)="(.*)"$', told, re.MULTILINE))
+    values = dict(re.findall(r'^export (\w+)="(.*)"$', printed, re.MULTILINE))
     return {name: value.replace("$PATH", path) for name, value in values.items()}
 
 
@@ -74,7 +74,7 @@ def environment(*, make: bool) -> dict[str, str] | None:
     """KUBE_CONTEXT, and KUBECONFIG and PATH where the cluster has its own.
 
     `make`: bring up kind's or the local cluster when it is not there; else the answer is None then.
-    Raises NoCluster, and CalledProcessError of a program that has told why.
+    Raises NoCluster, and CalledProcessError of a program that has printed why.
     """
     context = os.environ.get("KUBE_CONTEXT", "")
     match choose(context, has_kind):

@@ -80,7 +80,7 @@ class View:
 
     @property
     def busy_stopped(self) -> int:
-        """Busy workers that a shrink took, by the operator's count."""
+        """Busy workers that a scale-down stopped, by the operator's count."""
         return int(sum(value for key, value in self.operator.items() if key.startswith(VICTIMS) and '"busy"' in key))
 
     def count(self, name: str) -> int:

@@ -51,7 +51,7 @@ def main() -> int:
     except NoDelivery as problem:
         sys.exit(f"Error: {problem}")
     except subprocess.CalledProcessError as error:
-        return int(error.returncode)  # the program that failed has told why
+        return int(error.returncode)  # the program that failed has printed why
     asked = {name: image.rsplit(":", 1) for name, image in made.items() if name in names}
     print(json.dumps({name: {"repository": repository, "tag": tag} for name, (repository, tag) in asked.items()}))
     return 0

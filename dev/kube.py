@@ -44,7 +44,7 @@ class Kube:
     def install(self, release: str, chart: str, namespace: str, *settings: str) -> None:
         """helm upgrade --install of a chart of this checkout, also after one that was interrupted in the middle.
 
-        helm refuses a release that is pending for ever then; ours hold nothing that is worth a repair.
+        After an interruption helm refuses the pending release forever. It is removed first: ours hold nothing to repair.
         """
         pending = self.helm("list", "-n", namespace, "--pending", "--short").split()
         if release in pending:
@@ -53,7 +53,7 @@ class Kube:
         self.helm("upgrade", "--install", release, str(CHECKOUT / "charts" / chart), "-n", namespace, *settings)
 
     def make_namespace(self, name: str, made_by: str) -> None:
-        """Make it, or take one that the same maker left; raises CommandFailed when it is somebody else's."""
+        """Make the namespace, or take one that the same maker left; raises CommandFailed when another made it."""
         label = {MADE_BY: made_by}
         if self.exists("namespace", name):
             if self.maker(name) != made_by:
@@ -70,7 +70,7 @@ class Kube:
         return str(self.get("namespace", namespace)["metadata"].get("labels", {}).get(MADE_BY, ""))
 
     def remove_namespace(self, name: str, made_by: str) -> bool:
-        """Whether it was there; raises CommandFailed when it is somebody else's."""
+        """True when the namespace existed; raises CommandFailed when another made it."""
         if not self.exists("namespace", name):
             return False
         if self.maker(name) != made_by:

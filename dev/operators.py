@@ -86,7 +86,7 @@ def refuse_second_operator(found: Iterable[Operator], own_namespace: str, served
 
 @contextmanager
 def alone_in(kube: Kube, namespace: str, use: str) -> Iterator[None]:
-    """No other program on this machine uses this namespace of ours meanwhile; one that does is waited for."""
+    """Hold this namespace for one program of this machine; waits for another program that holds it."""
     with locked(lock_file(f"{kube.context}.{namespace}"), use):
         yield
 

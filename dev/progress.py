@@ -19,15 +19,15 @@ def working(console: Console, title: str) -> Iterator[None]:
         return
     ended, started = threading.Event(), time.monotonic()
 
-    def tell() -> None:
+    def show() -> None:
         while not ended.wait(PLAIN_SECONDS):
             print(f"{title} … {time.monotonic() - started:.0f} s", flush=True)
 
     print(f"{title} …", flush=True)
-    teller = threading.Thread(target=tell, daemon=True)
-    teller.start()
+    printer = threading.Thread(target=show, daemon=True)
+    printer.start()
     try:
         yield
     finally:
         ended.set()
-        teller.join()
+        printer.join()

@@ -1,7 +1,7 @@
 """`python -m dev.with_cluster [--existing] -- COMMAND …`: run a command with a cluster that has our images.
 
 Which cluster that is, clusters.py says. With --existing no cluster and no image is made: without a cluster there is
-nothing to do, which is told and is no failure.
+nothing to do, which is printed and is no failure.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main() -> int:
         print(f"Error: {problem}", file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as error:
-        return error.returncode  # the program that failed has told why
+        return error.returncode  # the program that failed has printed why
     return subprocess.run(chosen.command, env=values, check=False).returncode
 
 

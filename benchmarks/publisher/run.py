@@ -57,15 +57,15 @@ def main() -> None:
         rabbitmq = server.release
         runs = _runs(server, _contenders(options.messages, program, lines))
         rates = list(take_turns(runs, options.rounds, options.minutes, failures))
-    told = facts(f"python benchmarks/publisher/{shlex.join(['run.py', *sys.argv[1:]])}", rabbitmq)
-    told |= go_client.versions() | {
+    recorded = facts(f"python benchmarks/publisher/{shlex.join(['run.py', *sys.argv[1:]])}", rabbitmq)
+    recorded |= go_client.versions() | {
         "rounds": str(max(rate.round for rate in rates)),
         "failed": "; ".join(failures) or "none",
         "window": str(WINDOW),
         "bytes": str(BODY_BYTES),
     }
     baselines = ["one at a time", "bare window"]
-    write(options.output, f"rabbitmq-{options.rabbitmq}", told, rates, baselines)
+    write(options.output, f"rabbitmq-{options.rabbitmq}", recorded, rates, baselines)
 
 
 def _options() -> argparse.Namespace:

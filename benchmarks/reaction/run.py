@@ -1,6 +1,6 @@
 """From a publish to the scaled Deployment, on a real cluster: `make bench-reaction`.
 
-Bursts of tasks go to an empty queue at random moments; a look every 10 ms tells when the Deployment's spec.replicas
+Bursts of tasks go to an empty queue at random moments; a look every 10 ms shows when the Deployment's spec.replicas
 became 50. No worker pod is started (the namespace's quota is used up), so that the time is the operator's and the API
 server's, not the node's.
 """
@@ -94,7 +94,7 @@ def measure(kube: Kube, proxy: Proxy, port: int, queue_type: str, bursts: int) -
     address = broker_address(secret, port)
     connection = connect(address, ConnectionSettings("bench"))
     channel = connection.channel()
-    consume_one_for_ever(connection, name)
+    consume_one_forever(connection, name)
     watch = Watch(proxy, name)
     wait(lambda: watch.replicas == 0, "the Deployment is at 0")
     before, seconds = operator_times(kube, proxy), []
@@ -114,7 +114,7 @@ def measure(kube: Kube, proxy: Proxy, port: int, queue_type: str, bursts: int) -
     return summary(queue_type, seconds, before, after)
 
 
-def consume_one_for_ever(connection: Any, queue: str) -> None:
+def consume_one_forever(connection: Any, queue: str) -> None:
     """A consumer as a worker would be, always at the same task: 0 ready beside 0 consumers would be no reading."""
     channel = connection.channel()
     channel.basic_qos(prefetch_count=1)

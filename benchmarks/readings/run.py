@@ -45,10 +45,10 @@ def main() -> None:
         rabbitmq = server.release
         names = _declared(server.address(), options.queues)
         rates = list(take_turns(_runs(server.address(), names), options.rounds, options.minutes, failures))
-    told = facts(f"python benchmarks/readings/{shlex.join(['run.py', *sys.argv[1:]])}", rabbitmq)
-    told |= {"queues": str(options.queues), "rounds": str(max(rate.round for rate in rates))}
-    told |= {"failed": "; ".join(failures) or "none"}
-    write(options.output, f"rabbitmq-{options.rabbitmq}", told, rates, [BASELINE])
+    recorded = facts(f"python benchmarks/readings/{shlex.join(['run.py', *sys.argv[1:]])}", rabbitmq)
+    recorded |= {"queues": str(options.queues), "rounds": str(max(rate.round for rate in rates))}
+    recorded |= {"failed": "; ".join(failures) or "none"}
+    write(options.output, f"rabbitmq-{options.rabbitmq}", recorded, rates, [BASELINE])
 
 
 def _options() -> argparse.Namespace:

@@ -39,7 +39,7 @@ class Keda:
     | 0 -> 1 at a poll that finds it active | | keda pkg/scaling/executor/scale_scaledobjects.go, scaleFromZeroOrIdle |
     | N -> 0, from any N, once it was not active for cooldownPeriod | 300 s | the same, scaleToZeroOrIdle |
     | the autoscaler looks every sync period, and does nothing at 0 | 15 s | kubernetes pkg/controller/podautoscaler/config/v1alpha1/defaults.go; horizontal.go, reconcileAutoscaler |
-    | it asks KEDA, which reads the queue anew (useCachedMetrics is off) | | keda docs, scaling-deployments "Caching Metrics" |
+    | it asks KEDA, which reads the queue again (useCachedMetrics is off) | | keda docs, scaling-deployments "Caching Metrics" |
     | no change while value / (target x pods) is within the tolerance; else ceil(value / target) | 0.1 | replica_calculator.go, GetExternalPerPodMetricReplicas |
     | at least 1, at most maxReplicaCount | | keda controllers/keda/hpa.go |
     | up: at most +4 pods or +100 % a period, whichever is more; no window | 15 s | kubernetes pkg/apis/autoscaling/v2/defaults.go; horizontal.go, calculateScaleUpLimitWithScalingRules |

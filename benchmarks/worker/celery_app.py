@@ -9,7 +9,7 @@ app.conf.update(
     task_ignore_result=True,
     task_default_queue=QUEUE,
     task_default_queue_type=QUEUE_TYPE,
-    broker_native_delayed_delivery_queue_type="classic",  # 28 queues for delays that nobody uses here: quickly made
+    broker_native_delayed_delivery_queue_type="classic",  # 28 queues for delays, which are not used here: quickly made
     broker_connection_retry_on_startup=True,
 )
 

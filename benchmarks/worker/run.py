@@ -65,9 +65,9 @@ def main() -> None:
         rabbitmq = server.release
         runs = _runs(server, Path(directory), programs, options)
         rates = list(take_turns(runs, options.rounds, options.minutes, failures))
-    told = facts(f"python benchmarks/worker/{shlex.join(['run.py', *sys.argv[1:]])}", rabbitmq) | peers.versions()
-    told |= {"rounds": str(max(rate.round for rate in rates)), "failed": "; ".join(failures) or "none"}
-    write(options.output, "-".join(["rabbitmq", options.rabbitmq, *options.queue_type]), told, rates, [BASELINE])
+    recorded = facts(f"python benchmarks/worker/{shlex.join(['run.py', *sys.argv[1:]])}", rabbitmq) | peers.versions()
+    recorded |= {"rounds": str(max(rate.round for rate in rates)), "failed": "; ".join(failures) or "none"}
+    write(options.output, "-".join(["rabbitmq", options.rabbitmq, *options.queue_type]), recorded, rates, [BASELINE])
 
 
 def _options() -> argparse.Namespace:

@@ -1,4 +1,4 @@
-"""The task of every contender: waits so many seconds, counts, and tells the rate once the last one is done.
+"""The task of every contender: waits so many seconds, counts, and reports the rate once the last one is done.
 
 The first fifth of the tasks is not timed: a contender may take its first ones before it has wholly started, as
 Celery's solo pool does while it makes its queues for delays.
@@ -34,4 +34,4 @@ def work() -> None:
         rate = (TASKS - _WARM_UP) / (time.monotonic() - _began)
         part = Path(os.environ["BENCHMARK_RESULT"] + ".part")
         part.write_text(str(rate), encoding="utf-8")
-        part.rename(os.environ["BENCHMARK_RESULT"])  # whole or not at all: somebody waits for it
+        part.rename(os.environ["BENCHMARK_RESULT"])  # whole or not at all: the benchmark waits for it

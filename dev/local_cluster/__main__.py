@@ -90,7 +90,7 @@ def arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="build what is missing, start the cluster, print the path of its kubeconfig")
     commands.add_parser("down", help="stop it and remove what runs; what was built and loaded stays for the next time")
-    commands.add_parser("status", help="tell what runs and where its logs are; exit 1 when it is not ready")
+    commands.add_parser("status", help="show what runs and where its logs are; exit 1 when it is not ready")
     commands.add_parser("env", help='print settings for a shell: eval "$(python3 -m dev.local_cluster env)"')
     bases = commands.add_parser("base", help="make base images if they are missing, print their names")
     bases.add_argument("name", nargs="+", choices=sorted(DEBIAN_IMAGES))

@@ -118,8 +118,8 @@ def bootstrap(image: DebianImage, archive: Path) -> list[str | Path]:
 
 
 def last_step(log: Path) -> str:
-    told = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("I: ")]
-    return told[-1].removeprefix("I: ")[:60] if told else ""
+    steps = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("I: ")]
+    return steps[-1].removeprefix("I: ")[:60] if steps else ""
 
 
 def ensure_pause_image(places: Places) -> str:

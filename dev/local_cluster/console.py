@@ -20,24 +20,24 @@ class ClusterError(Exception):
 
 
 class Step:
-    """One line of progress. `tell` may be called as often as one likes."""
+    """One line of progress. `show` may be called at any rate: it prints at most once in a while."""
 
     def __init__(self, title: str) -> None:
         self._title = title
         self._started = time.monotonic()
-        self._told = self._started
+        self._shown = self._started
         self._moving = sys.stderr.isatty()
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self._started
 
-    def tell(self, detail: str) -> None:
+    def show(self, detail: str) -> None:
         """Show how far it is, if it is time to show anything again."""
         now = time.monotonic()
-        if now - self._told < (MOVING_SECONDS if self._moving else PLAIN_SECONDS):
+        if now - self._shown < (MOVING_SECONDS if self._moving else PLAIN_SECONDS):
             return
-        self._told = now
+        self._shown = now
         self._write(f"{self._title} … {clock(self.seconds)} {detail}", last=False)
 
     def done(self, detail: str = "") -> None:

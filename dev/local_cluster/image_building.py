@@ -69,8 +69,8 @@ def lent_by_the_machine() -> list[str]:
 
 
 def last_instruction(log: Path) -> str:
-    told = [line for line in log.read_text(errors="replace").splitlines() if "STEP " in line]
-    return told[-1][:60] if told else ""
+    steps = [line for line in log.read_text(errors="replace").splitlines() if "STEP " in line]
+    return steps[-1][:60] if steps else ""
 
 
 def remove_old_builds(places: Places) -> None:

@@ -51,7 +51,7 @@ def forget_after_kill(places: Places) -> bool:
 def forget_containers(places: Places) -> bool:
     """Whether containerd holds no container any more."""
     if left := containers(places):
-        with contextlib.suppress(ClusterError):  # some of them go by themselves meanwhile
+        with contextlib.suppress(ClusterError):  # some of them end by themselves
             ctr(places, "containers", "delete", *left)
     return not containers(places)
 

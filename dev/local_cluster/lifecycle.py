@@ -1,4 +1,4 @@
-"""Starts the cluster in the order in which its programs need each other, and tells whether it runs.
+"""Starts the cluster in the order in which its programs need each other, and reports whether it runs.
 
 Rule: every wait is for a fact (a health answer, a ready node) with a deadline; one that passes names the log to read.
 """
@@ -60,7 +60,7 @@ def is_up(places: Places) -> bool:
 
 
 def start_cluster(places: Places, programs: Path, progress: Step) -> None:
-    progress.tell("clearing what is left of an earlier one")
+    progress.show("clearing what is left of an earlier one")
     remove_leftovers(places)
     if rule_families():
         raise ClusterError("another kube-proxy has its rules on this machine: set KUBE_CONTEXT to the cluster it is of")
@@ -119,7 +119,7 @@ def wait(launch: Launch, process: Started, *, healthy: Callable[[], bool]) -> No
     log = launch.places.logs / f"{process.name}.log"
 
     def check() -> None:
-        launch.progress.tell(f"waiting for {process.name}")
+        launch.progress.show(f"waiting for {process.name}")
         check_alive(launch.places, process)
 
     until(

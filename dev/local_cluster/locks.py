@@ -30,7 +30,7 @@ class Lock:
             say(f"Waiting for {self._other()} …")
             with step("Waiting") as progress:
                 while not self._taken(how):
-                    progress.tell("")
+                    progress.show("")
                     time.sleep(POLL_SECONDS)
         self._file.truncate(0)
         self._file.write(self._holder)

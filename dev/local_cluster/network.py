@@ -1,6 +1,6 @@
 """The addresses of the cluster, and the node's own bridge.
 
-Rule: all names of interfaces and networks are ours alone, so that removing them can hit nobody else's. The one name
+Rule: all names of interfaces and networks are ours alone, so that removing them hits no other program's. The one name
 that is not ours to choose is that of kube-proxy's tables: they are ours only when we started a kube-proxy since boot.
 """
 

@@ -54,7 +54,7 @@ def kill_all_in(cgroups: Iterable[Path]) -> None:
 def processes_in(cgroups: Iterable[Path]) -> set[int]:
     found: set[int] = set()
     for cgroup in cgroups:
-        with contextlib.suppress(OSError):  # it went meanwhile
+        with contextlib.suppress(OSError):  # it has ended
             found.update(int(pid) for pid in (cgroup / "cgroup.procs").read_text().split())
     return found
 
@@ -66,7 +66,7 @@ def end_shims(places: Places) -> None:
         try:
             words = (folder / "cmdline").read_bytes().split(b"\0")
         except OSError:
-            continue  # it ended meanwhile
+            continue  # it has ended
         if words[0].endswith(b"containerd-shim-runc-v2") and socket in words:
             kill(int(folder.name))
 

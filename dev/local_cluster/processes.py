@@ -1,7 +1,7 @@
 """Starts the cluster's programs so that they outlive the shell, and stops exactly those again.
 
 Rule: a saved pid counts only together with the boot and the start time of its process, so that a number that the
-system gave to somebody else's process since is never touched.
+system has since given to another program's process is never touched.
 """
 
 import contextlib

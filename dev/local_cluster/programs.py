@@ -34,7 +34,7 @@ def run_long(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> None:
-    """Run a command that takes long: append its output to `log`, tell `progress` the `detail` while it runs."""
+    """Run a command that takes long: append its output to `log`, show the `detail` on `progress` while it runs."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         process = subprocess.Popen(
@@ -46,7 +46,7 @@ def run_long(
             env={**os.environ, **(env or {})},
         )
         try:
-            wait_telling(process, progress, detail)
+            wait_showing(process, progress, detail)
         except BaseException:
             process.kill()
             process.wait()
@@ -55,11 +55,11 @@ def run_long(
         raise ClusterError(f"{Path(command[0]).name} failed ({process.returncode}). Its log is {log}:\n{tail(log)}")
 
 
-def wait_telling(process: "subprocess.Popen[bytes]", progress: Step, detail: Callable[[], str]) -> None:
+def wait_showing(process: "subprocess.Popen[bytes]", progress: Step, detail: Callable[[], str]) -> None:
     while True:
         try:
             process.wait(timeout=0.5)
         except subprocess.TimeoutExpired:
-            progress.tell(detail())
+            progress.show(detail())
         else:
             return

@@ -35,7 +35,7 @@ def main() -> int:
         else:
             copy_secret(chosen.namespace, chosen.source)
     except subprocess.CalledProcessError as error:
-        return int(error.returncode)  # kubectl has told why
+        return int(error.returncode)  # kubectl has printed why
     return 0
 
 

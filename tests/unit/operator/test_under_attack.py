@@ -93,7 +93,7 @@ async def test_a_server_that_says_nothing_is_said_to_have_timed_out() -> None:
     assert "timed out after 5 s" in message
 
 
-async def test_a_broker_that_lives_and_answers_nothing_is_left_and_connected_with_anew() -> None:
+async def test_a_broker_that_lives_and_answers_nothing_is_left_and_connected_with_again() -> None:
     """A hung channel, or one bad node of three: no thread or socket stays behind, and another connection may work."""
     with HostileServer(with_heartbeats) as server:
         threads = threading.active_count()
