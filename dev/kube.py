@@ -44,7 +44,7 @@ class Kube:
     def install(self, release: str, chart: str, namespace: str, *settings: str) -> None:
         """helm upgrade --install of a chart of this checkout, also after one that was interrupted in the middle.
 
-        After an interruption helm refuses the pending release forever. It is removed first: ours hold nothing to repair.
+        helm refuses a release that is pending after an interruption. It is removed first: ours hold nothing to repair.
         """
         pending = self.helm("list", "-n", namespace, "--pending", "--short").split()
         if release in pending:

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from benchmarks.simulation.measures import Run
 
-#: Colours that people who see fewer of them can tell apart (Okabe and Ito), and a line style each for print.
+#: Colours that colour-blind people can distinguish (Okabe and Ito), and a line style each for print.
 STYLES = (("#0072B2", "-"), ("#009E73", "-"), ("#D55E00", "--"), ("#CC79A7", "--"))
 BAR_HEIGHT = 0.2
 #: Minutes shown after the last worker of the slowest scaler has gone.
