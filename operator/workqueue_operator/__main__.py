@@ -28,7 +28,15 @@ def main() -> None:
     logs.configure(settings.log_format)
     if arguments.command == "local" or getattr(arguments, "local", False):
         sys.exit(_run_local(arguments, settings))
-    from workqueue_operator import assembly
+    try:
+        from workqueue_operator import assembly
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("kopf", "kubernetes"):
+            raise
+        sys.exit(
+            f"workqueue-operator: {error.name} is not installed, which a cluster needs: install the extra `operator`; "
+            "without a cluster: `workqueue-operator local FILE…`, `workqueue-operator explain --local NAMESPACE/NAME`"
+        )
 
     if arguments.command == "explain":
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an interrupted answer is no success
