@@ -34,7 +34,8 @@ clean-demo: ## Remove what the demo made, and only that; makes nothing first
 .PHONY: test
 # All of it, or it says what is missing: nothing is skipped.
 test: export CI ?= 1
-test: setup test-unit test-unit-images test-broker test-cluster ## Run all tests: unit, real broker, real cluster
+test: setup test-unit test-unit-images ## Run all tests: unit, then real broker and real cluster side by side
+	@$(BIN)/python -m dev.suites $(RABBITMQ)
 
 .PHONY: test-unit
 test-unit: setup ## Run the tests that need nothing but Python and openssl, in a minute
@@ -48,6 +49,12 @@ test-unit-images: $(IMAGES_VENV)/.installed ## Run the unit tests of the parts o
 .PHONY: test-broker
 test-broker: setup ## Run the tests against two real RabbitMQs, which they install and start; RABBITMQ=4.0 for one
 	@$(BIN)/python -m dev.broker_tests $(RABBITMQ)
+
+.PHONY: test-kills
+# ROUNDS: how often each test repeats its faults; `make test-broker` has one round.
+ROUNDS ?= 8
+test-kills: setup ## Kill workers, senders and brokers at random moments, ROUNDS times as often as test-broker
+	@$(BIN)/python -m dev.broker_tests --kills $(ROUNDS) $(RABBITMQ)
 
 .PHONY: test-cluster
 test-cluster: setup ## Run the tests against a real Kubernetes, and those of the charts

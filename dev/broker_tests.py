@@ -1,29 +1,32 @@
-"""`python -m dev.broker_tests VERSION …`: the broker tests on each version of RabbitMQ, side by side.
+"""`python -m dev.broker_tests [--kills ROUNDS] VERSION …`: the broker tests on real brokers of these RabbitMQ versions.
 
-One pytest for each version with some processes of its own, as a broker's tests wait most of the time. Each process has
-its own brokers. Each line of output names its version; of the tests that pass only their number is printed, now and
-then. What the versions need is installed first. What failed runs once more with nothing beside it: that decides, unless
-a test marked `once` is among it.
+One pytest with some processes, as a broker's tests wait most of the time; each process has its own brokers, of one
+version at a time. Of the tests that pass only their number is printed, now and then. What the versions need is
+installed first. What failed runs once more with nothing beside it: that decides, unless a test marked `once` is among
+it. The last lines name each test that needed its second run. With --kills only the tests marked `kills` run, with so
+many rounds.
 """
 
+import argparse
+import json
 import os
 import re
 import subprocess
 import sys
-import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from dev.local_cluster.locks import lock_file, locked
+from dev.test_turn import turn
 from tests.support.network_link import NetworkLink
 from tests.support.rabbitmq_versions import NotInstallable, ensure
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-TESTS = CHECKOUT / "tests"
-#: Processes for each version. Two versions with four each kept two cores busy.
-PROCESSES = 4
+CACHE = Path(".pytest_cache/broker")
+#: Six kept two cores busy, beside the cluster tests' waits.
+PROCESSES = 6
 #: What pytest-xdist prints as a test starts, and as it passes.
 STARTED = re.compile(r"^\S+::.* $")
 PASSED = re.compile(r"^\[gw\d+\] \[ *\d+%\] PASSED ")
@@ -31,7 +34,17 @@ PROGRESS_SECONDS = 15.0
 
 
 def main() -> int:
-    versions = sys.argv[1:]
+    parser = argparse.ArgumentParser(prog="python -m dev.broker_tests", description=__doc__)
+    parser.add_argument("versions", nargs="*", metavar="VERSION")
+    parser.add_argument(
+        "--kills", type=int, metavar="ROUNDS", help="only the tests marked `kills`, with so many rounds"
+    )
+    chosen = parser.parse_args()
+    return prepared(chosen.versions, ("-m", "kills", "--rounds", str(chosen.kills)) if chosen.kills else ())
+
+
+def prepared(versions: list[str], chosen: tuple[str, ...]) -> int:
+    """Install what is missing, wait for the turn, and run the tests that the flags choose."""
     try:
         for version in versions:
             ensure(version)
@@ -40,57 +53,57 @@ def main() -> int:
         if os.environ.get("CI"):
             print(f"Error: {problem}", file=sys.stderr)
             return 1
-    with locked(lock_file("tests"), "the broker tests"):  # a second suite beside it would only make both late
-        return run(versions)
+    with turn("the broker tests"):  # a second suite beside it would only make both late
+        return run(versions, chosen) if versions else 0
 
 
-def run(versions: list[str]) -> int:
-    """The exit code of the run that is furthest from 0."""
+def run(versions: list[str], chosen: tuple[str, ...]) -> int:
+    """The exit code of the run, or of the second run of what failed in it."""
     at_once = ("--cache-clear", f"--numprocesses={PROCESSES}", "--dist=worksteal", "--durations=15")
-    running = {version: start(version, *at_once) for version in versions}
-    show_all(running)
-    codes = {version: process.wait() for version, process in running.items()}
-    for version in [version for version, code in codes.items() if code == pytest.ExitCode.TESTS_FAILED]:
-        print(f"RabbitMQ {version}: once more, what failed", flush=True)
-        again = start(version, "--last-failed", "--last-failed-no-failures=none")
-        show(version, again)
-        codes[version] = again.wait()
-    print("; ".join(f"RabbitMQ {version}: {'passed' if code == 0 else 'FAILED'}" for version, code in codes.items()))
-    return max(codes.values(), key=abs, default=0)
+    code = pytest_of(versions, *chosen, *at_once)
+    if code != pytest.ExitCode.TESTS_FAILED:
+        return code
+    failed = last_failed(CHECKOUT / CACHE)
+    print("Once more, what failed", flush=True)
+    code = pytest_of(versions, *chosen, "--last-failed", "--last-failed-no-failures=none")
+    for name in failed:
+        print(f"needed a second run: {name}")
+    return code
 
 
-def start(version: str, *flags: str) -> "subprocess.Popen[str]":
-    """A pytest with a cache of its own, as two would write the same one."""
-    cache = f"cache_dir=.pytest_cache/rabbitmq-{version}"
-    command = [sys.executable, "-m", "pytest", "-v", "-o", cache, "tests/broker", "--rabbitmq", version, *flags]
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(
-        command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+def pytest_of(versions: list[str], *flags: str) -> int:
+    """The exit code of a pytest of the broker tests, which has a cache of its own."""
+    flags = ("-v", "-o", f"cache_dir={CACHE}", "--rabbitmq", " ".join(versions), *flags)
+    with subprocess.Popen(
+        [sys.executable, "-m", "pytest", "tests/broker", *flags],
+        cwd=CHECKOUT,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            show(process.stdout or ())
+        except KeyboardInterrupt:  # pytest has received it too, and ends in order
+            show(process.stdout or ())
+    return process.returncode
 
 
-def show_all(running: "dict[str, subprocess.Popen[str]]") -> None:
-    threads = [threading.Thread(target=show, args=item) for item in running.items()]
-    for thread in threads:
-        thread.start()
-    try:
-        for thread in threads:
-            thread.join()
-    except KeyboardInterrupt:  # every pytest has received it too, and ends in order
-        for thread in threads:
-            thread.join()
+def last_failed(cache: Path) -> list[str]:
+    """The tests that failed in the last run with this cache."""
+    return sorted(json.loads((cache / "v/cache/lastfailed").read_text(encoding="utf-8")))
 
 
-def show(version: str, process: "subprocess.Popen[str]") -> None:
-    """Print what the run prints, but for single tests that start and pass."""
+def show(lines: Iterable[str]) -> None:
+    """Print what a run prints, but for single tests that start and pass."""
     passed, printed = 0, time.monotonic()
-    for line in process.stdout or ():
+    for line in lines:
         passed += bool(PASSED.match(line))
         if not PASSED.match(line) and not STARTED.match(line.rstrip("\n")):
-            print(f"[{version}] {line}", end="", flush=True)
+            print(line, end="", flush=True)
         elif time.monotonic() - printed > PROGRESS_SECONDS:
             printed = time.monotonic()
-            print(f"[{version}] {passed} passed so far", flush=True)
+            print(f"{passed} passed so far", flush=True)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ BROKER_TEST_TIMEOUT = 180
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rabbitmq", default="3.10", help="RabbitMQ versions to test with, such as 3.10,4.0")
+    parser.addoption("--rounds", type=int, default=1, help="how often each test marked `kills` repeats its faults")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,12 +37,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if folder in MARKED_FOLDERS:
             item.add_marker(folder)
         if folder == "broker" and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(BROKER_TEST_TIMEOUT))
+            times = item.config.getoption("--rounds") if item.get_closest_marker("kills") else 1
+            item.add_marker(pytest.mark.timeout(BROKER_TEST_TIMEOUT * times))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "rabbitmq_version" in metafunc.fixturenames:
-        metafunc.parametrize("rabbitmq_version", _versions(metafunc.config), scope="session")
+    """A test runs on every version, but one marked `any_rabbitmq` on the newest alone."""
+    if "rabbitmq_version" not in metafunc.fixturenames:
+        return
+    versions = _versions(metafunc.config)
+    if metafunc.definition.get_closest_marker("any_rabbitmq"):
+        versions = [max(versions, key=_numbers)]
+    metafunc.parametrize("rabbitmq_version", versions, scope="session")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -93,13 +100,6 @@ def own_rabbitmq(_stoppable_rabbitmq: RabbitMQServer) -> RabbitMQServer:
 
 
 @pytest.fixture
-def fresh_rabbitmq(rabbitmq_version: str, tmp_path: Path) -> Iterator[RabbitMQServer]:
-    """A broker whose settings the test may change."""
-    with running(tmp_path / "rabbitmq", rabbitmq_version) as server:
-        yield server
-
-
-@pytest.fixture
 def broker(rabbitmq: RabbitMQServer) -> BrokerAddress:
     """An empty virtual host."""
     return rabbitmq.address(rabbitmq.new_vhost())
@@ -119,5 +119,15 @@ def promtool(prometheus_programs: Programs) -> Promtool:
     return Promtool(prometheus_programs.promtool)
 
 
+@pytest.fixture(scope="session")
+def rounds(pytestconfig: pytest.Config) -> int:
+    """How often a test marked `kills` repeats its faults: once in the suite, more often in `make test-kills`."""
+    return int(pytestconfig.getoption("--rounds"))
+
+
 def _versions(config: pytest.Config) -> list[str]:
-    return str(config.getoption("--rabbitmq")).split(",")
+    return str(config.getoption("--rabbitmq")).replace(",", " ").split()
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]

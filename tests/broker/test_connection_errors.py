@@ -65,6 +65,7 @@ def test_a_user_without_the_right_to_declare_is_told_how_to_do_without(quorum_qu
         trials.counts(QueueDeclaration("task_queue"), declared=False)
 
 
+@pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("first", [0, 1])
 def test_of_several_hosts_all_are_named_and_what_a_person_must_change_comes_first(
     rabbitmq: RabbitMQServer, first: int
@@ -83,6 +84,7 @@ def test_of_several_hosts_all_are_named_and_what_a_person_must_change_comes_firs
     assert isinstance(error_of(replace(address, hosts=(NOBODY,))), BrokerUnavailable)
 
 
+@pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("first", [0, 1])
 async def test_the_operators_connection_names_all_hosts_too(rabbitmq: RabbitMQServer, first: int) -> None:
     here = (rabbitmq.listen, rabbitmq.amqp_port)
@@ -98,12 +100,14 @@ async def test_the_operators_connection_names_all_hosts_too(rabbitmq: RabbitMQSe
     assert "\n" not in text
 
 
+@pytest.mark.any_rabbitmq
 def test_a_host_that_is_up_is_used_whatever_the_others_are(rabbitmq: RabbitMQServer) -> None:
     address = replace(rabbitmq.address(), hosts=(NOBODY, (rabbitmq.listen, rabbitmq.amqp_port), ("a.invalid", 5672)))
     for _ in range(4):
         connect(address, SETTINGS).close()
 
 
+@pytest.mark.any_rabbitmq
 def test_certificates_are_refused_in_the_right_words(quorum_queue: TaskQueue, tmp_path: Path) -> None:
     authority = Authority(tmp_path / "authority")
     ca = authority.certificate.read_text()
@@ -133,6 +137,7 @@ def test_tls_that_meets_no_tls_is_explained_on_both_sides(quorum_queue: TaskQueu
     front.close()
 
 
+@pytest.mark.any_rabbitmq
 def test_a_broker_that_wants_a_client_certificate_says_so(quorum_queue: TaskQueue, tmp_path: Path) -> None:
     authority = Authority(tmp_path / "authority")
     front = TlsFront(quorum_queue.server.amqp_port, authority.issue("broker", "IP:127.0.0.1"), authority)

@@ -18,6 +18,8 @@ from workqueue_producer.publisher import _close_all
 from tests.support.task_queue import TaskQueue
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.any_rabbitmq
+
 AWAY = BrokerAddress.from_uri("amqp://127.0.0.1:1")
 PROGRAM = """
 import sys
@@ -51,10 +53,10 @@ def away() -> Iterator[Publisher]:
 
 
 @pytest.mark.once
-def test_what_was_submitted_before_the_program_ends_is_confirmed(task_queue, tmp_path) -> None:
-    done = program("publisher = publisher()\n" + SUBMIT, tmp_path, task_queue.uri, task_queue.type)
+def test_what_was_submitted_before_the_program_ends_is_confirmed(quorum_queue, tmp_path) -> None:
+    done = program("publisher = publisher()\n" + SUBMIT, tmp_path, quorum_queue.uri, quorum_queue.type)
     assert (done.returncode, done.stderr) == (0, "")
-    assert ids(task_queue) == [f"id-{number}" for number in range(500)]
+    assert ids(quorum_queue) == [f"id-{number}" for number in range(500)]
 
 
 @pytest.mark.once
@@ -78,10 +80,11 @@ while True:
 
 
 @pytest.mark.once
-def test_a_kill_at_any_moment_loses_nothing_that_was_called_confirmed(task_queue, tmp_path) -> None:
+@pytest.mark.kills
+def test_a_kill_at_any_moment_loses_nothing_that_was_called_confirmed(task_queue, tmp_path, rounds: int) -> None:
     (tmp_path / "program.py").write_text(PROGRAM + LEDGER, encoding="utf-8")
     command = [sys.executable, "program.py", task_queue.uri, task_queue.type]
-    for lines in (1, 37, 1500):
+    for lines in (1, 37, 1500) * rounds:
         process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
         ledger = [process.stdout.readline() for _ in range(lines)]
         process.kill()
@@ -202,13 +205,13 @@ def test_callbacks_that_raise_exit_or_hang_stop_no_task(quorum_queue) -> None:
     assert len(ids(quorum_queue)) == 4
 
 
-async def test_a_coroutine_publishes_with_all_properties(task_queue) -> None:
-    address = task_queue.server.address(task_queue.vhost)
-    publisher = Publisher(address, QueueDeclaration(task_queue.name, task_queue.type))
+async def test_a_coroutine_publishes_with_all_properties(quorum_queue) -> None:
+    address = quorum_queue.server.address(quorum_queue.vhost)
+    publisher = Publisher(address, QueueDeclaration(quorum_queue.name, quorum_queue.type))
     task = Task(b"{}", "mine", {"n": 1}, "application/json", 3, 3_600_000, "request 5", "order")
     assert await publisher.publish_async(task) == "mine"
     await asyncio.to_thread(publisher.close)
-    [(properties, body)] = task_queue.take_all()
+    [(properties, body)] = quorum_queue.take_all()
     assert (body, properties.message_id, properties.headers["n"]) == (b"{}", "mine", 1)
     assert (properties.content_type, properties.priority) == ("application/json", 3)
     assert (properties.expiration, properties.correlation_id, properties.type) == ("3600000", "request 5", "order")

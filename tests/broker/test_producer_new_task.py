@@ -37,6 +37,7 @@ def unconfirmed(directory: Path, name: str = UNCONFIRMED) -> list[dict[str, obje
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
 
 
+@pytest.mark.any_rabbitmq
 def test_the_words_of_the_command_line_are_one_task(quorum_queue, tmp_path) -> None:
     run = new_task(quorum_queue.uri, tmp_path, "A", "very", "hard", "task..")
     assert (run.code, run.out, run.err) == (0, " [x] Sent 'A very hard task..'\n", "")
@@ -51,6 +52,7 @@ def test_it_makes_the_queue_of_the_environment(rabbitmq, tmp_path, queue_type) -
     assert bodies(queue.declare()) == [b"x"]
 
 
+@pytest.mark.any_rabbitmq
 def test_each_line_of_a_file_is_a_task_in_order_as_often_as_wished(quorum_queue, tmp_path) -> None:
     (tmp_path / "tasks").write_bytes(b"one\n\ntwo\r\n\xff\xfe\nlast, without an end")
     run = new_task(quorum_queue.uri, tmp_path, "--file", "tasks", "--repeat", "2")
@@ -59,12 +61,14 @@ def test_each_line_of_a_file_is_a_task_in_order_as_often_as_wished(quorum_queue,
     assert bodies(quorum_queue) == [b"one", b"", b"two", b"\xff\xfe", b"last, without an end"] * 2
 
 
+@pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("arguments", [("-",), ("--file", "-")], ids=" ".join)
 def test_each_line_of_the_standard_input_is_a_task(quorum_queue, tmp_path, arguments: tuple[str, ...]) -> None:
     assert new_task(quorum_queue.uri, tmp_path, *arguments, given=b"1\n2\n3\n").code == 0
     assert bodies(quorum_queue) == [b"1", b"2", b"3"]
 
 
+@pytest.mark.any_rabbitmq
 def test_a_pipe_is_a_file_of_tasks_too(quorum_queue, tmp_path) -> None:
     assert new_task(quorum_queue.uri, tmp_path, "--file", "/dev/stdin", given=b"1\n2\n").code == 0
     assert bodies(quorum_queue) == [b"1", b"2"]
@@ -104,6 +108,7 @@ def test_after_giving_up_an_endless_input_is_left_and_what_was_read_is_kept(tmp_
     assert {entry["body"] for entry in kept} == {"a task"}
 
 
+@pytest.mark.any_rabbitmq
 def test_an_input_that_breaks_off_is_exit_code_1_and_says_so(own_quorum_queue, tmp_path) -> None:
     """A socket whose other end goes away with something unread is reset."""
     ours, theirs = socket.socketpair()
@@ -125,6 +130,7 @@ def test_an_input_that_breaks_off_is_exit_code_1_and_says_so(own_quorum_queue, t
     assert [entry["body"] for entry in unconfirmed(tmp_path)] == ["3"]
 
 
+@pytest.mark.any_rabbitmq
 def test_a_line_is_sent_while_the_next_one_is_awaited(quorum_queue, tmp_path) -> None:
     process = start_new_task(quorum_queue.uri, tmp_path, "-")
     process.stdin.write(b"first\n")
@@ -134,6 +140,7 @@ def test_a_line_is_sent_while_the_next_one_is_awaited(quorum_queue, tmp_path) ->
     assert bodies(quorum_queue) == [b"first", b"second"]
 
 
+@pytest.mark.any_rabbitmq
 def test_the_rate_is_not_exceeded(quorum_queue, tmp_path) -> None:
     run = new_task(quorum_queue.uri, tmp_path, "x", "--repeat", "11", "--rate", "20", "--json")
     summary = json.loads(run.out)
@@ -141,12 +148,14 @@ def test_the_rate_is_not_exceeded(quorum_queue, tmp_path) -> None:
     assert summary["seconds"] >= 0.5  # ten pauses of 50 ms
 
 
+@pytest.mark.any_rabbitmq
 def test_headers_go_with_each_task(quorum_queue, tmp_path) -> None:
     new_task(quorum_queue.uri, tmp_path, "x", "--header", "tenant=a", "--header", "note=b=c")
     [(properties, _)] = quorum_queue.take_all()
     assert (properties.headers["tenant"], properties.headers["note"]) == ("a", "b=c")
 
 
+@pytest.mark.any_rabbitmq
 def test_the_json_summary_is_one_object_on_stdout(quorum_queue, tmp_path) -> None:
     run = new_task(quorum_queue.uri, tmp_path, "x", "--repeat", "3", "--json")
     summary = json.loads(run.out)
@@ -169,6 +178,7 @@ def test_the_json_summary_is_one_object_on_stdout(quorum_queue, tmp_path) -> Non
     }
 
 
+@pytest.mark.any_rabbitmq
 def test_a_terminal_shows_a_bar_and_a_pipe_does_not(quorum_queue, tmp_path) -> None:
     command = [sys.executable, "-m", "workqueue_producer", "x", "--repeat", "500"]
     parent, child = pty.openpty()
@@ -182,6 +192,7 @@ def test_a_terminal_shows_a_bar_and_a_pipe_does_not(quorum_queue, tmp_path) -> N
     assert new_task(quorum_queue.uri, tmp_path, "x", "--repeat", "500").err == ""
 
 
+@pytest.mark.any_rabbitmq
 def test_a_broker_that_is_away_is_exit_code_1_and_the_tasks_can_be_sent_again_under_their_ids(
     own_quorum_queue, tmp_path
 ) -> None:
@@ -204,6 +215,7 @@ def test_a_broker_that_is_away_is_exit_code_1_and_the_tasks_can_be_sent_again_un
     assert [properties.headers["a"] for properties, _ in taken] == ["b", "b"]
 
 
+@pytest.mark.any_rabbitmq
 def test_what_was_never_tried_is_kept_too(own_quorum_queue, tmp_path) -> None:
     own_quorum_queue.server.set_memory_alarm(True)
     lines = b"".join(b"%d\n" % number for number in range(100))
@@ -214,6 +226,7 @@ def test_what_was_never_tried_is_kept_too(own_quorum_queue, tmp_path) -> None:
     assert [entry["body"] for entry in unconfirmed(tmp_path)] == [str(number) for number in range(100)]
 
 
+@pytest.mark.any_rabbitmq
 def test_a_broker_that_comes_back_in_time_is_no_failure(own_quorum_queue, tmp_path) -> None:
     process = start_new_task(own_quorum_queue.uri, tmp_path, "x", "--repeat", "200", "--rate", "50", "--timeout", "90")
     wait_until(lambda: own_quorum_queue.counts()[0] > 20, 30, "some tasks are there")
@@ -246,6 +259,7 @@ def test_a_refusal_is_exit_code_3_at_once_with_the_remedy(task_queue, tmp_path) 
     assert len(unconfirmed(tmp_path)) == 4
 
 
+@pytest.mark.any_rabbitmq
 @pytest.mark.slow
 def test_a_partition_is_noticed_by_the_heartbeat_and_healed(
     link: NetworkLink, rabbitmq_version: str, tmp_path: Path
@@ -296,6 +310,7 @@ def test_a_wrong_command_line_or_address_is_exit_code_2_and_nothing_is_sent(
     assert unconfirmed(tmp_path) == []
 
 
+@pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_an_interruption_waits_for_what_was_sent_and_keeps_the_rest(
     quorum_queue, tmp_path, number: signal.Signals
@@ -312,12 +327,13 @@ def test_an_interruption_waits_for_what_was_sent_and_keeps_the_rest(
     assert f"{len(kept)} not confirmed".encode() in err
 
 
+@pytest.mark.any_rabbitmq
 def test_an_interrupted_resend_keeps_each_task_that_is_not_there(quorum_queue, tmp_path) -> None:
     """At five moments as they come; the unit test of the source goes through every step."""
-    everything = {f"id-{number}" for number in range(10_000)}
+    everything = {f"id-{number}" for number in range(3000)}
     for _ in range(5):
         add_unconfirmed(tmp_path / "left", (Task(b"x", message_id) for message_id in sorted(everything)))
-        process = start_new_task(quorum_queue.uri, tmp_path, "--resend", "left", "--rate", "1000")  # 10 s
+        process = start_new_task(quorum_queue.uri, tmp_path, "--resend", "left", "--rate", "1000")  # 3 s
         wait_until(lambda: quorum_queue.counts()[0] > 0, 30, "some tasks are there")
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
@@ -328,6 +344,7 @@ def test_an_interrupted_resend_keeps_each_task_that_is_not_there(quorum_queue, t
         (tmp_path / "left").unlink()
 
 
+@pytest.mark.any_rabbitmq
 def test_a_second_interruption_does_not_wait_for_the_broker(own_quorum_queue, tmp_path) -> None:
     own_quorum_queue.server.set_memory_alarm(True)
     process = start_new_task(own_quorum_queue.uri, tmp_path, "x", "--repeat", "5", "--timeout", "600")
@@ -341,6 +358,7 @@ def test_a_second_interruption_does_not_wait_for_the_broker(own_quorum_queue, tm
     assert len(unconfirmed(tmp_path)) == 5
 
 
+@pytest.mark.any_rabbitmq
 def test_an_unconfirmed_file_that_cannot_be_written_is_printed_instead(rabbitmq: RabbitMQServer, tmp_path) -> None:
     uri = rabbitmq.uri(rabbitmq.new_vhost())
     run = new_task(uri, tmp_path, "x", "--declare", "Never", "--unconfirmed-file", "no/such/folder")

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from random import Random
+from random import Random, randrange
 
 import pytest
 from workqueue_producer.task import Task
@@ -12,7 +12,11 @@ from tests.support.new_task import new_task, start_new_task
 from tests.support.task_queue import TaskQueue
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.any_rabbitmq
+
 AWAY = "amqp://127.0.0.1:1"
+#: Times that two resends are killed, in each round.
+TURNS = 3
 
 
 def ids(queue: TaskQueue) -> list[str]:
@@ -40,8 +44,11 @@ def test_what_another_run_adds_during_a_resend_is_still_there_for_the_next(quoru
 
 
 @pytest.mark.once
-def test_resends_that_are_killed_while_others_add_and_resend_lose_no_task(quorum_queue, tmp_path) -> None:
-    random, file, added = Random(11), tmp_path / "left", set[str]()
+@pytest.mark.kills
+def test_resends_that_are_killed_while_others_add_and_resend_lose_no_task(quorum_queue, tmp_path, rounds: int) -> None:
+    seed = randrange(1_000_000)
+    print(f"seed {seed}")
+    random, file, added = Random(seed), tmp_path / "left", set[str]()
     there: set[str] = set()
 
     def add(prefix: str) -> None:
@@ -49,7 +56,7 @@ def test_resends_that_are_killed_while_others_add_and_resend_lose_no_task(quorum
         leave(file, *sorted(names))
         added.update(names)
 
-    for turn in range(6):
+    for turn in range(TURNS * rounds):
         add(f"before-{turn}")
         resends = [start_new_task(quorum_queue.uri, tmp_path, "--resend", "left", "--rate", "100") for _ in range(2)]
         sent = random.randrange(1, 30)

@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.task_queue import TaskQueue
 
+pytestmark = pytest.mark.any_rabbitmq
+
 NEW_TASK = f"{sys.executable} -m workqueue_producer"
 
 

@@ -243,6 +243,7 @@ async def test_without_the_management_api_the_secrets_key_is_named(quorum_jobs: 
         assert operator.observed()
 
 
+@pytest.mark.any_rabbitmq
 async def test_a_management_api_behind_tls_is_verified_by_the_secrets_authority(
     quorum_jobs: TaskQueue, tmp_path: Path
 ) -> None:
@@ -260,6 +261,7 @@ async def test_a_management_api_behind_tls_is_verified_by_the_secrets_authority(
     front.close()
 
 
+@pytest.mark.any_rabbitmq
 async def test_a_management_api_that_is_away(broker: BrokerAddress) -> None:
     async with operating() as operator:
         operator.add(secret_of(broker, management_uri="http://127.0.0.1:1"), queue={"maxLength": 100})

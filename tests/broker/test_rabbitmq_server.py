@@ -37,10 +37,10 @@ def test_a_missing_queue_has_no_counts_which_is_not_an_empty_queue(
 
 
 def test_runs_the_version_that_was_asked_for(rabbitmq: RabbitMQServer, rabbitmq_version: str) -> None:
-    assert rabbitmq.ctl("eval", "rabbit_misc:version().").strip('"\n').startswith(rabbitmq_version + ".")
+    assert rabbitmq.release.startswith(rabbitmq_version + ".")
 
 
-def test_data_survive_a_crash_and_a_restart_and_alarms_can_be_raised(own_rabbitmq: RabbitMQServer) -> None:
+def test_data_survive_a_crash_and_alarms_can_be_raised(own_rabbitmq: RabbitMQServer) -> None:
     with connect(own_rabbitmq.address(), SETTINGS) as connection:
         channel = connection.channel()
         QueueDeclaration("q").declare(channel)
@@ -50,12 +50,11 @@ def test_data_survive_a_crash_and_a_restart_and_alarms_can_be_raised(own_rabbitm
     assert not own_rabbitmq.is_running
     own_rabbitmq.start()
     wait_until(lambda: own_rabbitmq.counts(own_rabbitmq.default_vhost, "q") == (1, 0), 30, "the message is there")
-    own_rabbitmq.restart()
-    wait_until(lambda: own_rabbitmq.counts(own_rabbitmq.default_vhost, "q") == (1, 0), 30, "the message is there")
     own_rabbitmq.set_memory_alarm(True)
     own_rabbitmq.set_memory_alarm(False)
 
 
+@pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("port", ["amqp_port", "management_port", "_distribution_port", "_epmd_port"])
 def test_a_broker_whose_port_another_program_takes_starts_on_others(
     rabbitmq_version: str, tmp_path: Path, port: str

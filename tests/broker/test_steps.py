@@ -24,6 +24,8 @@ from tests.support.stranger import SILENCE, Stranger
 from tests.support.task_queue import TaskQueue
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.any_rabbitmq
+
 #: For an answer that never comes; each of the others comes within milliseconds.
 LIMIT_SECONDS = 1.0
 SETTINGS = ConnectionSettings(name="steps", answer_timeout=LIMIT_SECONDS)

@@ -51,14 +51,16 @@ def seconds_of_work(worker: WorkerProcess) -> dict[str, float]:
     return dict(zip(received(worker), (float(str(outcome["seconds"])) for outcome in worker.outcomes), strict=True))
 
 
-def test_hello_world_is_the_task_without_words(task_queue, start_worker, tmp_path) -> None:
-    worker = start_worker(task_queue).ready()
-    run = new_task(task_queue.uri, tmp_path, QUEUE_TYPE=str(task_queue.type))
+@pytest.mark.any_rabbitmq
+def test_hello_world_is_the_task_without_words(quorum_queue, start_worker, tmp_path) -> None:
+    worker = start_worker(quorum_queue).ready()
+    run = new_task(quorum_queue.uri, tmp_path, QUEUE_TYPE=str(quorum_queue.type))
     assert (run.code, run.out) == (0, " [x] Sent 'Hello World!'\n")
     wait_until(lambda: worker.output.endswith(" [x] Done\n"), 30, "the task is done")
     assert worker.output.splitlines() == [WAITING, " [x] Received 'Hello World!'", " [x] Done"]
 
 
+@pytest.mark.any_rabbitmq
 def test_each_dot_is_a_second_of_work(quorum_queue, start_worker, send) -> None:
     worker = start_worker(quorum_queue).ready()
     send(quorum_queue, "Hello...", "no dot")
@@ -69,25 +71,26 @@ def test_each_dot_is_a_second_of_work(quorum_queue, start_worker, send) -> None:
 
 
 @pytest.mark.parametrize("workers", [2, 3])
-def test_tasks_go_to_the_workers_in_turn(task_queue, start_worker, send, workers: int) -> None:
+def test_tasks_go_to_the_workers_in_turn(task_queue, start_worker, workers: int) -> None:
     """Each task is sent when the last is done, as a busy worker is left out of its turn (prefetch 1)."""
     started = [start_worker(task_queue).ready() for _ in range(workers)]
     tasks = ["First message", "Second message", "Third message", "Fourth message", "Fifth message", "Sixth message"]
     for count, task in enumerate(tasks, 1):
-        send(task_queue, task)
+        task_queue.send(task, ids=[task])
         wait_until(lambda wanted=count: done(started) == wanted, 30, f"{count} tasks are done")
         task_queue.wait_for_counts(ready=0, unacknowledged=0)
     shares = sorted((received(worker) for worker in started), key=lambda share: tasks.index(share[0]))
     assert shares == [tasks[first::workers] for first in range(workers)]
 
 
-def test_a_task_is_acknowledged_only_after_the_work(task_queue, start_worker, send) -> None:
-    worker = start_worker(task_queue).ready()
-    send(task_queue, "long...")
+@pytest.mark.any_rabbitmq
+def test_a_task_is_acknowledged_only_after_the_work(quorum_queue, start_worker, send) -> None:
+    worker = start_worker(quorum_queue).ready()
+    send(quorum_queue, "long...")
     wait_until(lambda: received(worker), 30, "the task is received")
-    assert task_queue.counts() == (0, 1)
+    assert quorum_queue.counts() == (0, 1)
     wait_until(lambda: worker.output.endswith(" [x] Done\n"), 30, "the task is done")
-    task_queue.wait_for_counts(ready=0, unacknowledged=0)
+    quorum_queue.wait_for_counts(ready=0, unacknowledged=0)
 
 
 def test_a_worker_that_dies_loses_no_task_for_another_gets_it(task_queue, start_worker, send) -> None:
@@ -103,51 +106,56 @@ def test_a_worker_that_dies_loses_no_task_for_another_gets_it(task_queue, start_
     assert other.metric("tasks_redelivered_total") == 1
 
 
-def test_ctrl_c_on_a_worker_loses_no_task(task_queue, start_worker, send) -> None:
+@pytest.mark.any_rabbitmq
+def test_ctrl_c_on_a_worker_loses_no_task(quorum_queue, start_worker, send) -> None:
     """Once: the worker finishes what it has. Twice: another worker gets it."""
-    patient = start_worker(task_queue).ready()
+    patient = start_worker(quorum_queue).ready()
     first = "first" + 6 * "."  # long enough to be seen at work on a busy machine
-    send(task_queue, first, "second")
+    send(quorum_queue, first, "second")
     wait_until(lambda: received(patient) == [first], 30, "the first task is received")
     patient.process.send_signal(signal.SIGINT)
     assert patient.exit_code() == 0
     assert done([patient]) == 1
-    task_queue.wait_for_counts(ready=1, unacknowledged=0)
+    quorum_queue.wait_for_counts(ready=1, unacknowledged=0)
 
-    task_queue.take_all()
-    hurried = start_worker(task_queue).ready()
-    send(task_queue, "third" + 30 * ".")
+    quorum_queue.take_all()
+    hurried = start_worker(quorum_queue).ready()
+    send(quorum_queue, "third" + 30 * ".")
     wait_until(lambda: received(hurried), 30, "the third task is received")
     hurried.process.send_signal(signal.SIGINT)
     wait_until(lambda: hurried.get("/readyz")[0] == 503, 30, "the worker leaves")  # so it has heard the first
     hurried.process.send_signal(signal.SIGINT)
     hurried.exit_code()
     assert done([hurried]) == 0
-    task_queue.wait_for_counts(ready=1, unacknowledged=0)
+    quorum_queue.wait_for_counts(ready=1, unacknowledged=0)
 
 
-def test_rabbitmqctl_shows_the_messages_ready_and_unacknowledged(task_queue, start_worker, send) -> None:
-    worker = start_worker(task_queue).ready()
-    send(task_queue, "busy" + 300 * ".", "waiting", "waiting too")  # longer than any rabbitmqctl
+def test_rabbitmqctl_shows_the_messages_ready_and_unacknowledged(quorum_queue, start_worker, send) -> None:
+    worker = start_worker(quorum_queue).ready()
+    send(quorum_queue, "busy" + 300 * ".", "waiting", "waiting too")  # longer than any rabbitmqctl
     wait_until(lambda: received(worker), 30, "the first task is received")
 
     def listed() -> bool:
         columns = ("name", "messages_ready", "messages_unacknowledged")
-        lines = task_queue.server.ctl("list_queues", "--vhost", task_queue.vhost, "--no-table-headers", *columns)
+        lines = quorum_queue.server.ctl("list_queues", "--vhost", quorum_queue.vhost, "--no-table-headers", *columns)
         return "task_queue\t2\t1" in lines.splitlines()  # beside the dead-letter queue
 
     wait_until(listed, 120, "rabbitmqctl shows two ready and one unacknowledged")
 
 
 def test_a_durable_queue_and_its_persistent_messages_survive_a_restart_of_the_broker(
-    own_task_queue, start_worker, send
+    own_rabbitmq, start_worker
 ) -> None:
-    send(own_task_queue, "First message.", "Second message")
-    own_task_queue.server.restart()
-    own_task_queue.wait_for_counts(ready=2, unacknowledged=0)
-    worker = start_worker(own_task_queue).ready()
-    wait_until(lambda: received(worker) == ["First message.", "Second message"], 30, "both are received")
-    own_task_queue.wait_for_counts(ready=0, unacknowledged=0)
+    """One of each type, as a restart takes seconds."""
+    queues = [TaskQueue(own_rabbitmq, own_rabbitmq.default_vhost, type_, type_).declare() for type_ in QueueType]
+    for queue in queues:
+        queue.send("First message.", "Second message")
+    own_rabbitmq.restart()
+    for queue in queues:
+        queue.wait_for_counts(ready=2, unacknowledged=0)
+        worker = start_worker(queue).ready()
+        wait_until(lambda got=worker: received(got) == ["First message.", "Second message"], 30, "both are received")
+        queue.wait_for_counts(ready=0, unacknowledged=0)
 
 
 def test_declaring_the_queue_with_other_parameters_is_an_error_that_says_so(task_queue, start_worker, tmp_path) -> None:
@@ -182,6 +190,7 @@ def test_a_busy_worker_gets_no_task_that_an_idle_one_could_do(task_queue, start_
     assert other[:2] == ["light 2", "heavy 3...."]  # it does not wait for its turn, which a heavy one follows
 
 
+@pytest.mark.any_rabbitmq
 def test_more_workers_empty_a_queue_that_fills_up_sooner(quorum_queue, start_worker) -> None:
     """New tasks come twice as fast as one worker works; three are faster than that."""
     alone = start_worker(quorum_queue).ready()

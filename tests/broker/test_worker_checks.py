@@ -21,6 +21,7 @@ def try_out(*words: str, body: str = "", uri: str = "amqp://127.0.0.1:1") -> sub
     return subprocess.run(command, input=body, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 
+@pytest.mark.any_rabbitmq
 def test_a_check_names_the_handler_and_counts_the_queue(quorum_queue) -> None:
     quorum_queue.send("a", "b")
     done = try_out("check", "--handler", "worker_handlers:ledger_ok", uri=quorum_queue.uri)
@@ -61,13 +62,15 @@ def test_a_check_goes_on_with_another_connection_where_an_alarm_has_ended_the_fi
         ("configure", "bad  broker and queue:", "the configure permission on queue 'task_queue'"),
     ],
 )
-def test_a_check_names_the_permission_that_a_worker_lacks(task_queue, permission: str, line: str, remedy: str) -> None:
-    task_queue.send("a")
-    uri = task_queue.set_permissions(**{permission: "^$"})
-    done = try_out("check", "--queue-type", task_queue.type, uri=uri)
+def test_a_check_names_the_permission_that_a_worker_lacks(
+    quorum_queue, permission: str, line: str, remedy: str
+) -> None:
+    quorum_queue.send("a")
+    uri = quorum_queue.set_permissions(**{permission: "^$"})
+    done = try_out("check", "--queue-type", quorum_queue.type, uri=uri)
     (bad,) = [text for text in done.stdout.splitlines() if text.startswith("bad")]
     assert (done.returncode, bad.startswith(line), remedy in bad) == (1, True, True), done.stdout
-    ((properties, _),) = task_queue.take_all()
+    ((properties, _),) = quorum_queue.take_all()
     assert not (properties.headers or {}).get("x-delivery-count")  # it was not taken; RabbitMQ 3.10 writes the 0
 
 
@@ -83,6 +86,7 @@ def test_a_check_names_the_dead_letter_queue_that_cannot_be_had(quorum_queue) ->
     assert try_out("check", "--declare", "Never", uri=uri).returncode == 0
 
 
+@pytest.mark.any_rabbitmq
 def test_a_check_says_each_thing_that_is_wrong(quorum_queue) -> None:
     wrong = quorum_queue.uri.replace("guest:guest", "guest:wr0ng-word")
     done = try_out("check", "--handler", "worker_handlers:nothing", uri=wrong)
@@ -103,6 +107,7 @@ def test_a_queue_that_a_worker_could_not_declare_is_bad(quorum_queue) -> None:
     assert try_out("check", "--queue", "urgent", "--declare", "Never", uri=quorum_queue.uri).returncode == 0
 
 
+@pytest.mark.any_rabbitmq
 def test_a_missing_queue_is_bad_only_when_nobody_would_make_it(rabbitmq) -> None:
     queue = TaskQueue(rabbitmq, rabbitmq.new_vhost(), QueueType.QUORUM)
     would_be_made = try_out("check", uri=queue.uri)
@@ -111,6 +116,7 @@ def test_a_missing_queue_is_bad_only_when_nobody_would_make_it(rabbitmq) -> None
     assert (missing.returncode, "no queue 'task_queue'" in missing.stdout) == (1, True)
 
 
+@pytest.mark.any_rabbitmq
 def test_a_command_is_looked_up(quorum_queue) -> None:
     found = try_out("check", "--", "sh", "-c", "true", uri=quorum_queue.uri)
     assert "/sh -c true" in found.stdout

@@ -12,10 +12,13 @@ from tests.support.worker_process import WorkerProcess
 LIMIT = ("--task-timeout", "1", "--max-attempts", "1")
 
 
-def test_a_command_gets_body_and_metadata_and_its_exit_code_is_the_outcome(task_queue, start_worker, tmp_path) -> None:
+@pytest.mark.any_rabbitmq
+def test_a_command_gets_body_and_metadata_and_its_exit_code_is_the_outcome(
+    quorum_queue, start_worker, tmp_path
+) -> None:
     script = f'cat >> {tmp_path}/bodies; env >> {tmp_path}/environment; read -r x < /dev/null; exit "$(cat /dev/null)0"'
-    worker = start_worker(task_queue, None, "--", "sh", "-c", script).ready()
-    task_queue.send(
+    worker = start_worker(quorum_queue, None, "--", "sh", "-c", script).ready()
+    quorum_queue.send(
         "the body",
         ids=["the-id"],
         headers={"traceparent": "00-a-b-01", "n": 1},
@@ -38,6 +41,7 @@ def test_a_command_gets_body_and_metadata_and_its_exit_code_is_the_outcome(task_
     }
 
 
+@pytest.mark.any_rabbitmq
 def test_exit_code_65_parks_and_every_other_one_or_a_signal_is_tried_again(quorum_queue, start_worker) -> None:
     script = 'case "$(cat)" in park) exit 65;; fail) exit 1;; die) kill -9 $$;; esac'
     flags = ("--max-attempts", "2", "--retry-max-delay", "0.05")
@@ -55,6 +59,7 @@ def test_exit_code_65_parks_and_every_other_one_or_a_signal_is_tried_again(quoru
     assert headers["die"]["x-workqueue-error"] == "the command ended with signal SIGKILL"
 
 
+@pytest.mark.any_rabbitmq
 def test_a_large_body_reaches_a_command_whole(quorum_queue, start_worker, tmp_path) -> None:
     worker = start_worker(quorum_queue, None, "--", "sh", "-c", f"cat > {tmp_path}/body").ready()
     body = bytes(range(256)) * 40 * 1024
@@ -63,12 +68,14 @@ def test_a_large_body_reaches_a_command_whole(quorum_queue, start_worker, tmp_pa
     assert (tmp_path / "body").read_bytes() == body
 
 
+@pytest.mark.any_rabbitmq
 def test_a_command_that_does_not_read_a_large_body_is_no_problem(quorum_queue, start_worker) -> None:
     worker = start_worker(quorum_queue, None, "--", "true").ready()
     quorum_queue.send(b"x" * 10 * 1024 * 1024)
     worker.wait_for_metric("tasks_acked_total", 1)
 
 
+@pytest.mark.any_rabbitmq
 def test_a_command_that_cannot_be_started_is_a_failed_attempt_that_says_why(quorum_queue, start_worker) -> None:
     worker = start_worker(quorum_queue, None, "--max-attempts", "1", "--", "/no/such/program").ready()
     quorum_queue.send("")
@@ -77,6 +84,7 @@ def test_a_command_that_cannot_be_started_is_a_failed_attempt_that_says_why(quor
     assert "/no/such/program" in properties.headers["x-workqueue-error"]
 
 
+@pytest.mark.any_rabbitmq
 def test_a_command_past_its_time_is_killed_with_its_children_and_the_worker_goes_on(
     quorum_queue, start_worker, tmp_path: Path
 ) -> None:
@@ -94,6 +102,7 @@ def test_a_command_past_its_time_is_killed_with_its_children_and_the_worker_goes
     assert properties.headers["x-workqueue-error"] == "took longer than 1 s"
 
 
+@pytest.mark.any_rabbitmq
 def test_a_function_that_ends_when_told_that_its_time_is_over_costs_no_worker(
     quorum_queue, start_worker, ledger
 ) -> None:
@@ -104,16 +113,17 @@ def test_a_function_that_ends_when_told_that_its_time_is_over_costs_no_worker(
     assert [line.word for line in ledger()] == ["started", "cancelled"] * 2
 
 
+@pytest.mark.any_rabbitmq
 def test_a_function_that_stays_past_its_time_is_parked_and_the_worker_leaves_after_its_other_tasks(
-    task_queue, start_worker, ledger
+    quorum_queue, start_worker, ledger
 ) -> None:
-    worker = start_worker(task_queue, "until_released", *LIMIT).ready()
-    task_queue.send("a", ids=["stuck"])
+    worker = start_worker(quorum_queue, "until_released", *LIMIT).ready()
+    quorum_queue.send("a", ids=["stuck"])
     assert worker.exit_code(60) == 75
-    ((properties, _body),) = task_queue.dead.take_all()
+    ((properties, _body),) = quorum_queue.dead.take_all()
     assert properties.message_id == "stuck"
     assert properties.headers["x-workqueue-reason"] == "attempts_exhausted"
-    task_queue.wait_for_counts(0, 0)
+    quorum_queue.wait_for_counts(0, 0)
 
 
 def warnings(worker: WorkerProcess) -> list[str]:

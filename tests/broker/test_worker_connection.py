@@ -121,6 +121,7 @@ def test_a_refused_password_is_said_without_it_and_healed_when_the_broker_takes_
     assert "s3cret" not in worker.log_file.read_text() + worker.output + worker.get("/metrics")[1]
 
 
+@pytest.mark.any_rabbitmq
 def test_a_password_that_changes_in_a_mounted_secret_is_read_at_the_next_connection(
     quorum_queue, start_worker, tmp_path: Path
 ) -> None:
@@ -147,6 +148,7 @@ def test_a_password_that_changes_in_a_mounted_secret_is_read_at_the_next_connect
     server.management("DELETE", "/api/users/rotating")
 
 
+@pytest.mark.any_rabbitmq
 def test_an_address_may_come_in_parts_with_the_password_in_a_file(quorum_queue, start_worker, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("guest\n")
     parts = {"HOST": "127.0.0.1", "PORT": str(quorum_queue.server.amqp_port), "USERNAME": "guest"}
@@ -155,11 +157,13 @@ def test_an_address_may_come_in_parts_with_the_password_in_a_file(quorum_queue, 
     start_worker(quorum_queue, "ledger_ok", AMQP_URL="", **variables).ready()
 
 
+@pytest.mark.any_rabbitmq
 def test_the_first_host_that_answers_is_taken(quorum_queue, start_worker) -> None:
     uri = f"amqp://127.0.0.1:1,127.0.0.1:{quorum_queue.server.amqp_port}/{quorum_queue.vhost}"
     start_worker(quorum_queue, "ledger_ok", AMQP_URL=uri).ready()
 
 
+@pytest.mark.any_rabbitmq
 @pytest.mark.slow
 def test_a_broker_that_accepts_connections_and_says_nothing_is_waited_for(
     own_quorum_queue, start_worker, ledger
@@ -188,29 +192,26 @@ def warnings_of(worker) -> list[object]:
 
 
 def test_a_task_longer_than_the_brokers_consumer_timeout_is_still_run_once_by_one_worker(
-    fresh_rabbitmq, start_worker, ledger
+    own_quorum_queue, start_worker, ledger
 ) -> None:
     """The ack of the run is always lost; that of the copy which then comes is lost too if its own time is just over."""
-    queue = TaskQueue(fresh_rabbitmq, "/", QueueType.QUORUM).declare()
-    queue.server.evaluate("application:set_env(rabbit, consumer_timeout, 1500)")
-    queue.server.evaluate("application:set_env(rabbit, channel_tick_interval, 500)")
-    worker = start_worker(queue, "started_and_done").ready()
-    queue.send("5")
-    worker.wait_for_metric("tasks_acked_total", 1, seconds=60)
+    queue = own_quorum_queue
+    with queue.server.setting(consumer_timeout=1500, channel_tick_interval=500):
+        worker = start_worker(queue, "started_and_done").ready()
+        queue.send("5")
+        worker.wait_for_metric("tasks_acked_total", 1, seconds=60)
     assert [line.word for line in ledger()] == ["started", "done"]
     assert worker.metric("tasks_acks_lost_total") >= 1
     assert any("timed out" in str(record.get("message")) for record in worker.log)
     queue.wait_for_counts(0, 0)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("type_", list(QueueType))
 def test_a_partition_is_noticed_by_the_heartbeat_and_healed_without_a_second_run(
-    link: NetworkLink, rabbitmq_version: str, tmp_path: Path, start_worker, ledger, type_: QueueType
+    link: NetworkLink, rabbitmq_version: str, tmp_path: Path, start_worker, ledger
 ) -> None:
     server = RabbitMQServer(tmp_path / "rabbitmq", rabbitmq_version, listen=link.here).start()
     try:
-        queue = TaskQueue(server, "/", type_).declare()
+        queue = TaskQueue(server, "/", QueueType.QUORUM).declare()
         worker = start_worker(queue, "until_released", AMQP_URL=f"{queue.uri}?heartbeat=2", place=link.place).ready()
         queue.send("a", "b")
         started(ledger)

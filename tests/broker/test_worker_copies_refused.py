@@ -37,13 +37,13 @@ def is_held(worker: WorkerProcess, *words: str) -> bool:
 
 
 def test_a_rejected_task_whose_headers_fill_a_frame_is_dead_lettered_without_the_largest(
-    task_queue, start_worker
+    quorum_queue, start_worker
 ) -> None:
-    worker = start_worker(task_queue, "by_body").ready()
-    task_queue.send("reject no", headers=FULL_HEADERS, ids=["big"], correlation_id="c")
-    task_queue.send("ok")
+    worker = start_worker(quorum_queue, "by_body").ready()
+    quorum_queue.send("reject no", headers=FULL_HEADERS, ids=["big"], correlation_id="c")
+    quorum_queue.send("ok")
     worker.wait_for_metric("tasks_acked_total", 1)
-    ((properties, body),) = task_queue.dead.take_all()
+    ((properties, body),) = quorum_queue.dead.take_all()
     assert (properties.message_id, properties.correlation_id, body) == ("big", "c", b"reject no")
     assert properties.headers["x-workqueue-left-out"] == "x-exception-stacktrace"
     assert properties.headers["traceparent"] == "00-1-2-01"
@@ -163,48 +163,48 @@ def test_a_task_whose_dead_letter_cannot_be_published_waits_in_its_own_queue_wha
 
 
 def test_a_worker_that_may_not_write_takes_no_task_and_says_which_permission_it_needs(
-    task_queue, start_worker, ledger
+    quorum_queue, start_worker, ledger
 ) -> None:
     """A task that it took and that failed would be returned at each restart, until RabbitMQ 4 deletes it."""
-    task_queue.dead.declare()
-    task_queue.send("ok")
-    uri = task_queue.set_permissions(write="^$")
-    worker = start_worker(task_queue, "by_body", AMQP_URL=uri)
+    quorum_queue.dead.declare()
+    quorum_queue.send("ok")
+    uri = quorum_queue.set_permissions(write="^$")
+    worker = start_worker(quorum_queue, "by_body", AMQP_URL=uri)
     wait_until(lambda: is_held(worker, "ACCESS_REFUSED", "write permission on exchange 'amq.default'"), 30, "it says")
-    assert task_queue.counts() == (1, 0)
+    assert quorum_queue.counts() == (1, 0)
     assert ledger() == []
-    task_queue.set_permissions()
+    quorum_queue.set_permissions()
     worker.wait_for_metric("tasks_acked_total", 1)
     assert worker.metric("tasks_redelivered_total") == 0
 
 
-def test_a_task_held_for_want_of_a_permission_shows_and_stops_no_shutdown(task_queue, start_worker, ledger) -> None:
-    uri = task_queue.set_permissions()
-    worker = start_worker(task_queue, "by_body", *FAST, "--concurrency", "2", AMQP_URL=uri).ready()
-    task_queue.set_permissions(write="^$")
-    task_queue.send("reject no", ids=["held"])
+def test_a_task_held_for_want_of_a_permission_shows_and_stops_no_shutdown(quorum_queue, start_worker, ledger) -> None:
+    uri = quorum_queue.set_permissions()
+    worker = start_worker(quorum_queue, "by_body", *FAST, "--concurrency", "2", AMQP_URL=uri).ready()
+    quorum_queue.set_permissions(write="^$")
+    quorum_queue.send("reject no", ids=["held"])
     wait_until(lambda: is_held(worker, "task held", "write permission on exchange 'amq.default'"), 30, "it says so")
-    wait_until(lambda: not task_queue.is_consumed(), 30, "it has cancelled its consumer")
-    task_queue.send("ok", ids=["next"])
+    wait_until(lambda: not quorum_queue.is_consumed(), 30, "it has cancelled its consumer")
+    quorum_queue.send("ok", ids=["next"])
     assert worker.metric("tasks_in_progress") == 1
     worker.tell_to_leave()
     assert worker.exit_code() == 0
-    task_queue.wait_for_counts(2, 0)
+    quorum_queue.wait_for_counts(2, 0)
     assert [line.id for line in ledger()] == ["held"]
     assert ("held", "handed back") in [(line["id"], line["outcome"]) for line in worker.outcomes]
     assert any("task held: its copy" in str(line.get("message")) for line in worker.log if line["level"] == "error")
 
 
 def test_when_the_permission_comes_back_the_held_task_is_dead_lettered_and_others_are_taken(
-    task_queue, start_worker
+    quorum_queue, start_worker
 ) -> None:
-    uri = task_queue.set_permissions()
-    worker = start_worker(task_queue, "by_body", *FAST, AMQP_URL=uri).ready()
-    task_queue.set_permissions(write="^$")
-    task_queue.send("reject no", ids=["held"])
+    uri = quorum_queue.set_permissions()
+    worker = start_worker(quorum_queue, "by_body", *FAST, AMQP_URL=uri).ready()
+    quorum_queue.set_permissions(write="^$")
+    quorum_queue.send("reject no", ids=["held"])
     wait_until(lambda: is_held(worker, "task held"), 30, "it is held")
-    task_queue.send("ok", ids=["next"])
-    task_queue.set_permissions()
+    quorum_queue.send("ok", ids=["next"])
+    quorum_queue.set_permissions()
     worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1)
     worker.wait_for_metric("tasks_acked_total", 1)
     worker.ready()

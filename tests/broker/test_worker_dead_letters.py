@@ -30,15 +30,16 @@ def park(queue: TaskQueue, *ids: str) -> None:
     queue.dead.declare().send(*(f"body of {name}" for name in ids), ids=ids, headers=REASONS | {"mine": 1})
 
 
-def test_the_list_tells_what_is_known_and_changes_nothing(task_queue) -> None:
-    park(task_queue, "a", "b")
-    done = dead_letters(task_queue, "list")
+@pytest.mark.any_rabbitmq
+def test_the_list_tells_what_is_known_and_changes_nothing(quorum_queue) -> None:
+    park(quorum_queue, "a", "b")
+    done = dead_letters(quorum_queue, "list")
     assert done.returncode == 0, done.stderr
     head, *rows = (line.split("\t") for line in done.stdout.splitlines())
     first = dict(zip(head, rows[0], strict=True))
     assert (first["id"], first["reason"], first["attempts"], first["error"]) == ("a", "rejected", "2", "no way out")
     assert len(rows) == 2
-    task_queue.dead.wait_for_counts(2, 0)
+    quorum_queue.dead.wait_for_counts(2, 0)
 
 
 def opened(queue: TaskQueue) -> DeadLetterQueue:
@@ -98,6 +99,7 @@ def test_thirty_lists_and_replays_that_are_cut_off_cost_no_task(task_queue) -> N
     assert sorted(properties.message_id for properties, _ in task_queue.dead.take_all()) == ["a", "b", "c"]
 
 
+@pytest.mark.any_rabbitmq
 def test_a_replay_shows_how_far_it_is_and_a_kill_in_the_middle_loses_nothing(task_queue) -> None:
     ids = [f"m{number}" for number in range(500)]
     park(task_queue, *ids)
@@ -130,14 +132,15 @@ def test_a_queue_without_a_leader_is_an_error_and_no_empty_queue(quorum_queue) -
     quorum_queue.dead.wait_for_counts(1, 0)
 
 
-def test_what_comes_back_while_it_counts_is_counted(task_queue, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.any_rabbitmq
+def test_what_comes_back_while_it_counts_is_counted(quorum_queue, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who had it in hand lets go of it between the count and the take; the queue then said that it is empty."""
-    park(task_queue, "a", "b")
+    park(quorum_queue, "a", "b")
     answers = iter([QueueCounts(0, 0)])
     monkeypatch.setattr(
         "workqueue_worker.amqp.dead_letter_queue.read_counts", lambda *queue: next(answers, None) or read_counts(*queue)
     )
-    tasks = opened(task_queue)
+    tasks = opened(quorum_queue)
     assert tasks.count == 2
     assert list_tasks(tasks, Selection(), lambda _text: None) == 2
     tasks.close()
@@ -156,63 +159,68 @@ def test_a_replayed_task_starts_anew_in_its_queue(task_queue) -> None:
     assert messages[0][0].headers.keys() - {"x-delivery-count"} == {"mine"}  # the broker's own, of this reading
 
 
-def test_a_replay_of_some_leaves_the_others(task_queue) -> None:
-    park(task_queue, "a", "b", "c")
-    assert dead_letters(task_queue, "replay", "--id", "b").stdout == "replayed 1\n"
-    assert [properties.message_id for properties, _ in task_queue.take_all()] == ["b"]
-    task_queue.dead.wait_for_counts(2, 0)
-    assert dead_letters(task_queue, "replay", "--limit", "1").stdout == "replayed 1\n"
-    task_queue.dead.wait_for_counts(1, 0)
+@pytest.mark.any_rabbitmq
+def test_a_replay_of_some_leaves_the_others(quorum_queue) -> None:
+    park(quorum_queue, "a", "b", "c")
+    assert dead_letters(quorum_queue, "replay", "--id", "b").stdout == "replayed 1\n"
+    assert [properties.message_id for properties, _ in quorum_queue.take_all()] == ["b"]
+    quorum_queue.dead.wait_for_counts(2, 0)
+    assert dead_letters(quorum_queue, "replay", "--limit", "1").stdout == "replayed 1\n"
+    quorum_queue.dead.wait_for_counts(1, 0)
 
 
-def test_a_replay_to_a_queue_that_is_not_there_loses_nothing(task_queue) -> None:
-    park(task_queue, "a")
-    task_queue.delete()
-    done = dead_letters(task_queue, "replay")
+def test_a_replay_to_a_queue_that_is_not_there_loses_nothing(quorum_queue) -> None:
+    park(quorum_queue, "a")
+    quorum_queue.delete()
+    done = dead_letters(quorum_queue, "replay")
     assert done.returncode == 1
     assert "no queue 'task_queue' to replay to" in done.stderr
-    task_queue.dead.wait_for_counts(1, 0)
+    quorum_queue.dead.wait_for_counts(1, 0)
 
 
-def test_a_replay_goes_where_the_person_says_and_not_where_the_sender_does(task_queue, rabbitmq) -> None:
+@pytest.mark.any_rabbitmq
+def test_a_replay_goes_where_the_person_says_and_not_where_the_sender_does(quorum_queue, rabbitmq) -> None:
     """A sender may write our header, and the broker leaves it in place when it dead-letters the task."""
-    other = TaskQueue(rabbitmq, task_queue.vhost, task_queue.type, "payments").declare()
-    task_queue.dead.declare().send("x", ids=["a"], headers={"x-workqueue-queue": "payments"})
-    done = dead_letters(task_queue, "replay")
+    other = TaskQueue(rabbitmq, quorum_queue.vhost, quorum_queue.type, "payments").declare()
+    quorum_queue.dead.declare().send("x", ids=["a"], headers={"x-workqueue-queue": "payments"})
+    done = dead_letters(quorum_queue, "replay")
     assert (done.returncode, done.stdout) == (1, "")
     assert "replayed 0; left 1 that name another queue: payments (1)" in done.stderr
-    task_queue.dead.wait_for_counts(1, 0)
-    assert dead_letters(task_queue, "replay", "--any-origin").stdout == "replayed 1\n"
-    assert [body for _, body in task_queue.take_all()] == [b"x"]
+    quorum_queue.dead.wait_for_counts(1, 0)
+    assert dead_letters(quorum_queue, "replay", "--any-origin").stdout == "replayed 1\n"
+    assert [body for _, body in quorum_queue.take_all()] == [b"x"]
     assert other.take_all() == []
 
 
-def test_tasks_without_an_id_can_be_seen_and_chosen(task_queue) -> None:
+@pytest.mark.any_rabbitmq
+def test_tasks_without_an_id_can_be_seen_and_chosen(quorum_queue) -> None:
     """As Celery's, which have a correlation id, and as a plain basic_publish, which has none."""
-    with task_queue.dead.declare().channel() as channel:
+    with quorum_queue.dead.declare().channel() as channel:
         channel.confirm_delivery()
         for body, properties in ((b"celery", {"correlation_id": "c-1", "type": "\x1b[2J"}), (b"plain", {})):
-            channel.basic_publish("", task_queue.dead.name, body, pika.BasicProperties(delivery_mode=2, **properties))
-    shown = dead_letters(task_queue, "list", "--show")
+            channel.basic_publish("", quorum_queue.dead.name, body, pika.BasicProperties(delivery_mode=2, **properties))
+    shown = dead_letters(quorum_queue, "list", "--show")
     assert "\x1b" not in shown.stdout
     assert "  type: \\x1b[2J\n" in shown.stdout
     assert "    celery\n" in shown.stdout
-    keys = [json.loads(line)["id"] for line in dead_letters(task_queue, "list", "--json").stdout.splitlines()]
+    keys = [json.loads(line)["id"] for line in dead_letters(quorum_queue, "list", "--json").stdout.splitlines()]
     assert keys[0] == "c-1"
     assert re.fullmatch("sha256:[0-9a-f]{16}", keys[1])
-    assert dead_letters(task_queue, "replay", "--id", keys[1]).stdout == "replayed 1\n"
-    assert [body for _, body in task_queue.take_all()] == [b"plain"]
+    assert dead_letters(quorum_queue, "replay", "--id", keys[1]).stdout == "replayed 1\n"
+    assert [body for _, body in quorum_queue.take_all()] == [b"plain"]
 
 
-def test_an_unknown_id_is_an_error(task_queue) -> None:
-    park(task_queue, "a")
+@pytest.mark.any_rabbitmq
+def test_an_unknown_id_is_an_error(quorum_queue) -> None:
+    park(quorum_queue, "a")
     for words in (("drop", "--yes"), ("replay",), ("list",)):
-        done = dead_letters(task_queue, *words, "--id", "nosuch")
+        done = dead_letters(quorum_queue, *words, "--id", "nosuch")
         assert done.returncode == 1
         assert "no task with id nosuch is there" in done.stderr
-    task_queue.dead.wait_for_counts(1, 0)
+    quorum_queue.dead.wait_for_counts(1, 0)
 
 
+@pytest.mark.any_rabbitmq
 @pytest.mark.parametrize(("end", "code"), [("| head -1", 0), ("| true", 0), (">&-", 0), ("> /dev/full", 1)])
 def test_a_list_that_cannot_be_written_ends_without_a_traceback(quorum_queue, end: str, code: int) -> None:
     park(quorum_queue, *(f"m{number}" for number in range(50)))
@@ -232,19 +240,20 @@ def test_a_list_that_cannot_be_written_ends_without_a_traceback(quorum_queue, en
     quorum_queue.dead.wait_for_counts(50, 0)
 
 
-def test_a_drop_deletes_for_good_and_only_when_told_so(task_queue) -> None:
-    park(task_queue, "a", "b")
-    assert dead_letters(task_queue, "drop").returncode == 2
-    task_queue.dead.wait_for_counts(2, 0)
-    assert dead_letters(task_queue, "drop", "--id", "a", "--yes").stdout == "dropped 1\n"
-    task_queue.dead.wait_for_counts(1, 0)
-    assert dead_letters(task_queue, "drop", "--yes").stdout == "dropped 1\n"
-    task_queue.dead.wait_for_counts(0, 0)
+@pytest.mark.any_rabbitmq
+def test_a_drop_deletes_for_good_and_only_when_told_so(quorum_queue) -> None:
+    park(quorum_queue, "a", "b")
+    assert dead_letters(quorum_queue, "drop").returncode == 2
+    quorum_queue.dead.wait_for_counts(2, 0)
+    assert dead_letters(quorum_queue, "drop", "--id", "a", "--yes").stdout == "dropped 1\n"
+    quorum_queue.dead.wait_for_counts(1, 0)
+    assert dead_letters(quorum_queue, "drop", "--yes").stdout == "dropped 1\n"
+    quorum_queue.dead.wait_for_counts(0, 0)
 
 
 @pytest.mark.parametrize("action", ["list", "replay"])
-def test_where_nothing_was_ever_parked_it_says_so(task_queue, action: str) -> None:
-    done = dead_letters(task_queue, action)
+def test_where_nothing_was_ever_parked_it_says_so(quorum_queue, action: str) -> None:
+    done = dead_letters(quorum_queue, action)
     assert done.returncode == 1
     assert "no queue 'task_queue.dead', so no task of 'task_queue' was dead-lettered yet" in done.stderr
     assert "404" not in done.stderr

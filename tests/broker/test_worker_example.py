@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.task_queue import TaskQueue
 
+pytestmark = pytest.mark.any_rabbitmq
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 EXAMPLE = EXAMPLES / "01-own-handler"
 ORDER = '{"order": "A1", "lines": [{"price": 3, "count": 2}]}'

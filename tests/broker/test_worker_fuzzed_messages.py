@@ -13,7 +13,7 @@ from workqueue_worker.amqp.headers import CopiedProperties
 from tests.support.task_queue import TaskQueue
 from tests.support.worker_process import WorkerProcess
 
-MESSAGES = 200
+MESSAGES = 150  # in each round
 #: Bytes of a header table that just fits into a frame, or does not; our own headers need up to 500 more.
 NEAR_A_FRAME = (130_500, 131_072)
 #: Names that brokers, workers and tracing give a meaning.
@@ -135,17 +135,20 @@ def numbers_of_dead_letters(queue: TaskQueue) -> list[int]:
 
 
 @pytest.mark.once
-def test_every_confirmed_message_is_done_or_dead_lettered_whatever_it_holds(task_queue, start_worker, ledger) -> None:
+@pytest.mark.kills
+def test_every_confirmed_message_is_done_or_dead_lettered_whatever_it_holds(
+    task_queue, start_worker, ledger, rounds: int
+) -> None:
     seed = int(os.environ.get("FUZZ_SEED") or random.randrange(1_000_000))
     print(f"to repeat it: FUZZ_SEED={seed}")
     fuzz = Fuzz(seed)
-    made = [fuzz.message(number) for number in range(MESSAGES)]
+    made = [fuzz.message(number) for number in range(MESSAGES * rounds)]
     flags = ("--retry-max-delay", "0.05", "--max-attempts", "3", "--concurrency", "4")
     worker: WorkerProcess = start_worker(task_queue, "fuzzed", *flags).ready()
     accepted = publish(task_queue, [(properties, body) for _, properties, body in made])
     confirmed = {number for number, taken in enumerate(accepted) if taken}
-    assert len(confirmed) > MESSAGES / 4
-    task_queue.wait_for_counts(0, 0, seconds=60)
+    assert len(confirmed) > len(made) / 4
+    task_queue.wait_for_counts(0, 0, seconds=60 * rounds)
     dead = numbers_of_dead_letters(task_queue)
     done = [int(line.body) for line in ledger() if line.word == "done"]
     assert set(dead) | set(done) == confirmed

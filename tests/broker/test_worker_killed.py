@@ -16,11 +16,10 @@ from tests.support.valve import Valve
 from tests.support.waiting import wait_until
 from tests.support.worker_process import WorkerProcess
 
-KILLS = 100  # with each of the two queue types
+KILLS = 12  # in each round, with an alarm after one of them and a crash of the broker after another
 WORKERS = 4
 TASKS_PER_KILL = 3
-ALARMS = (20, 70)
-CRASHES = (45, 90)
+ALARM, CRASH = 4, 9
 #: High, since a kill counts as an attempt, and no task of this test deserves to be parked for one.
 FLAGS = ("--max-attempts", "1000", "--retry-max-delay", "0.05")
 
@@ -66,11 +65,10 @@ class Producer:
 
 
 @pytest.mark.once
-@pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.kills
 @pytest.mark.parametrize("type_", list(QueueType))
 def test_every_confirmed_task_is_finished_or_parked_though_workers_and_broker_are_killed(
-    own_rabbitmq: RabbitMQServer, start_worker, ledger, type_: QueueType
+    own_rabbitmq: RabbitMQServer, start_worker, ledger, rounds: int, type_: QueueType
 ) -> None:
     """What was sent and not confirmed may be there or not."""
     seed = random.randrange(1_000_000)
@@ -88,18 +86,18 @@ def test_every_confirmed_task_is_finished_or_parked_though_workers_and_broker_ar
         wait_until(lambda: len(ledger()) >= lines or not any(queue.counts()), 60, "tasks are worked on")
 
     workers = [start() for _ in range(WORKERS)]
-    for kill in range(KILLS):
+    for kill in [*range(KILLS)] * rounds:
         producer.send(TASKS_PER_KILL)
         any_moment()
         workers.pop(0).kill()
         workers.append(start())
-        if kill in ALARMS:
+        if kill == ALARM:
             own_rabbitmq.set_memory_alarm(True)
             for _ in range(WORKERS):  # tasks that need a copy are held now: kill who holds them
                 workers.pop(0).kill()
                 workers.append(start().ready())
             own_rabbitmq.set_memory_alarm(False)
-        if kill in CRASHES:
+        if kill == CRASH:
             with producer.sending():
                 any_moment()
                 own_rabbitmq.kill()
@@ -108,7 +106,7 @@ def test_every_confirmed_task_is_finished_or_parked_though_workers_and_broker_ar
     queue.wait_for_counts(0, 0, seconds=120)
     parked = {properties.message_id for properties, _ in queue.dead.take_all()}
     done = {line.id for line in ledger() if line.word == "done"}
-    assert len(producer.confirmed) >= KILLS * TASKS_PER_KILL
+    assert len(producer.confirmed) >= rounds * KILLS * TASKS_PER_KILL
     to_be_parked = {name for name, text in producer.sent.items() if text.startswith("reject")}
     assert producer.confirmed & to_be_parked <= parked <= to_be_parked
     assert producer.confirmed - to_be_parked <= done

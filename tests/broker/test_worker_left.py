@@ -12,12 +12,12 @@ from tests.support.task_queue import TaskQueue
 from tests.support.waiting import wait_until
 from tests.support.worker_process import WorkerProcess
 
-LEAVES = 12
+LEAVES = 8  # in each round
 WORKERS = 2
 TASKS_PER_LEAVE = 4
 BODIES = ("sleep 0", "sleep 0.05", "sleep 0.3", "fail-until 2", "retry-until 2", "reject no")
 #: The leave during which the broker takes no copy of a failed task, and the one before which it cuts all workers off.
-ALARMED, CUT_OFF = 4, 8
+ALARMED, CUT_OFF = 3, 6
 
 
 class Told(StrEnum):
@@ -74,17 +74,16 @@ class Crew:
 
 
 @pytest.mark.once
-@pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.kills
 @pytest.mark.parametrize("type_", list(QueueType))
 @pytest.mark.parametrize("told", list(Told))
 def test_a_worker_told_to_leave_at_any_moment(
-    own_rabbitmq: RabbitMQServer, start_worker, ledger, told: Told, type_: QueueType
+    own_rabbitmq: RabbitMQServer, start_worker, ledger, rounds: int, told: Told, type_: QueueType
 ) -> None:
     """Told once and with time enough, each task is done once, by whoever had it; else at least once."""
     queue = TaskQueue(own_rabbitmq, own_rabbitmq.default_vhost, type_).declare()
     crew = Crew(queue, start_worker, ledger, told)
-    for number in range(LEAVES):
+    for number in [*range(LEAVES)] * rounds:
         crew.send()
         if number == CUT_OFF and told is not Told.ONCE:  # it costs acks, and so second runs
             crew.at_work[0].ready()

@@ -4,6 +4,10 @@ import socket
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.any_rabbitmq
+
 SLOW_CLIENTS = 300
 
 

@@ -6,6 +6,7 @@ import socket
 import struct
 from decimal import Decimal
 
+import pytest
 from workqueue_worker.amqp import DeadLetterQueue
 from workqueue_worker.settlement import FRESH_COPY_AT
 
@@ -52,11 +53,11 @@ def test_a_task_that_always_fails_is_parked_with_all_that_is_known_of_it(task_qu
     assert first <= last
 
 
-def test_a_parked_task_does_not_expire_whatever_the_producer_said(task_queue, start_worker) -> None:
-    worker = start_worker(task_queue, "by_body").ready()
-    task_queue.send("reject x", expiration="60000")
+def test_a_parked_task_does_not_expire_whatever_the_producer_said(quorum_queue, start_worker) -> None:
+    worker = start_worker(quorum_queue, "by_body").ready()
+    quorum_queue.send("reject x", expiration="60000")
     worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1)
-    ((properties, _body),) = task_queue.dead.take_all()
+    ((properties, _body),) = quorum_queue.dead.take_all()
     assert properties.expiration is None
 
 
@@ -90,7 +91,7 @@ def test_headers_left_by_another_queue_do_not_spoil_the_count(task_queue, start_
     assert [line.attempt for line in ledger()] == [1, 2]
 
 
-def test_headers_of_every_kind_go_into_the_copy(task_queue, start_worker) -> None:
+def test_headers_of_every_kind_go_into_the_copy(quorum_queue, start_worker) -> None:
     headers = {
         "text": "ä",
         "bytes": b"\xff\x00",
@@ -102,10 +103,10 @@ def test_headers_of_every_kind_go_into_the_copy(task_queue, start_worker) -> Non
         "time": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
         "table": {"list": [1, "two", {"three": 3}]},
     }
-    worker = start_worker(task_queue, "by_body").ready()
-    task_queue.send("reject x", headers=headers)
+    worker = start_worker(quorum_queue, "by_body").ready()
+    quorum_queue.send("reject x", headers=headers)
     worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1)
-    ((properties, _body),) = task_queue.dead.take_all()
+    ((properties, _body),) = quorum_queue.dead.take_all()
     assert {name: properties.headers[name] for name in headers} == headers
 
 
@@ -119,23 +120,23 @@ NESTED = field(b"\xff", b"F", struct.pack(">I", 4) + b"\x01\xfft\x01")
 
 
 def test_headers_that_the_library_cannot_read_stop_nothing_and_go_into_the_copy_byte_by_byte(
-    task_queue, start_worker, tmp_path
+    quorum_queue, start_worker, tmp_path
 ) -> None:
     """A date in milliseconds, a fraction, and names that are no UTF-8. With a command, which gets them as JSON."""
     script = f'printf %s "$TASK_HEADERS" > {tmp_path}/headers; exit "$(cat)"'
-    worker = start_worker(task_queue, None, "--", "sh", "-c", script).ready()
-    task_queue.send_table(MILLISECONDS + FRACTION + NESTED, b"65", "strange")
+    worker = start_worker(quorum_queue, None, "--", "sh", "-c", script).ready()
+    quorum_queue.send_table(MILLISECONDS + FRACTION + NESTED, b"65", "strange")
     worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1)
     seen = json.loads((tmp_path / "headers").read_text())
     assert (seen["when"], seen["score"], seen["\\xff"]) == (1_700_000_000_000, 0.7, {"\\xff": True})
-    parked = DeadLetterQueue(task_queue.server.address(task_queue.vhost), "test", task_queue.dead.name)
+    parked = DeadLetterQueue(quorum_queue.server.address(quorum_queue.vhost), "test", quorum_queue.dead.name)
     delivery = parked.take()
     parked.close()
     assert delivery is not None
     assert delivery.message_id == "strange"
     for sent in (MILLISECONDS, FRACTION, NESTED):
         assert sent in delivery.properties.table
-    task_queue.send("0")
+    quorum_queue.send("0")
     worker.wait_for_metric("tasks_acked_total", 1)
     assert worker.metric("broker_reconnects_total") == 0
 
@@ -153,25 +154,28 @@ def test_a_task_may_have_more_attempts_than_the_broker_lets_it_come_back(quorum_
     assert [line.attempt for line in ledger()] == [FRESH_COPY_AT + 3]
 
 
-def test_a_rejected_task_is_parked_at_once(task_queue, start_worker, ledger) -> None:
-    worker = start_worker(task_queue, "by_body").ready()
-    task_queue.send("reject cannot be done")
+@pytest.mark.any_rabbitmq
+def test_a_rejected_task_is_parked_at_once(quorum_queue, start_worker, ledger) -> None:
+    worker = start_worker(quorum_queue, "by_body").ready()
+    quorum_queue.send("reject cannot be done")
     worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1)
-    ((properties, _body),) = task_queue.dead.take_all()
+    ((properties, _body),) = quorum_queue.dead.take_all()
     assert properties.headers["x-workqueue-error"] == "cannot be done"
     assert len(ledger()) == 1
 
 
-def test_a_handler_may_say_how_long_to_wait_up_to_the_workers_limit(task_queue, start_worker, ledger) -> None:
-    worker = start_worker(task_queue, "by_body", *FAST, "--max-attempts", "2").ready()
-    task_queue.send("retry 3600")
+@pytest.mark.any_rabbitmq
+def test_a_handler_may_say_how_long_to_wait_up_to_the_workers_limit(quorum_queue, start_worker, ledger) -> None:
+    worker = start_worker(quorum_queue, "by_body", *FAST, "--max-attempts", "2").ready()
+    quorum_queue.send("retry 3600")
     worker.wait_for_metric('tasks_dead_lettered_total{reason="attempts_exhausted"}', 1)
     assert [line.attempt for line in ledger()] == [1, 2]
 
 
-def test_a_waiting_retry_holds_up_no_task_of_another_slot(task_queue, start_worker, ledger) -> None:
-    worker = start_worker(task_queue, "by_body", "--concurrency", "2", "--retry-max-delay", "600").ready()
-    task_queue.send("retry 600", *["ok"] * 10)
+@pytest.mark.any_rabbitmq
+def test_a_waiting_retry_holds_up_no_task_of_another_slot(quorum_queue, start_worker, ledger) -> None:
+    worker = start_worker(quorum_queue, "by_body", "--concurrency", "2", "--retry-max-delay", "600").ready()
+    quorum_queue.send("retry 600", *["ok"] * 10)
     worker.wait_for_metric("tasks_acked_total", 10)
     assert worker.metric("tasks_in_progress") == 1
 
@@ -223,9 +227,9 @@ def test_failures_and_crashes_count_together(task_queue, start_worker, ledger) -
 
 
 def test_a_memory_alarm_holds_a_failed_task_and_neither_stops_acks_nor_loses_it(
-    own_task_queue, start_worker, ledger
+    own_quorum_queue, start_worker, ledger
 ) -> None:
-    queue = own_task_queue
+    queue = own_quorum_queue
     worker = start_worker(queue, "by_body", *FAST, "--max-attempts", "1", "--concurrency", "2").ready()
     queue.send("release-then-fail", *["await-release"] * 20)
     wait_until(lambda: len(ledger()) == 2, 30, "the first two have started")
@@ -284,10 +288,10 @@ def test_a_full_queue_that_refuses_the_copy_gets_the_original_back(task_queue, s
     assert worker.metric("tasks_redelivered_total") == 1  # a copy would have been new to the broker
 
 
-def test_without_a_dead_letter_queue_that_may_not_be_made_the_task_is_held_and_said(task_queue, start_worker) -> None:
-    worker = start_worker(task_queue, "by_body", "--declare", "Never").ready()
-    task_queue.send("reject x")
+def test_without_a_dead_letter_queue_that_may_not_be_made_the_task_is_held_and_said(quorum_queue, start_worker) -> None:
+    worker = start_worker(quorum_queue, "by_body", "--declare", "Never").ready()
+    quorum_queue.send("reject x")
     wait_until(lambda: "no queue 'task_queue.dead'" in worker.get("/readyz")[1], 30, "readiness names the queue")
-    task_queue.wait_for_counts(0, 1)
-    TaskQueue(task_queue.server, task_queue.vhost, task_queue.type, "task_queue.dead").declare()
+    quorum_queue.wait_for_counts(0, 1)
+    TaskQueue(quorum_queue.server, quorum_queue.vhost, quorum_queue.type, "task_queue.dead").declare()
     worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1, seconds=60)

@@ -13,6 +13,7 @@ def started(ledger, count: int = 1) -> None:
     wait_until(lambda: [line.word for line in ledger()].count("started") >= count, 30, f"{count} tasks have started")
 
 
+@pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "ctrl-c"])
 def test_an_idle_worker_leaves_at_once(quorum_queue, start_worker, number: signal.Signals) -> None:
     worker = start_worker(quorum_queue).ready()
@@ -35,6 +36,7 @@ def test_a_worker_told_to_leave_finishes_its_task_acks_it_and_takes_no_other(tas
     assert [(line.word, line.id) for line in ledger()] == [("started", "m0"), ("done", "m0")]
 
 
+@pytest.mark.any_rabbitmq
 def test_all_tasks_in_progress_are_finished_with_concurrency(quorum_queue, start_worker, ledger) -> None:
     worker = start_worker(quorum_queue, "until_released", "--concurrency", "4").ready()
     quorum_queue.send(*"abcdef")
@@ -47,17 +49,18 @@ def test_all_tasks_in_progress_are_finished_with_concurrency(quorum_queue, start
     assert len([line for line in ledger() if line.word == "done"]) == 4
 
 
+@pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("handler", ["polite", "until_released"])
-def test_a_second_signal_hands_the_task_back(task_queue, start_worker, ledger, handler: str) -> None:
+def test_a_second_signal_hands_the_task_back(quorum_queue, start_worker, ledger, handler: str) -> None:
     """`until_released` never looks at the event: the process ends around it."""
-    worker = start_worker(task_queue, handler).ready()
-    task_queue.send("a")
+    worker = start_worker(quorum_queue, handler).ready()
+    quorum_queue.send("a")
     started(ledger)
     worker.tell_to_leave()
     wait_until(lambda: worker.metric("worker_draining") == 1, 30, "draining")
     worker.tell_to_leave()
     assert worker.exit_code() == 75
-    task_queue.wait_for_counts(1, 0)
+    quorum_queue.wait_for_counts(1, 0)
     assert "done" not in [line.word for line in ledger()]
     (line,) = worker.outcomes
     assert (line["id"], line["attempt"], line["outcome"]) == ("m0", 1, "handed back")
@@ -72,6 +75,7 @@ def test_at_the_grace_deadline_the_task_is_handed_back(task_queue, start_worker,
     task_queue.wait_for_counts(1, 0)
 
 
+@pytest.mark.any_rabbitmq
 def test_a_commands_processes_are_gone_when_its_task_is_handed_back(quorum_queue, start_worker, tmp_path) -> None:
     """SIGTERM is ignored by both: SIGKILL follows, to the whole group."""
     script = (
@@ -88,16 +92,18 @@ def test_a_commands_processes_are_gone_when_its_task_is_handed_back(quorum_queue
     wait_until(lambda: not any(is_alive(process) for process in processes), 30, "both processes are gone")
 
 
-def test_a_task_that_waits_for_its_retry_is_sent_back_counted_and_at_once(task_queue, start_worker, ledger) -> None:
-    worker = start_worker(task_queue, "by_body", "--retry-max-delay", "600").ready()
-    task_queue.send("retry 600")
+@pytest.mark.any_rabbitmq
+def test_a_task_that_waits_for_its_retry_is_sent_back_counted_and_at_once(quorum_queue, start_worker, ledger) -> None:
+    worker = start_worker(quorum_queue, "by_body", "--retry-max-delay", "600").ready()
+    quorum_queue.send("retry 600")
     worker.wait_for_metric('tasks_failed_total{reason="exception"}', 1)
     worker.tell_to_leave()
     assert worker.exit_code() == 0
-    ((properties, _body),) = task_queue.take_all()
+    ((properties, _body),) = quorum_queue.take_all()
     assert properties.headers["x-workqueue-attempts"] == 1
 
 
+@pytest.mark.any_rabbitmq
 def test_a_worker_that_cannot_connect_leaves_at_once(quorum_queue, start_worker) -> None:
     worker = start_worker(quorum_queue, AMQP_URL="amqp://127.0.0.1:1")
     wait_until(lambda: "not consuming" in worker.get("/readyz")[1], 30, "it has tried")
@@ -105,6 +111,7 @@ def test_a_worker_that_cannot_connect_leaves_at_once(quorum_queue, start_worker)
     assert worker.exit_code() == 0
 
 
+@pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("signals", [1, 2])
 def test_a_worker_whose_connect_hangs_leaves_at_once_and_in_order(quorum_queue, start_worker, signals: int) -> None:
     """A broker that accepts the connection and says nothing; the handshake's time is not waited for."""
@@ -118,6 +125,7 @@ def test_a_worker_whose_connect_hangs_leaves_at_once_and_in_order(quorum_queue, 
             assert worker.exit_code(8) == 0
 
 
+@pytest.mark.any_rabbitmq
 def test_two_signals_at_once_to_an_idle_worker_are_an_orderly_end(quorum_queue, start_worker) -> None:
     worker = start_worker(quorum_queue, "ledger_ok", "--concurrency", "3").ready()
     for _ in range(2):
@@ -125,6 +133,7 @@ def test_two_signals_at_once_to_an_idle_worker_are_an_orderly_end(quorum_queue, 
     assert worker.exit_code() == 0
 
 
+@pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("signals", [1, 2])
 def test_a_task_that_waits_for_a_thread_is_handed_back_and_not_begun(
     quorum_queue, start_worker, ledger, signals
@@ -149,6 +158,7 @@ def test_a_task_that_waits_for_a_thread_is_handed_back_and_not_begun(
     assert [line.word for line in ledger()].count("started") == 2
 
 
+@pytest.mark.any_rabbitmq
 def test_without_its_broker_a_worker_still_finishes_its_task_before_it_leaves(
     own_quorum_queue, start_worker, ledger
 ) -> None:
@@ -166,6 +176,7 @@ def test_without_its_broker_a_worker_still_finishes_its_task_before_it_leaves(
     assert [line.word for line in ledger()] == ["started", "done"]
 
 
+@pytest.mark.any_rabbitmq
 def test_a_failed_task_held_by_an_alarm_is_handed_back_at_the_grace_deadline(
     own_quorum_queue, start_worker, ledger
 ) -> None:
@@ -181,6 +192,7 @@ def test_a_failed_task_held_by_an_alarm_is_handed_back_at_the_grace_deadline(
     queue.wait_for_counts(1, 0)
 
 
+@pytest.mark.any_rabbitmq
 @pytest.mark.once
 @pytest.mark.parametrize("concurrency", [1, 3])
 def test_after_so_many_tasks_a_worker_leaves_and_loses_none_of_the_others(
@@ -195,6 +207,7 @@ def test_after_so_many_tasks_a_worker_leaves_and_loses_none_of_the_others(
     task_queue.wait_for_counts(40 - len(done), 0)
 
 
+@pytest.mark.any_rabbitmq
 def test_at_the_grace_deadline_a_coroutine_is_cancelled_and_its_task_handed_back(
     quorum_queue, start_worker, ledger
 ) -> None:
@@ -207,6 +220,7 @@ def test_at_the_grace_deadline_a_coroutine_is_cancelled_and_its_task_handed_back
     assert [line.word for line in ledger()] == ["started", "cleaned"]
 
 
+@pytest.mark.any_rabbitmq
 def test_a_forced_end_without_stdout_has_its_exit_code(quorum_queue, start_worker, ledger) -> None:
     without_stdout = Place(command=("sh", "-c", 'exec "$@" >&-', "sh"))
     worker = start_worker(quorum_queue, "until_released", place=without_stdout).ready()
@@ -219,6 +233,7 @@ def test_a_forced_end_without_stdout_has_its_exit_code(quorum_queue, start_worke
     quorum_queue.wait_for_counts(1, 0)
 
 
+@pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("stdout", [">&-", "> /dev/full"], ids=["closed", "full"])
 def test_the_tutorials_handler_does_its_tasks_though_nobody_reads_its_lines(
     quorum_queue, start_worker, stdout: str

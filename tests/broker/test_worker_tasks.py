@@ -18,9 +18,10 @@ def settled(metrics: dict[str, float]) -> float:
     return sum(counted) + sum(metrics[name] for name in IDENTITY)
 
 
-def test_the_tutorials_worker_prints_its_lines_and_works_a_second_for_each_dot(task_queue, start_worker) -> None:
-    worker = start_worker(task_queue).ready()
-    task_queue.send("First message.", "no dots")
+@pytest.mark.any_rabbitmq
+def test_the_tutorials_worker_prints_its_lines_and_works_a_second_for_each_dot(quorum_queue, start_worker) -> None:
+    worker = start_worker(quorum_queue).ready()
+    quorum_queue.send("First message.", "no dots")
     worker.wait_for_metric("tasks_acked_total", 2)
     assert worker.output.splitlines() == [
         " [*] Waiting for messages. To exit press CTRL+C",
@@ -34,8 +35,9 @@ def test_the_tutorials_worker_prints_its_lines_and_works_a_second_for_each_dot(t
     assert float(first["seconds"]) >= 1 > float(second["seconds"])
 
 
-def test_every_series_is_there_from_the_start_at_zero(task_queue, start_worker) -> None:
-    metrics = start_worker(task_queue, None, "--concurrency", "3").ready().metrics()
+@pytest.mark.any_rabbitmq
+def test_every_series_is_there_from_the_start_at_zero(quorum_queue, start_worker) -> None:
+    metrics = start_worker(quorum_queue, None, "--concurrency", "3").ready().metrics()
     info = f'worker_info{{handler="tutorial",version="{version("workqueue")}"}}'
     found = {name: value for name, value in metrics.items() if value}
     assert found == {"broker_connected": 1, "worker_slots": 3, info: 1}
@@ -83,6 +85,7 @@ def test_concurrency_is_the_number_of_tasks_in_progress_and_of_messages_taken(ta
     assert sorted(line.body for line in ledger() if line.word == "done") == list("abcde")
 
 
+@pytest.mark.any_rabbitmq
 def test_many_short_tasks_at_once_are_each_done_once(task_queue, start_worker, ledger) -> None:
     worker = start_worker(task_queue, "ledger_ok", "--concurrency", "8").ready()
     ids = task_queue.send(*(str(number) for number in range(300)))
@@ -92,10 +95,11 @@ def test_many_short_tasks_at_once_are_each_done_once(task_queue, start_worker, l
     assert metrics["tasks_received_total"] == settled(metrics) == 300
 
 
+@pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("concurrency", [1, 2])
-def test_heartbeats_go_on_through_a_task_of_many_of_them(task_queue, start_worker, ledger, concurrency: int) -> None:
+def test_heartbeats_go_on_through_a_task_of_many_of_them(quorum_queue, start_worker, ledger, concurrency: int) -> None:
     """With a heartbeat of 1 s the broker gives a silent connection up after 2."""
-    task = TaskQueue(task_queue.server, task_queue.vhost, task_queue.type)
+    task = TaskQueue(quorum_queue.server, quorum_queue.vhost, quorum_queue.type)
     worker = start_worker(
         task, "started_and_done", "--concurrency", str(concurrency), AMQP_URL=f"{task.uri}?heartbeat=1"
     ).ready()
@@ -105,41 +109,45 @@ def test_heartbeats_go_on_through_a_task_of_many_of_them(task_queue, start_worke
     assert [line.word for line in ledger()] == ["started", "done"]
 
 
-def test_the_wait_of_a_task_is_measured_from_its_publishing(task_queue, start_worker) -> None:
+@pytest.mark.any_rabbitmq
+def test_the_wait_of_a_task_is_measured_from_its_publishing(quorum_queue, start_worker) -> None:
     before = time.time() - 100
-    task_queue.send("", headers={"x-workqueue-published-ms": int(before * 1000)})
-    worker = start_worker(task_queue).ready()
+    quorum_queue.send("", headers={"x-workqueue-published-ms": int(before * 1000)})
+    worker = start_worker(quorum_queue).ready()
     worker.wait_for_metric("tasks_acked_total", 1)
     metrics = worker.metrics()
     assert metrics["task_wait_seconds_count"] == 1
     assert metrics["task_wait_seconds_sum"] >= 100
 
 
+@pytest.mark.any_rabbitmq
 @pytest.mark.parametrize(
     "body",
     [b"", bytes(range(256)) * 40 * 1024, b"\xff\xfe\x00"],
     ids=["empty", "ten-mebibytes", "not-utf-8"],
 )
-def test_any_body_reaches_the_handler_as_it_was_sent(task_queue, start_worker, tmp_path, body: bytes) -> None:
-    worker = start_worker(task_queue, "ledger_ok", LEDGER_BODIES=str(tmp_path / "body")).ready()
-    task_queue.send(body)
+def test_any_body_reaches_the_handler_as_it_was_sent(quorum_queue, start_worker, tmp_path, body: bytes) -> None:
+    worker = start_worker(quorum_queue, "ledger_ok", LEDGER_BODIES=str(tmp_path / "body")).ready()
+    quorum_queue.send(body)
     worker.wait_for_metric("tasks_acked_total", 1)
     assert (tmp_path / "body").read_bytes() == body
 
 
-def test_a_body_that_the_tutorials_handler_cannot_decode_is_parked_and_not_dropped(task_queue, start_worker) -> None:
-    worker = start_worker(task_queue).ready()
-    task_queue.send(b"\xff\xfe")
+@pytest.mark.any_rabbitmq
+def test_a_body_that_the_tutorials_handler_cannot_decode_is_parked_and_not_dropped(quorum_queue, start_worker) -> None:
+    worker = start_worker(quorum_queue).ready()
+    quorum_queue.send(b"\xff\xfe")
     worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1)
-    ((properties, body),) = task_queue.dead.take_all()
+    ((properties, body),) = quorum_queue.dead.take_all()
     assert body == b"\xff\xfe"
     assert properties.message_id == "m0"
 
 
+@pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("body", ["ok", "garbage", "coroutine", "fork", "terminate-child"])
-def test_a_handler_that_returns_anything_has_done_its_task(task_queue, start_worker, ledger, body: str) -> None:
-    worker = start_worker(task_queue, "by_body").ready()
-    task_queue.send(body, "ok")
+def test_a_handler_that_returns_anything_has_done_its_task(quorum_queue, start_worker, ledger, body: str) -> None:
+    worker = start_worker(quorum_queue, "by_body").ready()
+    quorum_queue.send(body, "ok")
     worker.wait_for_metric("tasks_acked_total", 2)
     metrics = worker.metrics()
     assert metrics["tasks_received_total"] == settled(metrics) == 2
@@ -148,12 +156,13 @@ def test_a_handler_that_returns_anything_has_done_its_task(task_queue, start_wor
         assert expected[body] in [line.word for line in ledger()]
 
 
+@pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("body", ["fail", "base-exception", "exit 3", "unprintable"])
 def test_whatever_a_handler_raises_is_a_failed_attempt_and_the_worker_goes_on(
-    task_queue, start_worker, body: str
+    quorum_queue, start_worker, body: str
 ) -> None:
-    worker = start_worker(task_queue, "by_body", "--max-attempts", "1").ready()
-    task_queue.send(body, "ok")
+    worker = start_worker(quorum_queue, "by_body", "--max-attempts", "1").ready()
+    quorum_queue.send(body, "ok")
     worker.wait_for_metric("tasks_acked_total", 1)
     worker.wait_for_metric('tasks_dead_lettered_total{reason="attempts_exhausted"}', 1)
     assert worker.metric('tasks_failed_total{reason="exception"}') == 1
@@ -175,11 +184,12 @@ def test_a_handler_that_keeps_the_interpreter_past_the_heartbeats_costs_no_task(
     assert sorted(line.body for line in ledger()) == ["hold-interpreter 5", "ok"]
 
 
-def test_the_log_has_one_line_for_each_delivery_with_its_trace(task_queue, start_worker) -> None:
-    worker = start_worker(task_queue, "by_body", "--max-attempts", "2", "--retry-max-delay", "0.05").ready()
+@pytest.mark.any_rabbitmq
+def test_the_log_has_one_line_for_each_delivery_with_its_trace(quorum_queue, start_worker) -> None:
+    worker = start_worker(quorum_queue, "by_body", "--max-attempts", "2", "--retry-max-delay", "0.05").ready()
     trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
-    task_queue.send("fail no luck", "ok", ids=["bad", "good"], headers=trace)
-    task_queue.dead.wait_for_counts(1, 0)
+    quorum_queue.send("fail no luck", "ok", ids=["bad", "good"], headers=trace)
+    quorum_queue.dead.wait_for_counts(1, 0)
     worker.wait_for_metric('tasks_dead_lettered_total{reason="attempts_exhausted"}', 1)
     worker.wait_for_metric("tasks_acked_total", 1)
     lines = [(line["id"], line["attempt"], line["outcome"], line.get("detail")) for line in worker.outcomes]
@@ -208,6 +218,7 @@ def test_strange_properties_of_a_foreign_producer_break_nothing(task_queue, star
     assert ledger() == []
 
 
+@pytest.mark.any_rabbitmq
 def test_a_failed_attempt_is_logged_with_its_traceback_in_the_same_line(quorum_queue, start_worker) -> None:
     worker = start_worker(quorum_queue, "by_body", "--max-attempts", "2", "--retry-max-delay", "0.05").ready()
     quorum_queue.send("fail no luck", "reject no")
@@ -223,6 +234,7 @@ def test_a_failed_attempt_is_logged_with_its_traceback_in_the_same_line(quorum_q
         assert "workqueue_worker/" not in text
 
 
+@pytest.mark.any_rabbitmq
 def test_a_coroutine_past_its_time_limit_is_cancelled_and_its_worker_goes_on(
     quorum_queue, start_worker, ledger
 ) -> None:
@@ -236,6 +248,7 @@ def test_a_coroutine_past_its_time_limit_is_cancelled_and_its_worker_goes_on(
     assert worker.exit_code() == 0
 
 
+@pytest.mark.any_rabbitmq
 def test_a_coroutine_that_ignores_its_cancellation_costs_its_worker(quorum_queue, start_worker, ledger) -> None:
     worker = start_worker(quorum_queue, "by_body", "--task-timeout", "0.5", "--max-attempts", "1").ready()
     quorum_queue.send("async-stubborn")
@@ -265,6 +278,7 @@ def test_a_handler_sees_all_properties_of_a_message(quorum_queue, start_worker, 
     assert bodies == ["gzip c1 answers order shop guest 60000 5", " ".join(["None"] * 8)]
 
 
+@pytest.mark.any_rabbitmq
 def test_a_message_without_an_id_is_named_by_its_correlation_id_in_the_log(quorum_queue, start_worker) -> None:
     """As Celery sends them."""
     worker = start_worker(quorum_queue, "by_body").ready()

@@ -43,6 +43,7 @@ def readiness_says(worker, words: str) -> None:
     wait_until(lambda: words in worker.get("/readyz")[1], 30, f"readiness says {words!r}; see {worker.log_file}")
 
 
+@pytest.mark.any_rabbitmq
 def test_a_broker_of_a_known_authority_is_used(quorum_queue, start_worker, authority, make_front) -> None:
     front = make_front(authority.issue("broker", "IP:127.0.0.1"))
     worker = start_worker(
@@ -52,12 +53,14 @@ def test_a_broker_of_a_known_authority_is_used(quorum_queue, start_worker, autho
     worker.wait_for_metric("tasks_acked_total", 1)
 
 
+@pytest.mark.any_rabbitmq
 def test_a_broker_of_an_unknown_authority_is_refused(quorum_queue, start_worker, authority, make_front) -> None:
     front = make_front(authority.issue("broker", "IP:127.0.0.1"))
     worker = start_worker(quorum_queue, "ledger_ok", AMQP_URL=address(quorum_queue, front))
     readiness_says(worker, "set its CA (key ca.crt, AMQP_CA_FILE)")
 
 
+@pytest.mark.any_rabbitmq
 def test_a_certificate_for_another_host_is_refused(quorum_queue, start_worker, authority, make_front) -> None:
     front = make_front(authority.issue("broker", "DNS:elsewhere.example"))
     worker = start_worker(
@@ -66,6 +69,7 @@ def test_a_certificate_for_another_host_is_refused(quorum_queue, start_worker, a
     readiness_says(worker, "the broker's certificate is for another host")
 
 
+@pytest.mark.any_rabbitmq
 def test_a_client_certificate_is_shown_to_a_broker_that_asks(quorum_queue, start_worker, authority, make_front) -> None:
     front = make_front(authority.issue("broker", "IP:127.0.0.1"), clients=authority)
     mine = authority.issue("worker", "DNS:worker")

@@ -19,6 +19,7 @@ import pytest
 from dev.kube import CommandFailed, Kube, Proxy, copy_broker_secret, install_broker
 from dev.local_cluster.locks import lock_file, locked
 from dev.operators import definition_in_use, operators, refuse_second_operator, remove_definition
+from dev.test_turn import turn
 from tests.support.work import (
     BROKER,
     OPERATOR,
@@ -88,7 +89,7 @@ def hold_cluster(session: pytest.Session) -> None:
         return
     kube, stack = Kube(os.environ["KUBE_CONTEXT"]), ExitStack()
     try:
-        stack.enter_context(locked(lock_file("tests"), "the cluster tests"))
+        stack.enter_context(turn("the cluster tests"))
         definition = stack.enter_context(definition_in_use(kube, "the cluster tests"))
         remove_namespaces(kube)
         install_definition(kube)

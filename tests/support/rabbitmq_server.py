@@ -11,7 +11,7 @@ import signal
 import subprocess
 import urllib.request
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -173,7 +173,7 @@ class RabbitMQServer:
 
     def ctl(self, *arguments: str) -> str:
         """What rabbitmqctl prints; raises CalledProcessError with its words when it fails."""
-        return self._output([str(SCRIPTS / "rabbitmqctl"), "--quiet", *arguments])
+        return self._output([str(SCRIPTS / "rabbitmqctl"), "--quiet", *arguments], binds=(self.directory,))
 
     def evaluate(self, erlang: str) -> str:
         """The value of an Erlang expression on the node, in milliseconds where rabbitmqctl takes a second."""
@@ -189,6 +189,25 @@ class RabbitMQServer:
         if found is None:
             raise LookupError(f"there is no queue {queue} in virtual host {vhost}")
         return found
+
+    @contextmanager
+    def setting(self, **values: int) -> Iterator[None]:
+        """Settings of the application rabbit that hold inside the block."""
+        before = {name: self.evaluate(f"element(2, application:get_env(rabbit, {name}))") for name in values}
+        self._set(values)
+        try:
+            yield
+        finally:
+            self._set(before)
+
+    def _set(self, values: Mapping[str, object]) -> None:
+        for name, value in values.items():
+            self.evaluate(f"application:set_env(rabbit, {name}, {value})")
+
+    def connection_count(self, vhost: str) -> int:
+        """Connections to the virtual host as they are now."""
+        of_vhost = f'(catch rabbit_reader:info(Pid, [vhost])) =:= [{{vhost, <<"{vhost}">>}}]'
+        return int(self.evaluate(f"length([Pid || Pid <- rabbit_networking:local_connections(), {of_vhost}])"))
 
     def set_memory_alarm(self, on: bool) -> None:
         """Raise or clear the alarm that blocks every publisher, and wait until it is so."""
@@ -269,8 +288,8 @@ class RabbitMQServer:
                 start_new_session=True,  # Ctrl+C in the terminal is for pytest, which then ends us in order
             ).result()
 
-    def _output(self, command: list[str], given: str = "") -> str:
-        wrapped = self._installation.command(*command, binds=(self.directory,))
+    def _output(self, command: list[str], given: str = "", binds: tuple[Path, ...] = ()) -> str:
+        wrapped = self._installation.command(*command, binds=binds)
         done = subprocess.run(
             wrapped,
             input=given,

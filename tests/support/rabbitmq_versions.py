@@ -39,10 +39,13 @@ class Installation:
     def command(self, program: str, *arguments: str, binds: tuple[Path, ...] = ()) -> list[str]:
         """The command line for a program of this version; it sees the folders of `binds` at their own paths.
 
-        The mounts live in a mount namespace of the process alone, so a killed run leaves none behind.
+        The mounts live in a mount namespace of the process alone, so a killed run leaves none behind. A program
+        without `binds` has no /proc and no /dev either: its mounts would cost more than a short program does.
         """
         if self.root is None:
             return [program, *arguments]
+        if not binds:
+            return ["chroot", str(self.root), program, *arguments]
         mounts = "".join(
             f'mkdir -p "{self.root}{path}" && mount --rbind "{path}" "{self.root}{path}" && '
             for path in (Path("/proc"), Path("/dev"), *binds)

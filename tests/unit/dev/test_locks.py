@@ -108,6 +108,18 @@ def test_a_suite_of_another_clone_is_waited_for(start, tmp_path: Path) -> None:
     assert waiting.wait(SECONDS) == 0
 
 
+def test_a_suite_that_a_program_with_the_turn_starts_shares_that_turn(start, tmp_path: Path) -> None:
+    """As `make test` starts two side by side, while a suite of another checkout would wait."""
+    (tmp_path / "workqueue").symlink_to(tmp_path)
+    program = "import subprocess, sys\nfrom dev.test_turn import turn\n"
+    program += (
+        "with turn('all tests'): sys.exit(subprocess.run([sys.executable, '-m', 'dev.broker_tests']).returncode)\n"
+    )
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, timeout=SECONDS, check=False)
+    assert done.returncode == 0
+
+
 BUILD = """
 import sys
 from tests.support.rabbitmq_versions import _build_folder, _folder

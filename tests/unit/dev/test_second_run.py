@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dev.broker_tests import show
+from dev.broker_tests import last_failed, show
 
 #: Each of these starts a pytest with plugins, some with processes of its own, on a machine that may be busy.
 pytestmark = pytest.mark.timeout(300)
@@ -38,8 +38,8 @@ def start(folder: Path, fails: str, *flags: str) -> "subprocess.Popen[str]":
         "-m",
         "pytest",
         "-v",
-        "-p",
-        "no:cacheprovider",
+        "-o",
+        f"cache_dir={folder / 'cache'}",
         "-p",
         "tests.conftest",
         str(folder),
@@ -73,13 +73,15 @@ def test_a_test_whose_process_died_stands_as_its_markers_are_unknown(tmp_path: P
     assert process.returncode == 10, output
 
 
-def test_what_fails_is_shown_with_its_version_and_what_passes_is_not(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_fails_is_shown_and_what_passes_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with start(tmp_path, "other", "-n1") as process:
-        show("4.0", process)
+        show(process.stdout or ())
     shown = capsys.readouterr().out.splitlines()
-    assert all(line.startswith("[4.0] ") for line in shown)
     failed = [line for line in shown if "FAILED" in line]
     assert [line for line in failed if "test_anything[two words]" in line]
     assert not [line for line in shown if "test_nothing_is_lost" in line or "test_of_a_process" in line]
+
+
+def test_the_tests_that_need_a_second_run_are_known_by_name(tmp_path: Path) -> None:
+    start(tmp_path, "other", "-n1").communicate()
+    assert last_failed(tmp_path / "cache") == ["test_suite.py::test_anything[two words]"]

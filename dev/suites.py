@@ -1,0 +1,67 @@
+"""`python -m dev.suites VERSION …`: the broker tests and the cluster tests side by side, as both wait most of the time.
+
+Each line of output names its suite. A suite's failure does not end the other one.
+"""
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from dev.test_turn import turn
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+class Suite:
+    """One suite that runs."""
+
+    def __init__(self, name: str, *command: str) -> None:
+        self.name = name
+        self._began = time.monotonic()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=CHECKOUT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._show)
+        self._reader.start()
+
+    def _show(self) -> None:
+        for line in self._process.stdout or ():
+            print(f"[{self.name}] {line}", end="", flush=True)
+
+    def ended(self) -> tuple[int, str]:
+        """Wait for its end; the exit code, and a line about it."""
+        self._reader.join()
+        code = self._process.wait()
+        minutes = (time.monotonic() - self._began) / 60
+        return code, f"{self.name} tests: {'FAILED' if code else 'passed'} after {minutes:.1f} minutes"
+
+
+def main() -> int:
+    versions = sys.argv[1:]
+    with turn("the broker and cluster tests"):
+        suites = [
+            Suite("broker", "dev.broker_tests", *versions),
+            Suite("cluster", "dev.with_cluster", "--", sys.executable, "-m", "dev.cluster_tests"),
+        ]
+        try:
+            return report(suites)
+        except KeyboardInterrupt:  # both have received it too, and end in order
+            return report(suites)
+
+
+def report(suites: list[Suite]) -> int:
+    """Print how each ended; the exit code that is furthest from 0."""
+    ends = [suite.ended() for suite in suites]
+    for _, line in ends:
+        print(line, flush=True)
+    return max((code for code, _ in ends), key=abs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
