@@ -36,8 +36,9 @@ class Suite:
 
     def ended(self) -> tuple[int, str]:
         """Wait for its end; the exit code, and a line about it."""
-        self._reader.join()
-        code = self._process.wait()
+        with self._process:
+            self._reader.join()
+        code = self._process.returncode
         minutes = (time.monotonic() - self._began) / 60
         return code, f"{self.name} tests: {'FAILED' if code else 'passed'} after {minutes:.1f} minutes"
 

@@ -1,0 +1,18 @@
+"""Two suites side by side: each line names its suite, and one that fails fails the whole, while the other runs on."""
+
+import pytest
+
+from dev.suites import Suite, report
+
+
+def test_each_line_names_its_suite_and_a_failure_of_one_is_the_failure_of_all(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = report([Suite("broker", "no_such_module"), Suite("cluster", "base64", "-t")])
+    lines = capsys.readouterr().out.splitlines()
+    assert code == 1
+    assert [line for line in lines if line.startswith("[broker] ") and "No module named no_such_module" in line]
+    assert [line for line in lines if line.startswith("[cluster] ")]
+    failed, passed = lines[-2:]
+    assert failed.startswith("broker tests: FAILED after ")
+    assert passed.startswith("cluster tests: passed after ")
