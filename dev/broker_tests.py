@@ -8,7 +8,6 @@ many rounds.
 """
 
 import argparse
-import json
 import os
 import re
 import subprocess
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from dev.cluster_tests import failed as failed_tests
 from dev.test_turn import turn
 from tests.support.network_link import NetworkLink
 from tests.support.rabbitmq_versions import NotInstallable, ensure
@@ -63,11 +63,11 @@ def run(versions: list[str], chosen: tuple[str, ...]) -> int:
     code = pytest_of(versions, *chosen, *at_once)
     if code != pytest.ExitCode.TESTS_FAILED:
         return code
-    failed = last_failed(CHECKOUT / CACHE)
+    failed = failed_tests(CHECKOUT / CACHE)
     print("Once more, what failed", flush=True)
     code = pytest_of(versions, *chosen, "--last-failed", "--last-failed-no-failures=none")
     for name in failed:
-        print(f"needed a second run: {name}")
+        print(f"Run once more: {name}")
     return code
 
 
@@ -87,11 +87,6 @@ def pytest_of(versions: list[str], *flags: str) -> int:
         except KeyboardInterrupt:  # pytest has received it too, and ends in order
             show(process.stdout or ())
     return process.returncode
-
-
-def last_failed(cache: Path) -> list[str]:
-    """The tests that failed in the last run with this cache."""
-    return sorted(json.loads((cache / "v/cache/lastfailed").read_text(encoding="utf-8")))
 
 
 def show(lines: Iterable[str]) -> None:

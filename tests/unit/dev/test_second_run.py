@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dev.broker_tests import last_failed, show
+from dev.broker_tests import show
 
 #: Each of these starts a pytest with plugins, some with processes of its own, on a machine that may be busy.
 pytestmark = pytest.mark.timeout(300)
@@ -80,8 +80,3 @@ def test_what_fails_is_shown_and_what_passes_is_not(tmp_path: Path, capsys: pyte
     failed = [line for line in shown if "FAILED" in line]
     assert [line for line in failed if "test_anything[two words]" in line]
     assert not [line for line in shown if "test_nothing_is_lost" in line or "test_of_a_process" in line]
-
-
-def test_the_tests_that_need_a_second_run_are_known_by_name(tmp_path: Path) -> None:
-    start(tmp_path, "other", "-n1").communicate()
-    assert last_failed(tmp_path / "cache") == ["test_suite.py::test_anything[two words]"]
