@@ -86,7 +86,7 @@ def test_tasks_go_to_the_workers_in_turn(task_queue, start_worker, workers: int)
 @pytest.mark.any_rabbitmq
 def test_a_task_is_acknowledged_only_after_the_work(quorum_queue, start_worker, send) -> None:
     worker = start_worker(quorum_queue).ready()
-    send(quorum_queue, "long...")
+    send(quorum_queue, "long" + 6 * ".")
     wait_until(lambda: received(worker), 30, "the task is received")
     assert quorum_queue.counts() == (0, 1)
     wait_until(lambda: worker.output.endswith(" [x] Done\n"), 30, "the task is done")
@@ -97,8 +97,8 @@ def test_a_worker_that_dies_loses_no_task_for_another_gets_it(task_queue, start_
     dying = start_worker(task_queue).ready()
     send(task_queue, "long........")
     wait_until(lambda: received(dying), 30, "the task is received")
-    other = start_worker(task_queue).ready()
     dying.kill()
+    other = start_worker(task_queue).ready()
     wait_until(lambda: received(other) == ["long........"], 30, "the other worker has the task")
     assert " [x] Done" not in dying.output
     wait_until(lambda: done([other]) == 1, 60, "the task is done")
@@ -107,11 +107,11 @@ def test_a_worker_that_dies_loses_no_task_for_another_gets_it(task_queue, start_
 
 
 @pytest.mark.any_rabbitmq
-def test_ctrl_c_on_a_worker_loses_no_task(quorum_queue, start_worker, send) -> None:
+def test_ctrl_c_on_a_worker_loses_no_task(quorum_queue, start_worker) -> None:
     """Once: the worker finishes what it has. Twice: another worker gets it."""
     patient = start_worker(quorum_queue).ready()
     first = "first" + 6 * "."  # long enough to be seen at work on a busy machine
-    send(quorum_queue, first, "second")
+    quorum_queue.send(first, "second")
     wait_until(lambda: received(patient) == [first], 30, "the first task is received")
     patient.process.send_signal(signal.SIGINT)
     assert patient.exit_code() == 0
@@ -120,7 +120,7 @@ def test_ctrl_c_on_a_worker_loses_no_task(quorum_queue, start_worker, send) -> N
 
     quorum_queue.take_all()
     hurried = start_worker(quorum_queue).ready()
-    send(quorum_queue, "third" + 30 * ".")
+    quorum_queue.send("third" + 30 * ".")
     wait_until(lambda: received(hurried), 30, "the third task is received")
     hurried.process.send_signal(signal.SIGINT)
     wait_until(lambda: hurried.get("/readyz")[0] == 503, 30, "the worker leaves")  # so it has heard the first
