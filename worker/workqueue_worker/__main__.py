@@ -146,7 +146,7 @@ def _dead_letters(settings: Settings, options: argparse.Namespace, _starting: Ea
     try:
         dead_letters = DeadLetterQueue(address, f"{worker_name()} dead-letters", queue)
     except QueueMissing:
-        return _complain(QueueMissing(_nothing_parked(settings)), EXIT_FAILED)
+        return _complain(QueueMissing(_no_dead_letters(settings)), EXIT_FAILED)
     try:
         if options.action == "list":
             return _list_dead_letters(dead_letters, selection, options)
@@ -161,7 +161,7 @@ def _dead_letters(settings: Settings, options: argparse.Namespace, _starting: Ea
     return 0
 
 
-def _nothing_parked(settings: Settings) -> str:
+def _no_dead_letters(settings: Settings) -> str:
     return (
         f"there is no queue {settings.dead_letter_queue!r}, so no task of {settings.queue!r} was dead-lettered yet; "
         "where another queue is meant, name it with --queue or --dead-letter-queue"

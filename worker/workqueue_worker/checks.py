@@ -65,10 +65,10 @@ def run_one(settings: Settings, handler: Handler, task: Task) -> int:
         thread.join(ABANDON_SECONDS)
         late = ", and does not end when cancelled" if thread.is_alive() else ""
         return _say(f"retry: took longer than {settings.task_timeout:g} s{late}", EXIT_RETRY)
-    return _tell(outcomes[0])
+    return _printed(outcomes[0])
 
 
-def _tell(outcome: Outcome) -> int:
+def _printed(outcome: Outcome) -> int:
     if isinstance(outcome, Finished):
         return _say("done", EXIT_DONE)
     word, exit_code = ("retry", EXIT_RETRY) if isinstance(outcome, Failed) else ("reject", EXIT_REJECT)

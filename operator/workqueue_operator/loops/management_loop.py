@@ -46,7 +46,7 @@ class ManagementLoop:
             while True:
                 heart.beat()
                 _note_sharers(self._store.members(address))
-                policies.tell_all(address, missing_management_api())
+                policies.report_to_all(address, missing_management_api())
                 await heart.sleep(MEASURE_SECONDS)
         oldest = next(iter(self._store.members(address)), None)
         api = self._open_management(address, oldest.key.namespace if oldest else "")
@@ -64,7 +64,7 @@ class ManagementLoop:
         self._store.count_broker_error(address, error.kind)
         for tracked in self._store.members(address):
             tracked.estimate = tracked.estimate.without_sample(NoRates(str(error)))
-        self._policies(reader).tell_all(address, verdict_of(error))
+        self._policies(reader).report_to_all(address, verdict_of(error))
 
     def _policies(self, reader: QueueReader) -> PolicyKeeper:
         return PolicyKeeper(self._store, reader, self._metrics, self._clock)

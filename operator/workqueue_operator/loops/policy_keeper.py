@@ -81,7 +81,7 @@ class PolicyKeeper:
             elif not planned.was_refused:
                 planned.remember(waiting(planned.action.policy))
 
-    def tell_all(self, address: BrokerAddress, verdict: Verdict) -> None:
+    def report_to_all(self, address: BrokerAddress, verdict: Verdict) -> None:
         """The same for each queue, as none could be looked at."""
         for tracked in self._store.members(address):
             if tracked.workqueue:

@@ -49,7 +49,7 @@ class Link:
         self._stopping = False
         self._left: list[Message] = []
         #: The kind of the trouble that was logged last; None: connected since, or not tried yet.
-        self._told: str | None = None
+        self._logged: str | None = None
         self._thread = threading.Thread(target=self._run, name="workqueue-publisher", daemon=True)
         self._thread.start()
 
@@ -78,7 +78,7 @@ class Link:
         return self._sender.last_confirmed_at
 
     def on_ready(self, session: Session) -> None:
-        self._told = None
+        self._logged = None
         logger.info("queue %s: connected to %s", self._settings.queue.name, self._settings.address)
         self._metrics.connected.set(1)
         self._sender.ready(session)
@@ -95,8 +95,8 @@ class Link:
         self._metrics.connected.set(0)
         if self._stopping:
             return
-        if error.kind != self._told:  # a line for each attempt would bury the program's own
-            self._told = error.kind
+        if error.kind != self._logged:  # a line for each attempt would bury the program's own
+            self._logged = error.kind
             logger.warning("queue %s: %s; trying again until it works", self._settings.queue.name, error)
         self._sender.lost(error, by_message)
         if not isinstance(error, BrokerUnavailable | MessageRefused) and not self._sender.ever_confirmed:
