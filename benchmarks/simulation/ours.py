@@ -14,7 +14,8 @@ from workqueue_operator.loops.scheduler import Readers
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.resource import ScalingPolicy
 from workqueue_operator.scaling.demand import Counts
-from workqueue_operator.store import Store, Tracked
+from workqueue_operator.store import Store
+from workqueue_operator.tracked import Tracked
 from workqueue_operator.wiring import Operator as RealOperator
 
 from benchmarks.simulation.cluster import DEPLOYMENT, SimulatedClock, SimulatedCluster

@@ -4,126 +4,23 @@ Fed by the handlers, read by the loops, in one event loop; nothing here waits.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
 from typing import Any
 
 from workqueue_broker.address import BrokerAddress
-from workqueue_broker.errors import AccessRefused, BrokerError
 
 from workqueue_operator.by_age import ByAge
-from workqueue_operator.cluster.port import ClusterError, Listing, Notice, Target
+from workqueue_operator.cluster.port import ClusterError, Listing, Target
 from workqueue_operator.memory import Memory, Reported
 from workqueue_operator.rabbitmq.broker_errors import BrokerErrors
-from workqueue_operator.rabbitmq.dead_letters import DeadLetters
-from workqueue_operator.rabbitmq.leader import LeaderSeen
-from workqueue_operator.rabbitmq.oldest_message import OldestMessage
-from workqueue_operator.rabbitmq.queue_policy import Verdict
-from workqueue_operator.resource import InvalidSpec, Key, Mode, QueueSpec, WorkQueue, parse
+from workqueue_operator.resource import InvalidSpec, Key, WorkQueue, parse
 from workqueue_operator.scaling.decision import Unknown, Workers, readable
-from workqueue_operator.scaling.demand import NO_MANAGEMENT_URI, Counts, NoRates
+from workqueue_operator.scaling.demand import Counts
 from workqueue_operator.scaling.history import History
-from workqueue_operator.scaling.rates import NOT_ASKED, Estimate
-from workqueue_operator.status.write_budget import WriteBudget
+from workqueue_operator.tracked import Address, Tracked, no_rates_by
 
 #: Secrets of brokers that the WorkQueues of one namespace may name, and so the connections that they may make.
 MOST_SECRETS = 16
-#: Notices that wait to be posted; of more than so many only the latest are worth reading.
-MOST_NOTICES = 20
-
-#: Where a broker is, or why that is not known.
-Address = BrokerAddress | BrokerError | ClusterError
-
-
-@dataclass(frozen=True)
-class PolicyCheck:
-    """What was last found out about a queue's policy, and for which spec."""
-
-    queue: QueueSpec
-    mode: Mode
-    verdict: Verdict
-
-
-@dataclass
-class LastReading:
-    """What the broker last answered about the queue. Written by the loops."""
-
-    #: Seconds of the clock when the queue was last asked for, and when it was for the last answer with counts.
-    asked_at: float | None = None
-    read_at: float | None = None
-    reading: Counts | Unknown | None = None
-    #: What was wrong with the answer; None: nothing.
-    trouble: BrokerError | None = None
-    #: Why its dead-letter queue could not be made; None: it was, or is not ours to make.
-    dead_letter_trouble: BrokerError | None = None
-
-
-@dataclass
-class Tracked:
-    """One WorkQueue: what it asks for, or why that cannot be used, and its memory."""
-
-    key: Key
-    uid: str
-    generation: int
-    spec: WorkQueue | InvalidSpec
-    memory: Memory
-    #: RFC 3339.
-    created: str = ""
-    #: Where its broker is, or why that is not known; None: not looked up yet. Store.set_address changes it.
-    address: Address | None = None
-    #: Whether the queue could be read with the login of `address`; None: not known yet.
-    login_works: bool | None = None
-    last: LastReading = field(default_factory=LastReading)
-    #: What was found out about its policy; None: not looked at since the operator's start.
-    policy: PolicyCheck | None = None
-    #: How the queue moves, or why that is not known.
-    estimate: Estimate = field(default_factory=Estimate)
-    #: What may be written about it.
-    writes: WriteBudget = field(default_factory=WriteBudget)
-    #: Since when each reading was 0 and 0 (seconds of the clock), and what is known of the queue's leader.
-    empty_since: float | None = None
-    leader: LeaderSeen | None = None
-    #: What its dead-letter queue holds, and what is known of that queue's leader.
-    dead_letters: DeadLetters = field(default_factory=DeadLetters)
-    dead_letter_leader: LeaderSeen | None = None
-    #: How long its first message has waited.
-    oldest: OldestMessage = field(default_factory=OldestMessage)
-    #: The broker and virtual host that these are about; None: no broker yet.
-    place: str | None = None
-    #: Other WorkQueues on the same queue, as far as they have the same login.
-    sharers: tuple[Key, ...] = ()
-    #: Seconds, of the policy in force; None: none sets it, or it is not known.
-    consumer_timeout: float | None = None
-    #: Events to post at the next pass; kept until they are posted.
-    notices: deque[Notice] = field(default_factory=lambda: deque(maxlen=MOST_NOTICES))
-    #: The pass under way, so that a slow one is not overtaken by the next.
-    running: "asyncio.Task[None] | None" = None
-    #: Seconds of the clock before which no pass is started, after one that failed in a way that nothing foresaw.
-    next_pass_at: float = 0.0
-
-    @property
-    def workqueue(self) -> WorkQueue | None:
-        """Its spec; None: the spec cannot be used."""
-        return self.spec if isinstance(self.spec, WorkQueue) else None
-
-    def forget_queues(self) -> None:
-        """What was observed of its two queues is about others: no rate is made of the totals of two queues."""
-        self.dead_letters, self.dead_letter_leader, self.oldest = DeadLetters(), None, OldestMessage()
-        self.estimate = Estimate(no_rates=_no_rates_by(self.address))
-        self.leader, self.empty_since, self.consumer_timeout = None, None, None
-
-    def note_answer(self, trouble: BrokerError | None) -> None:
-        """Take in what was wrong with the last reading; None: nothing.
-
-        A login that worked still does while the broker only does not answer, or has no such queue.
-        """
-        self.last.trouble = trouble
-        if trouble is None:
-            self.login_works = True
-        elif isinstance(trouble, AccessRefused) or not self.login_works:
-            self.login_works = False
-
 
 #: A queue, as far as it can be known from outside: the nodes, the virtual host and the name.
 _Queue = tuple[tuple[tuple[str, int], ...], str, str]
@@ -182,7 +79,7 @@ class Store:
             if isinstance(address, BrokerAddress) and address.place != tracked.place:
                 tracked.place = address.place
                 tracked.forget_queues()
-            tracked.estimate = tracked.estimate.without_sample(_no_rates_by(address))
+            tracked.estimate = tracked.estimate.without_sample(no_rates_by(address))
             self._place(tracked)
 
     def count_broker_error(self, address: Address | None, kind: str) -> None:
@@ -295,13 +192,6 @@ class Store:
             self.see_workqueue(body, listed=True)
         for key in known_before - {Key.of(body) for body in staying}:
             self.forget_workqueue(key)
-
-
-def _no_rates_by(address: Address | None) -> NoRates:
-    """Why there are no rates before the management API of an address was asked."""
-    if isinstance(address, BrokerAddress) and not address.management_uri:
-        return NO_MANAGEMENT_URI
-    return NOT_ASKED
 
 
 def _secret_of(workqueue: WorkQueue | None) -> Key | None:

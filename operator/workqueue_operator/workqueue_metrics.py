@@ -16,8 +16,9 @@ from workqueue_operator.scaling.decision import Unknown
 from workqueue_operator.scaling.demand import Counts
 from workqueue_operator.scaling.rates import Sample
 from workqueue_operator.scaling.victims import State
-from workqueue_operator.store import Store, Tracked
+from workqueue_operator.store import Store
 from workqueue_operator.totals import Direction
+from workqueue_operator.tracked import Tracked
 
 #: Why a queue could not be read: the kinds of workqueue_broker.errors; and of management.ManagementError.
 BROKER_KINDS = (

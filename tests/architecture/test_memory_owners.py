@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from workqueue_operator.memory import KnownSize, Looks, Marks, Reported, WorkerAnswers
-from workqueue_operator.store import LastReading
+from workqueue_operator.tracked import LastReading
 
 PACKAGE = Path(__file__).parents[2] / "operator" / "workqueue_operator"
 OWNERS = {
@@ -15,7 +15,7 @@ OWNERS = {
     WorkerAnswers: {"passes/scale_down.py"},
     Marks: {"passes/marks.py"},
     Reported: {"passes/report.py"},
-    LastReading: {"loops/broker_loop.py", "loops/pass_starter.py", "store.py"},
+    LastReading: {"loops/broker_loop.py", "loops/pass_starter.py", "store.py", "tracked.py"},
 }
 #: A field of the same name that reconcile has of its own.
 SHARED = {"refusal"}

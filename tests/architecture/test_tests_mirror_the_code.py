@@ -19,6 +19,7 @@ ELSEWHERE = {
     "operator/clock": "asks Python's clocks and computes nothing",
     "operator/memory": "fields that the passes keep: tests/unit/operator/passes/test_a_pass.py",
     "operator/totals": "counted by passes, read as metrics: tests/unit/operator/test_metrics.py",
+    "operator/tracked": "kept by the store: tests/unit/operator/test_store.py",
     "operator/web": "by what asks with it: tests/unit/operator/cluster/test_worker_page.py, "
     "tests/unit/operator/rabbitmq/test_management_api.py and tests/unit/operator/test_under_attack.py",
     "operator/wiring": "all tests of passes run it: tests/support/passes.py, tests/unit/operator/loops/test_border.py",

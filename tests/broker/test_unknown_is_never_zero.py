@@ -8,7 +8,7 @@ import pytest
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, connect
 from workqueue_operator.rabbitmq.leader import SETTLED_SECONDS
-from workqueue_operator.store import Tracked
+from workqueue_operator.tracked import Tracked
 
 from tests.support.held_port import HeldPort
 from tests.support.http_server import HttpServer

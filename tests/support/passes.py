@@ -14,7 +14,8 @@ from workqueue_operator.scaling.decision import Unknown
 from workqueue_operator.scaling.deletion_order import GOING_COST
 from workqueue_operator.scaling.demand import Counts
 from workqueue_operator.scaling.rates import Sample
-from workqueue_operator.store import Store, Tracked
+from workqueue_operator.store import Store
+from workqueue_operator.tracked import Tracked
 
 from tests.support.fakes import FakeCluster, FakeQueueReader, ManualClock
 

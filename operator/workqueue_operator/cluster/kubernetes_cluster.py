@@ -168,8 +168,8 @@ class KubernetesCluster:
     async def _apply_scale(self, target: Target, replicas: int) -> Target:
         """Where a patch of the number is not enough, on condition that the whole Deployment is as in `target`.
 
-        A Scale leaves a zero out: there is nothing to test, and a client that patches to 0 leaves no name there.
-        Nor has a client that patches spec.replicas while it has no manager there.
+        A Scale leaves a zero out, so that there is nothing to test. A patch to 0 leaves no name in managedFields, and
+        neither does a patch of spec.replicas while that has no manager.
         """
         version = {"resourceVersion": str(target.resource_version)}
         body = {**SCALE, "metadata": version, "spec": {"replicas": replicas}}

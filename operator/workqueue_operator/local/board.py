@@ -9,7 +9,8 @@ from workqueue_operator.cluster.local.local_cluster import LocalCluster, LocalEv
 from workqueue_operator.cluster.port import Target
 from workqueue_operator.resource import Key
 from workqueue_operator.scaling.demand import Counts
-from workqueue_operator.store import Store, Tracked
+from workqueue_operator.store import Store
+from workqueue_operator.tracked import Tracked
 
 
 @dataclass(frozen=True)

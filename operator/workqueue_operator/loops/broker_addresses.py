@@ -19,7 +19,8 @@ from workqueue_operator.cluster.port import Cluster, ClusterError, ClusterUnavai
 from workqueue_operator.loops.border import place_of
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.resource import Key
-from workqueue_operator.store import MOST_SECRETS, Address, Store, Tracked
+from workqueue_operator.store import MOST_SECRETS, Store
+from workqueue_operator.tracked import Address, Tracked
 
 #: Seconds after which a Secret is read again while it, or the broker it names, does not work.
 REREAD_SECONDS = 10.0

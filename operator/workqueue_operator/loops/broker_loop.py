@@ -20,7 +20,8 @@ from workqueue_operator.rabbitmq.queue_reader import QueueReader, QueueReading, 
 from workqueue_operator.resource import Mode, QueueSpec, WorkQueue
 from workqueue_operator.scaling.decision import Unknown
 from workqueue_operator.scaling.demand import Counts
-from workqueue_operator.store import Store, Tracked
+from workqueue_operator.store import Store
+from workqueue_operator.tracked import Tracked
 
 #: Bounds of the wait, in seconds, before a broker that did not answer is tried again.
 RETRY_BASE_SECONDS = 0.25

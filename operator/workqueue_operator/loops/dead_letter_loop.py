@@ -8,7 +8,8 @@ from workqueue_operator.loops.heartbeat import Heartbeat
 from workqueue_operator.rabbitmq.dead_letters import DeadLetters
 from workqueue_operator.rabbitmq.queue_reader import QueueReader
 from workqueue_operator.resource import WorkQueue
-from workqueue_operator.store import Store, Tracked
+from workqueue_operator.store import Store
+from workqueue_operator.tracked import Tracked
 
 #: Seconds between two looks for a queue that is due.
 LOOK_SECONDS = 1.0

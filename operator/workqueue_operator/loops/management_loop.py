@@ -18,7 +18,8 @@ from workqueue_operator.rabbitmq.queue_reader import QueueReader
 from workqueue_operator.resource import Key
 from workqueue_operator.scaling.demand import NoRates
 from workqueue_operator.scaling.rates import NO_NUMBERS, Sample
-from workqueue_operator.store import Store, Tracked
+from workqueue_operator.store import Store
+from workqueue_operator.tracked import Tracked
 
 #: Seconds between two questions to the management API; its own statistics are made every 5 s.
 MEASURE_SECONDS = 5.0

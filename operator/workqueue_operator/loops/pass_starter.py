@@ -9,7 +9,7 @@ from workqueue_operator.metrics import Metrics
 from workqueue_operator.passes.reconcile import Reconciler
 from workqueue_operator.scaling.decision import Unknown
 from workqueue_operator.scaling.demand import Counts
-from workqueue_operator.store import Tracked
+from workqueue_operator.tracked import Tracked
 
 #: Seconds for which a WorkQueue whose pass failed in a way that is not foreseen is left alone.
 FAILED_PASS_SECONDS = 10.0

@@ -31,7 +31,8 @@ from workqueue_operator.rabbitmq.queue_policy import (
 )
 from workqueue_operator.rabbitmq.queue_reader import QueueReader
 from workqueue_operator.resource import WorkQueue
-from workqueue_operator.store import PolicyCheck, Store, Tracked
+from workqueue_operator.store import Store
+from workqueue_operator.tracked import PolicyCheck, Tracked
 
 #: Seconds in which policies are set, for each look: a quarter of the time. For each policy that is set RabbitMQ matches
 #: all policies with all queues of the virtual host, which for a thousand of them takes seconds.

@@ -17,7 +17,8 @@ from workqueue_operator.scaling.worker_health import Obstacle, Signs, obstacle, 
 from workqueue_operator.status import conditions
 from workqueue_operator.status.conditions import Condition
 from workqueue_operator.status.disputes import Dispute, Facts, disputes
-from workqueue_operator.store import Store, Tracked
+from workqueue_operator.store import Store
+from workqueue_operator.tracked import Tracked
 
 #: Seconds for which a size that a person or another tool gave the Deployment is kept.
 MANUAL_SECONDS = 300.0

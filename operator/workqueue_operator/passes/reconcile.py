@@ -14,7 +14,8 @@ from workqueue_operator.passes.report import Reporter
 from workqueue_operator.passes.turns import Turns
 from workqueue_operator.scaling.decision import Unknown, decide
 from workqueue_operator.scaling.demand import Counts
-from workqueue_operator.store import Store, Tracked
+from workqueue_operator.store import Store
+from workqueue_operator.tracked import Tracked
 
 #: Passes in one turn of the event loop, over all WorkQueues: a thousand of them in one would stop all else.
 PASSES_AT_ONCE = 20

@@ -20,7 +20,7 @@ from workqueue_operator.scaling.decision import NO_LEADER, Reason, Unknown
 from workqueue_operator.status import conditions
 from workqueue_operator.status.conditions import Condition, Findings
 from workqueue_operator.status.next_status import RECENT_DECISIONS, Change, Pass, is_due, next_status, timestamp
-from workqueue_operator.store import Tracked
+from workqueue_operator.tracked import Tracked
 
 #: Conditions that get an Event when they change; the others change with a decision, which has one.
 EVENT_CONDITIONS = (

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from workqueue_broker.address import BrokerAddress
 from workqueue_operator.cluster.port import Target
 from workqueue_operator.resource import Key, WorkQueue
-from workqueue_operator.store import Store, Tracked
+from workqueue_operator.store import Store
+from workqueue_operator.tracked import Tracked
 
 from tests.support.passes import DEPLOYMENT, body
 

@@ -11,7 +11,8 @@ from workqueue_operator.loops.broker_addresses import RECHECK_JITTER, RECHECK_SE
 from workqueue_operator.loops.broker_loop import unknown
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.resource import Key
-from workqueue_operator.store import MOST_SECRETS, Store, Tracked
+from workqueue_operator.store import MOST_SECRETS, Store
+from workqueue_operator.tracked import Tracked
 
 from tests.support.fakes import FakeCluster, ManualClock
 

@@ -16,7 +16,8 @@ from workqueue_operator.rabbitmq.management_api import (
     PolicyRefused,
 )
 from workqueue_operator.rabbitmq.queue_policy import Policy, QueueInForce, Verdict, VirtualHost
-from workqueue_operator.store import Store, Tracked
+from workqueue_operator.store import Store
+from workqueue_operator.tracked import Tracked
 
 from tests.support.fakes import FakeQueueReader, ManualClock
 

@@ -18,7 +18,7 @@ from workqueue_operator.cluster.port import (
 from workqueue_operator.resource import Key
 from workqueue_operator.scaling.decision import Unknown
 from workqueue_operator.scaling.demand import Counts
-from workqueue_operator.store import Tracked
+from workqueue_operator.tracked import Tracked
 
 from tests.support.fakes import FakeCluster
 from tests.support.passes import Operator

@@ -8,7 +8,7 @@ from workqueue_operator.resource import Key
 from workqueue_operator.scaling.decision import Unknown
 from workqueue_operator.scaling.demand import Counts
 from workqueue_operator.status.next_status import timestamp
-from workqueue_operator.store import MOST_NOTICES, Tracked
+from workqueue_operator.tracked import MOST_NOTICES, Tracked
 
 from tests.support.fakes import FakeCluster
 from tests.support.passes import DEPLOYMENT, Operator

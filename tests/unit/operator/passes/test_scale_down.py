@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 from workqueue_operator.cluster.port import ClusterUnavailable, Pod
 from workqueue_operator.scaling.demand import Counts
-from workqueue_operator.store import Store, Tracked
+from workqueue_operator.store import Store
+from workqueue_operator.tracked import Tracked
 
 from tests.support.fakes import FakeCluster, ManualClock
 from tests.support.passes import DEPLOYMENT, Operator, body, slow_scale_down

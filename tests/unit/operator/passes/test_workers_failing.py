@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from workqueue_operator.scaling.demand import Counts
-from workqueue_operator.store import Tracked
+from workqueue_operator.tracked import Tracked
 
 from tests.support.fakes import FakeCluster
 from tests.support.passes import DEPLOYMENT, Operator

@@ -3,7 +3,7 @@
 import pytest
 from workqueue_operator.scaling.demand import Counts
 from workqueue_operator.status.explain import explain
-from workqueue_operator.store import Tracked
+from workqueue_operator.tracked import Tracked
 
 from tests.support.passes import Operator, body
 

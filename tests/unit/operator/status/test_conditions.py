@@ -4,7 +4,7 @@ from workqueue_operator.rabbitmq.queue_policy import Verdict, missing_management
 from workqueue_operator.resource import WorkQueue
 from workqueue_operator.scaling.decision import Unknown
 from workqueue_operator.scaling.demand import Counts
-from workqueue_operator.store import PolicyCheck, Tracked
+from workqueue_operator.tracked import PolicyCheck, Tracked
 
 from tests.support.passes import WORKQUEUE, Operator, body
 

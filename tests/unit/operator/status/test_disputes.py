@@ -8,7 +8,7 @@ from workqueue_operator.cluster.kubernetes_values import FIELD_MANAGER, target_o
 from workqueue_operator.rabbitmq.queue_policy import QueueInForce, consumer_timeout
 from workqueue_operator.resource import Key
 from workqueue_operator.scaling.demand import Counts
-from workqueue_operator.store import Tracked
+from workqueue_operator.tracked import Tracked
 
 from tests.support.passes import DEPLOYMENT, Operator
 
