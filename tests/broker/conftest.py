@@ -85,7 +85,7 @@ def ledger(tmp_path: Path) -> Callable[[], list[LedgerLine]]:
 
 @pytest.fixture
 def link() -> Iterator[NetworkLink]:
-    """A link between the host and a network namespace of its own, to be cut and mended."""
+    """A link between the host and a network namespace of its own, to be cut and fixed."""
     try:
         NetworkLink.install()
     except NotInstallable as problem:

@@ -72,7 +72,7 @@ def test_what_is_settled_goes_out_together_and_makes_room(consuming) -> None:
     assert wait_until(lambda: consuming.ready() == 0, 30, "nothing is left")
 
 
-def test_what_is_handed_back_or_returned_is_ready_again_once_nobody_takes_more(consuming) -> None:
+def test_what_is_handed_back_or_returned_is_ready_again_once_no_worker_takes_more(consuming) -> None:
     consuming.turn_until_handed_over(2)
     consuming.link.cancel()
     assert not consuming.link.consuming

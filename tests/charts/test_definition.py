@@ -106,7 +106,7 @@ def test_numbers_say_their_unit_and_words_are_in_pascal_case(schema):
             assert "Seconds" in field["description"], path
 
 
-def test_defaults_are_told_by_kubectl_explain(schema):
+def test_defaults_are_shown_by_kubectl_explain(schema):
     for path, field in leaves(schema["properties"]["spec"]).items():
         if "default" in field:
             assert f"Default: {field['default']}." in field["description"], path

@@ -132,7 +132,7 @@ def test_environment(helm, one, namespaces, told):
     assert container["args"] == ["run"]
 
 
-def test_definition_stays_when_the_chart_goes_unless_it_is_told_not_to(helm, one):
+def test_definition_stays_when_the_chart_goes_unless_keep_is_false(helm, one):
     def policy(values):
         annotations = one(helm.template("workqueue-operator", values), "CustomResourceDefinition")["metadata"]
         return annotations.get("annotations", {}).get("helm.sh/resource-policy")

@@ -53,7 +53,7 @@ def test_environment_with_the_defaults(render):
     assert "command" not in container(deployment)
 
 
-def test_workers_and_operator_are_told_the_same(render):
+def test_workers_and_operator_get_the_same_settings(render):
     values = {
         "queue": {"name": "task_queue", "type": "Classic", "declare": "Never", "deadLetterQueue": "lost"},
         "taskTimeoutSeconds": 30,

@@ -182,7 +182,7 @@ def test_status_is_written_through_its_own_door_only(kubectl, unserved_namespace
     assert after["metadata"]["generation"] == 2, "the spec's change counted, the status' did not"
 
 
-def test_columns_tell_how_many_wait_how_many_work_and_why(kubectl, unserved_namespace, stored):
+def test_columns_show_how_many_wait_how_many_work_and_why(kubectl, unserved_namespace, stored):
     stored(queue={"name": "task_queue"})
     time = "2026-01-02T03:04:05Z"
     decision = {"time": time, "replicas": 8, "reason": "Backlog", "message": "40 ready / 5 = 8 workers"}

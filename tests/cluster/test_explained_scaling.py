@@ -38,13 +38,13 @@ def change(work: Work, **spec: Any) -> None:
 
 
 @pytest.mark.once
-def test_five_shrinks_never_signal_a_busy_worker(work: Work, proxy: Proxy) -> None:
+def test_five_scale_downs_never_signal_a_busy_worker(work: Work, proxy: Proxy) -> None:
     scale_down_beside_busy_workers(work, proxy, scale_downs=5)
 
 
 @pytest.mark.scale_downs
 @pytest.mark.timeout(1800)
-def test_fifty_shrinks_of_random_size_never_signal_a_busy_worker(work: Work, proxy: Proxy) -> None:
+def test_fifty_scale_downs_of_random_size_never_signal_a_busy_worker(work: Work, proxy: Proxy) -> None:
     scale_down_beside_busy_workers(work, proxy, scale_downs=50)
 
 
@@ -113,7 +113,7 @@ def test_workers_that_crash_stop_the_growth_until_they_work(work: Work) -> None:
     assert "WorkersFailing" in event_reasons(work)
 
 
-def test_a_person_is_told_why(work: Work, kube: Kube) -> None:
+def test_a_person_reads_why(work: Work, kube: Kube) -> None:
     """get, describe and explain answer how many wait, how many work, and why."""
     work.install(scaling__maxReplicas=2)
     work.settle()
@@ -221,7 +221,7 @@ def test_paused_with_a_backlog_it_leaves_the_workers_alone(work: Work, kube: Kub
     assert work.status()["lastDecision"]["reason"] == "Paused"
 
 
-def test_a_restarted_operator_watches_a_whole_window_before_it_shrinks(work: Work, kube: Kube) -> None:
+def test_a_restarted_operator_watches_a_whole_window_before_it_scales_down(work: Work, kube: Kube) -> None:
     work.install(scaling__minReplicas=2, scaling__scaleDown__stabilizationWindowSeconds=15)
     wait_until(lambda: all_ready(work, 2), 120, "two workers are Ready")
     deployment = f"deployment/{operator_name(kube)}"
@@ -233,7 +233,7 @@ def test_a_restarted_operator_watches_a_whole_window_before_it_shrinks(work: Wor
     wait_until(lambda: work.replicas() == 0, 60, "after the window the workers go")
 
 
-def test_no_shrink_in_a_rollout(work: Work, kube: Kube, proxy: Proxy) -> None:
+def test_no_scale_down_in_a_rollout(work: Work, kube: Kube, proxy: Proxy) -> None:
     """Costs compare only within one ReplicaSet. This rollout cannot end: there is no such image."""
     work.install(scaling__minReplicas=2, scaling__scaleDown__stabilizationWindowSeconds=0)
     wait_until(lambda: all_ready(work, 2), 120, "two workers are Ready")

@@ -59,7 +59,7 @@ ORDER = '{"order": "A1", "lines": [{"price": 3, "count": 2}]}'
 @pytest.mark.timeout(300)
 def test_a_teams_own_image_works_as_its_readme_says(work: Work) -> None:
     """examples/01-own-handler, built FROM the worker's image and installed by the chart: an order is added up, and what
-    is none is parked."""
+    is none is dead-lettered."""
     assert images()["01-own-handler"]["repository"].endswith("/01-own-handler")
     work.queue_name = work.name
     work.install_chart("01-own-handler", "--set", "broker.secretName=rabbitmq")

@@ -1,4 +1,4 @@
-"""A work queue seen from outside: confirmed sends, counts, and the messages that are parked. With plain pika."""
+"""A work queue seen from outside: confirmed sends, counts, and the messages that are dead-lettered. With plain pika."""
 
 import struct
 import time

@@ -42,7 +42,7 @@ async def test_names_without_an_answer_use_up_the_room_of_their_owner_alone(serv
     assert await lookups.of("another", "attacker") == FOUND
 
 
-async def test_one_lookup_serves_all_who_ask_meanwhile(server: NameServer) -> None:
+async def test_one_lookup_serves_all_that_ask_during_it(server: NameServer) -> None:
     lookups = Lookups(server.look_up)
     both = [lookups.of("slow", owner) for owner in ("one", "other")]
     server.released.set()

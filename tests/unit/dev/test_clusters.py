@@ -42,7 +42,7 @@ def test_kind_is_not_asked_when_a_cluster_is_named() -> None:
     assert choose("workqueue-local", asked) is Choice.LOCAL
 
 
-def test_a_misspelt_context_is_told_with_those_that_are_there() -> None:
+def test_a_misspelt_context_is_named_with_those_that_exist() -> None:
     with pytest.raises(NoCluster, match=r"KUBE_CONTEXT=stagin: .* there are: production, staging"):
         check_context("stagin", ["staging", "production"])
     with pytest.raises(NoCluster, match="there are: none"):
@@ -56,7 +56,7 @@ def test_a_missing_program_is_named() -> None:
     check_programs([])
 
 
-def test_what_the_local_cluster_tells_a_shell_is_read_as_values() -> None:
+def test_what_the_local_cluster_prints_for_a_shell_is_read_as_values() -> None:
     told = 'export PATH="/cache/node:$PATH"\nexport KUBECONFIG="/home/of/it"\nexport KUBE_CONTEXT="workqueue-local"\n'
     assert parse_exports(told, "/usr/bin:/bin") == {
         "PATH": "/cache/node:/usr/bin:/bin",

@@ -25,7 +25,7 @@ def held() -> Iterator[HeldPort]:
         yield port
 
 
-def test_nobody_is_given_a_held_port_before_beside_or_after_its_server(held: HeldPort) -> None:
+def test_no_program_is_given_a_held_port_before_beside_or_after_its_server(held: HeldPort) -> None:
     assert_refused(held)
     with HttpServer("", held.number):
         assert_refused(held)

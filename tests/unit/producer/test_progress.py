@@ -34,7 +34,7 @@ class ClosedStream(io.StringIO):
         raise BrokenPipeError
 
 
-def test_progress_that_nobody_reads_stops_nothing() -> None:
+def test_progress_without_a_reader_stops_nothing() -> None:
     clock = Clock()
     progress = Progress(2, ClosedStream(), clock)
     clock.time += PLAIN_EVERY

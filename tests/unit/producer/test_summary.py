@@ -24,7 +24,7 @@ def test_the_exit_code_follows_from_how_it_went(summary: Summary, code: int) -> 
     assert (summary.problem() is None) == (code == 0)
 
 
-def test_a_problem_names_the_command_that_mends_it() -> None:
+def test_a_problem_names_the_command_that_fixes_it() -> None:
     summary = Summary("q", "Classic", 0, 2, 1.0, error="the broker is away", unconfirmed_file=Path("left.jsonl"))
     assert summary.problem() == (
         "new-task: the broker is away\n"

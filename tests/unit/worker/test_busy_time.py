@@ -29,7 +29,7 @@ def test_busy_time_is_the_sum_over_all_tasks_those_that_still_run_included() -> 
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e4), st.booleans())))
-def test_busy_time_never_shrinks_and_grows_no_faster_than_tasks_run(steps: list[tuple[float, bool]]) -> None:
+def test_busy_time_never_falls_and_grows_no_faster_than_tasks_run(steps: list[tuple[float, bool]]) -> None:
     clock = ManualClock()
     busy = BusyTime(clock.monotonic)
     in_hand, seen, most = 0, [0.0], 0.0

@@ -29,7 +29,7 @@ def test_headers_of_every_kind_reach_a_command_as_json() -> None:
     assert found == {"nan": "nan", "bytes": "b'\\xff'", "nested": {"\\xff": ["b'\\xfe'", None, 1.5]}, "5": 6}
 
 
-def test_a_command_that_ends_in_order_when_told_to_end_has_done_its_work(tmp_path: Path) -> None:
+def test_a_command_that_ends_in_order_after_sigterm_has_done_its_work(tmp_path: Path) -> None:
     def run(ends_with: str) -> object:
         (tmp_path / "ready").unlink(missing_ok=True)
         script = f"trap '{ends_with}' TERM; touch {tmp_path}/ready; while true; do sleep 0.01; done"

@@ -246,7 +246,7 @@ def test_what_was_taken_in_the_moment_of_the_loss_is_counted_as_requeued_and_not
     bench.assert_that_all_is_accounted_for()
 
 
-def test_told_to_leave_it_hands_back_what_runs_and_what_waits_and_settles_nothing_twice() -> None:
+def test_when_it_stops_it_hands_back_what_runs_and_what_waits_and_settles_nothing_twice() -> None:
     broker = FakeBroker(tasks=3, prefetch=3)
     bench = Bench(broker)
     in_hand = bench.task()
@@ -264,7 +264,7 @@ def test_told_to_leave_it_hands_back_what_runs_and_what_waits_and_settles_nothin
     bench.assert_that_all_is_accounted_for()
 
 
-def test_told_to_leave_it_hands_back_what_no_thread_is_free_for_and_keeps_what_runs() -> None:
+def test_when_it_stops_it_hands_back_what_no_thread_is_free_for_and_keeps_what_runs() -> None:
     """Prefetch is more than threads when those still work on tasks of a lost connection."""
     broker = FakeBroker(tasks=3, prefetch=2)
     bench = Bench(broker, threads=1)

@@ -105,7 +105,7 @@ def test_what_came_back_with_headers_that_cannot_be_read_is_renewed_as_its_count
     assert fresh.unreadable == {"b"}
 
 
-def test_what_comes_meanwhile_is_not_replayed() -> None:
+def test_what_arrives_during_a_replay_is_not_replayed() -> None:
     """It may be one that was replayed just now, and has failed again."""
     dead_letters = DeadLetters("a", "b")
     dead_letters.queue.append(("new", 0))

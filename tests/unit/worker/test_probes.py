@@ -76,7 +76,7 @@ def test_an_ipv6_client_is_answered_too(server: ProbeServer) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"GET /hea", b"GET /metrics HTTP/1.1\r\nHost: x\r\n"], ids=["none", "part", "head"]
 )
-def test_hundreds_of_slow_clients_keep_nobody_from_an_answer_and_cost_no_threads(
+def test_hundreds_of_slow_clients_keep_no_other_from_an_answer_and_cost_no_threads(
     server: ProbeServer, data: bytes
 ) -> None:
     threads = threading.active_count()
@@ -162,7 +162,7 @@ def test_the_workers_own_numbers_are_there_when_a_handler_has_used_up_all_thread
     server.close()
 
 
-def test_clients_that_do_not_read_their_answer_keep_nobody_from_one(server: ProbeServer) -> None:
+def test_clients_that_do_not_read_their_answer_keep_no_other_from_one(server: ProbeServer) -> None:
     with ExitStack() as stack:
         for _ in range(MOST_CONNECTIONS + 20):
             client = stack.enter_context(socket.socket())

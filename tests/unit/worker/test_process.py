@@ -125,13 +125,13 @@ def test_no_command_is_kept_by_such_a_thread(tmp_path: Path, command: str) -> No
 
 
 @pytest.mark.parametrize("stdout", ["> /dev/full", ">&-", ">&- 2>&-", "<&- >&- 2>&-", "| true; exit ${PIPESTATUS[0]}"])
-def test_exit_codes_are_true_when_nobody_reads_the_output(tmp_path: Path, stdout: str) -> None:
+def test_exit_codes_are_true_when_the_output_has_no_reader(tmp_path: Path, stdout: str) -> None:
     assert run_in_shell(tmp_path, f"run-one < /dev/null {stdout}").returncode == 0
     stops = run_in_shell(tmp_path, f"run-one --task-timeout 0.1 -- sleep 987 < /dev/null {stdout}")
     assert stops.returncode == 75
 
 
-def test_a_check_that_nobody_reads_says_by_its_exit_code_what_it_found(tmp_path: Path) -> None:
+def test_a_check_without_a_reader_says_by_its_exit_code_what_it_found(tmp_path: Path) -> None:
     assert run_in_shell(tmp_path, "check --handler nothing:handle > /dev/full").returncode == 1
 
 
@@ -331,7 +331,7 @@ def test_one_body_is_run_with_id_headers_and_content_type(tmp_path: Path) -> Non
     assert done.stdout == "b'B' m7 {'a': '1', 'b': 'x=y'} text/plain\n"
 
 
-def test_help_without_a_subcommand_shows_the_settings_of_run_and_the_version_is_told() -> None:
+def test_help_without_a_subcommand_shows_the_settings_of_run_and_the_version_is_printed() -> None:
     def said(word: str) -> str:
         return subprocess.run([*WORKER, word], capture_output=True, text=True, check=True, env=environment()).stdout
 

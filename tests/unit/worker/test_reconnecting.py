@@ -20,5 +20,5 @@ def test_waits_between_connections_grow_to_a_limit_and_start_small_again_after_a
 
 
 @pytest.mark.parametrize("error", [AccessRefused("x"), QueueMissing("x"), QueueMismatch("x")])
-def test_what_only_a_person_can_mend_is_tried_slowly(error: Exception) -> None:
+def test_what_only_a_person_can_fix_is_tried_slowly(error: Exception) -> None:
     assert Reconnecting(lambda low, _high: low).wait_after(error, 0.0) == REFUSED_WAIT_SECONDS  # type: ignore[arg-type]

@@ -112,7 +112,7 @@ def test_a_variable_that_is_nearly_a_setting_is_named_with_the_one_that_is_meant
     assert misspelled({name: "x", meant: "y"}) == {}
 
 
-def test_other_variables_are_nobodys_mistake() -> None:
+def test_other_variables_are_no_mistake() -> None:
     """Those that Kubernetes makes for a Service named worker or queue among them."""
     links = ("SERVICE_HOST", "SERVICE_PORT", "PORT", "PORT_8000_TCP", "PORT_8000_TCP_ADDR", "PORT_8000_TCP_PROTO")
     names = [f"{service}_{link}" for service in ("WORKER", "QUEUE", "TASK", "LOG", "RETRY") for link in links]

@@ -11,12 +11,12 @@ def step(shutdown: Shutdown, now: float, tasks: int, *, receiving: bool = False)
     return shutdown.step(now, tasks_in_progress=tasks, receiving=receiving)
 
 
-def test_a_worker_that_nobody_told_to_leave_serves_for_ever() -> None:
+def test_a_worker_that_got_no_signal_serves_forever() -> None:
     assert step(Shutdown(), 1e12, 0) is Step.SERVE
     assert not Shutdown().asked
 
 
-def test_told_to_leave_it_finishes_its_tasks_and_then_leaves() -> None:
+def test_at_sigterm_it_finishes_its_tasks_and_then_leaves() -> None:
     shutdown = Shutdown().signalled(0.0, GRACE)
     assert step(shutdown, 59.0, 1) is Step.FINISH_TASKS
     assert step(shutdown, 59.0, 0) is Step.LEAVE
@@ -62,7 +62,7 @@ def test_a_worker_that_is_worn_out_leaves_as_after_a_signal_with_time_for_the_ot
     assert shutdown.exit_code == EXIT_DRAINED
 
 
-def test_a_worn_out_worker_that_is_told_to_leave_has_its_grace_period_from_then_on() -> None:
+def test_a_worn_out_worker_that_gets_sigterm_has_its_grace_period_from_then_on() -> None:
     worn_out, told = Shutdown().wore_out(5.0, 1000.0), Shutdown().signalled(5.0, GRACE)
     for shutdown in (worn_out.signalled(5.0, GRACE), told.wore_out(5.0, 1000.0)):
         assert step(shutdown, 5.0 + GRACE - 1.0, 1) is Step.FINISH_TASKS

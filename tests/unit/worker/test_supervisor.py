@@ -119,7 +119,7 @@ def test_two_signals_to_an_idle_worker_stop_nothing_and_are_an_orderly_end(monke
     assert leaving.run() == 0
 
 
-def test_a_broker_that_says_no_goodbye_to_the_copies_connection_holds_nobody_up(
+def test_a_broker_that_says_no_goodbye_to_the_copies_connection_delays_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Behind a partition its close would wait for the heartbeats."""

@@ -13,7 +13,7 @@ FIRST = "2026-01-01T11:00:00.000+00:00"
 CRASHED = DeadLettered(DeadLetterReason.CRASHED, "why")
 
 
-def test_a_parked_copy_says_what_is_known_and_carries_what_fits() -> None:
+def test_a_dead_lettered_copy_says_what_is_known_and_carries_what_fits() -> None:
     made = task_copy.Attempts(5, "pod-1", NOON)
     copy = task_copy.for_dead_letter({"x-workqueue-first-time": FIRST}, made, CRASHED, "q", "q.dead")
     assert (copy.queue, copy.carried) == ("q.dead", task_copy.Carried.WHAT_FITS)
@@ -41,7 +41,7 @@ def test_a_time_of_the_first_failure_that_no_worker_wrote_is_not_taken_over() ->
         assert copy.headers["x-workqueue-first-time"] == "2026-01-01T12:00:00.000+00:00"
 
 
-def test_a_task_that_somebody_moved_back_by_hand_starts_anew() -> None:
+def test_a_task_that_a_person_moved_back_by_hand_starts_again() -> None:
     dead_letters = task_copy.for_dead_letter({}, task_copy.Attempts(5, "w", NOON), CRASHED, "q", "q.dead").headers
     assert attempts_before(Delivery(1, 1, False, b"", dead_letters, "m", None, None, None)) == 0
     again = task_copy.for_retry(dead_letters, task_copy.Attempts(1, "w", NOON + datetime.timedelta(hours=1)), "q")

@@ -24,7 +24,7 @@ GAUGE = worker_page.TASKS_IN_PROGRESS
         (f"{GAUGE}_created 5\n{GAUGE} 0", 0),
     ],
 )
-def test_a_page_that_tells(page: str, tasks: int) -> None:
+def test_a_page_with_the_gauge_is_an_answer(page: str, tasks: int) -> None:
     assert worker_page.tasks_in_progress(page.encode()) == tasks
 
 
@@ -41,7 +41,7 @@ def test_more_tasks_than_any_worker_has_are_no_answer(values: tuple[int, ...], t
 
 
 @pytest.mark.parametrize("page", ["", "up 1", f"# {GAUGE} 0", f"{GAUGE}s 0", f'{GAUGE}{{queue="a"'])
-def test_a_page_that_does_not_tell_is_no_answer(page: str) -> None:
+def test_a_page_without_the_gauge_is_no_answer(page: str) -> None:
     assert worker_page.tasks_in_progress(page.encode()) is None
 
 

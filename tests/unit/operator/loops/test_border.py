@@ -56,7 +56,7 @@ class StandingReader(FakeQueueReader):
 
 
 class FailingReader(FakeQueueReader):
-    """A reader that has a bug, until it is mended."""
+    """A reader that has a bug, until it is fixed."""
 
     mended = False
 

@@ -70,7 +70,7 @@ async def test_a_spec_that_cannot_be_used_is_a_condition_that_names_the_field(op
     assert "spec.scaling.minReplicas is 5" in operator.condition("Ready")["message"]
 
 
-async def test_the_time_from_a_reading_to_its_scale_is_told_and_a_fallback_has_none(operator: Operator) -> None:
+async def test_the_time_from_a_reading_to_its_scale_is_measured_and_a_fallback_has_none(operator: Operator) -> None:
     tracked = operator.add(scaling={"fallback": {"afterSeconds": 10, "replicas": 9}})
     asked_at = operator.clock.now - 3.0
     await operator.next_pass(tracked, Counts(30, 0, asked_at=asked_at))

@@ -56,7 +56,7 @@ async def test_a_deployment_that_was_made_again_at_another_size_was_not_scaled_b
     assert (operator.replicas, operator.status()["lastDecision"]["reason"]) == (0, "Steady")
 
 
-async def test_a_scale_of_ours_whose_answer_is_lost_is_nobody_elses(operator: Operator) -> None:
+async def test_a_scale_of_ours_whose_answer_is_lost_is_still_ours(operator: Operator) -> None:
     """A size given by hand would hold the new tasks up for 300 s."""
     tracked = operator.add()
     await operator.after(61, tracked, Counts(0, 0))
@@ -68,7 +68,7 @@ async def test_a_scale_of_ours_whose_answer_is_lost_is_nobody_elses(operator: Op
     assert operator.replicas == 50
 
 
-async def test_a_scale_of_ours_that_is_carried_out_after_all_is_nobody_elses(operator: Operator) -> None:
+async def test_a_scale_of_ours_that_is_carried_out_after_all_is_still_ours(operator: Operator) -> None:
     """The Deployment was read again meanwhile, and was as before."""
     tracked = operator.add()
     await operator.after(65, tracked, Counts(0, 0))

@@ -8,7 +8,7 @@ from workqueue_operator.scaling.demand import Counts
 from tests.support.passes import DEPLOYMENT, Operator, slow_scale_down
 
 
-async def test_a_shrink_in_two_steps_counts_each_worker_once(operator: Operator) -> None:
+async def test_a_scale_down_in_two_steps_counts_each_worker_once(operator: Operator) -> None:
     """Two give no answer at first; when the second step comes, half of the first is carried out."""
     tracked = await slow_scale_down(operator, silent=2)
     operator.cluster.carry_out(DEPLOYMENT, at_most=2)
@@ -22,7 +22,7 @@ async def test_a_shrink_in_two_steps_counts_each_worker_once(operator: Operator)
     assert operator.victims() == {"idle": 6, "busy": 0, "unknown": 0}
 
 
-async def test_a_shrink_that_growth_overtakes_counts_only_those_that_went(operator: Operator) -> None:
+async def test_a_scale_down_that_growth_overtakes_counts_only_those_that_went(operator: Operator) -> None:
     tracked = await slow_scale_down(operator, silent=1)
     operator.change(tracked, scaling={"minReplicas": 10, "scaleDown": {"stabilizationWindowSeconds": 0}})
     await operator.after(1, tracked, Counts(0, 10))
@@ -59,7 +59,7 @@ async def test_the_wrong_pod_is_logged_with_what_it_did(operator: Operator, capl
     assert f"the ReplicaSet deleted {busy} (busy) instead of a pod that was marked" in caplog.text
 
 
-async def test_pods_of_a_deployment_that_was_deleted_are_nobodys_shrink(operator: Operator) -> None:
+async def test_pods_of_a_deployment_that_was_deleted_count_for_no_scale_down(operator: Operator) -> None:
     tracked = await slow_scale_down(operator, silent=0)
     for name in list(operator.cluster.pods):
         del operator.cluster.pods[name]
@@ -72,7 +72,7 @@ async def test_pods_of_a_deployment_that_was_deleted_are_nobodys_shrink(operator
     assert operator.victims() == {"idle": 0, "busy": 0, "unknown": 0}
 
 
-async def test_a_shrink_whose_answer_is_lost_is_counted_too(operator: Operator) -> None:
+async def test_a_scale_down_whose_answer_is_lost_is_counted_too(operator: Operator) -> None:
     tracked = operator.add()
     await operator.after(1, tracked, Counts(30, 0))
     operator.cluster.lost_answers = 1

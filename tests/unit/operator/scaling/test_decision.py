@@ -31,7 +31,7 @@ def ready(messages: int, consumers: int = 1) -> Counts:
     return Counts(messages, consumers)
 
 
-def test_nothing_waiting_and_nobody_working_is_steady() -> None:
+def test_nothing_waiting_and_no_worker_is_steady() -> None:
     assert decided(ready(0, 0), Workers(0, 0)).reason is Reason.STEADY
 
 
@@ -114,7 +114,7 @@ def test_a_queue_in_use_that_shows_nothing_at_once_is_unknown(last: Counts) -> N
 
 
 @pytest.mark.parametrize("ready_still", [0, 4])
-def test_after_the_step_to_zero_nothing_and_nobody_is_an_empty_queue(ready_still: int) -> None:
+def test_after_the_step_to_zero_zero_messages_and_consumers_is_an_empty_queue(ready_still: int) -> None:
     """The consumers are gone before the Deployment counts its workers as gone."""
     decision = decided(Counts(0, 0), Workers(0, ready_still), QUIET.saw(Counts(0, 4)))
     assert (decision.replicas, decision.reason) == (0, Reason.STEADY)
@@ -153,19 +153,19 @@ def test_the_step_down_stops_at_the_windows_highest_wish() -> None:
     assert decided(ready(0), Workers(8, 8, removable=8), history).replicas == 5
 
 
-def test_no_shrink_before_a_whole_window_was_watched() -> None:
+def test_no_scale_down_before_a_whole_window_was_watched() -> None:
     history = watch(History(), NOW - 59, NOW, 0)
     decision = decided(ready(0), Workers(8, 8, removable=8), history)
     assert (decision.replicas, decision.reason) == (8, Reason.FIRST_WINDOW)
 
 
 def test_an_outage_counts_as_a_wish_for_what_is_there() -> None:
-    """What was wanted during the outage is not known, so the window starts anew after it."""
+    """What was wanted during the outage is not known, so the window starts again after it."""
     history = watch(watch(QUIET, NOW - 30, NOW - 29, 8, known=False), NOW - 29, NOW, 0)
     assert decided(ready(0), Workers(8, 8, removable=8), history).replicas == 8
 
 
-def test_no_shrink_during_a_rollout() -> None:
+def test_no_scale_down_during_a_rollout() -> None:
     decision = decided(ready(0), Workers(8, 8, rolling_out=True, removable=8))
     assert (decision.replicas, decision.reason) == (8, Reason.ROLLOUT)
 
@@ -223,7 +223,7 @@ def test_failing_workers_stop_growth() -> None:
 
 
 def test_one_worker_is_started_although_they_fail() -> None:
-    """Without any nobody could ack, and the breaker would stay shut for ever."""
+    """Without any nobody could ack, and the breaker would stay shut forever."""
     decision = decided(ready(100, 0), Workers(0, 0, failing="9 redeliveries and no ack among them"))
     assert (decision.replicas, decision.wanted, decision.reason) == (1, 20, Reason.WORKERS_FAILING)
     assert decided(ready(1, 0), Workers(0, 0, failing="9 redeliveries and no ack")).reason is Reason.BACKLOG
@@ -237,11 +237,11 @@ def test_failing_workers_still_get_min_replicas() -> None:
     )
 
 
-def test_failing_workers_do_not_stop_a_shrink() -> None:
+def test_failing_workers_do_not_stop_a_scale_down() -> None:
     assert decided(ready(0), Workers(4, 0, failing="4 of 4 pods fail: CrashLoopBackOff", removable=4)).replicas == 0
 
 
-def test_paused_leaves_the_deployment_alone_and_tells_what_it_would_do() -> None:
+def test_paused_leaves_the_deployment_alone_and_reports_what_it_would_do() -> None:
     decision = decided(ready(100), Workers(2, 2), paused=True)
     assert (decision.replicas, decision.reason) == (2, Reason.PAUSED)
     assert "100 ready / 5 per replica = 20" in decision.message
@@ -255,7 +255,7 @@ def test_a_size_raised_by_hand_is_kept_as_the_least() -> None:
 
 
 def test_back_to_a_size_raised_by_hand_only_idle_workers_go() -> None:
-    """The queue had taken it further; the way back is a shrink like any other."""
+    """The queue had taken it further; the way back is a scale-down like any other."""
     manual = ManualSize(10, raised=True, kept_seconds=300)
     asks = decided(ready(0), Workers(20, 20), manual=manual)
     assert (asks.replicas, asks.ask_workers) == (20, True)

@@ -64,7 +64,7 @@ def test_rates_that_are_no_rates_fall_back_to_messages_per_replica(rates: Rates)
 @pytest.mark.parametrize("ready", [0, 1, 10_000])
 @pytest.mark.parametrize("size", [0, 1, 4, 9])
 def test_min_equal_to_max_is_a_fixed_size(ready: int, size: int) -> None:
-    """Reached from any other size, by a shrink too."""
+    """Reached from any other size, by a scale-down too."""
     policy = ScalingPolicy(min_replicas=4, max_replicas=4)
     assert decided(policy, Counts(ready, 1), Workers(size, size, removable=size)).replicas == 4
 
@@ -82,13 +82,13 @@ def test_max_zero_starts_nothing_for_a_queue_that_cannot_be_read() -> None:
     assert decided(policy, AWAY, Workers(3, 3, removable=3), unknown).replicas == 3
 
 
-def test_a_window_of_zero_shrinks_at_once() -> None:
+def test_a_window_of_zero_scales_down_at_once() -> None:
     policy = ScalingPolicy(scale_down_stabilization_seconds=0)
     history = watch(LONG, NOW - 1, NOW, 9, 0)
     assert decided(policy, Counts(0, 1), Workers(9, 9, removable=9), history).replicas == 0
 
 
-def test_a_window_of_zero_does_not_shrink_on_the_first_pass() -> None:
+def test_a_window_of_zero_does_not_scale_down_on_the_first_pass() -> None:
     """One reading is no watching, however short."""
     policy = ScalingPolicy(scale_down_stabilization_seconds=0)
     decision = decided(policy, Counts(0, 1), Workers(9, 9, removable=9), History())
@@ -97,7 +97,7 @@ def test_a_window_of_zero_does_not_shrink_on_the_first_pass() -> None:
     assert decided(policy, Counts(0, 1), Workers(9, 9, removable=9), after, NOW + 1).replicas == 0
 
 
-def test_a_window_that_was_raised_is_watched_anew() -> None:
+def test_a_window_that_was_raised_is_watched_again() -> None:
     """What was wanted before it was raised was not kept for so long."""
     busy = watch(watch(History(), NOW - 900, NOW - 10, 50, 0), NOW - 10, NOW, 0, 0)
     policy = ScalingPolicy(scale_down_stabilization_seconds=600)
@@ -107,7 +107,7 @@ def test_a_window_that_was_raised_is_watched_anew() -> None:
     assert decided(policy, Counts(0, 1), Workers(50, 50, removable=50), watched, NOW + 601).replicas == 0
 
 
-def test_a_window_that_was_lowered_and_raised_again_is_watched_anew() -> None:
+def test_a_window_that_was_lowered_and_raised_again_is_watched_again() -> None:
     history = watch(
         watch(watch(History(), NOW - 900, NOW - 300, 9, 600), NOW - 300, NOW - 1, 0, 0), NOW - 1, NOW, 0, 600
     )
@@ -115,7 +115,7 @@ def test_a_window_that_was_lowered_and_raised_again_is_watched_anew() -> None:
     assert decided(policy, Counts(0, 1), Workers(9, 9, removable=9), history).replicas == 9
 
 
-def test_a_clock_that_goes_back_by_hours_never_shrinks_early() -> None:
+def test_a_clock_that_goes_back_by_hours_never_scales_down_early() -> None:
     history = watch(LONG, NOW - 1, NOW, 9)
     assert decided(ScalingPolicy(), Counts(0, 1), Workers(9, 9, removable=9), history, NOW - 5 * HOUR).replicas == 9
 
@@ -129,7 +129,7 @@ def test_a_clock_that_went_back_by_hours_holds_for_one_window_only() -> None:
 
 
 @pytest.mark.parametrize("pause", [PAUSE_SECONDS + 1, HOUR, 5 * HOUR])
-def test_a_pause_or_a_clock_that_goes_forward_starts_the_watch_anew(pause: float) -> None:
+def test_a_pause_or_a_clock_that_goes_forward_starts_the_watch_again(pause: float) -> None:
     """An API server that was away, a suspended process, a clock that jumped: nobody saw what was wanted meanwhile."""
     later = NOW + pause
     decision = decided(ScalingPolicy(), Counts(0, 1), Workers(9, 9, removable=9), LONG, later)

@@ -48,7 +48,7 @@ def test_pods_that_are_not_made_yet_go_first() -> None:
 
 
 def test_pods_that_are_still_too_many_leave_nothing_to_remove() -> None:
-    """An earlier shrink from 4 to 2 is not carried out yet; its idle pods are spoken for."""
+    """An earlier scale-down from 4 to 2 is not carried out yet; its idle pods are spoken for."""
     assert removable_once_marked([pod("a", 0), pod("b", 0), pod("c", 1), pod("d", 1)], replicas=2) == 0
 
 
@@ -56,7 +56,7 @@ def test_terminating_pods_do_not_count() -> None:
     assert removable_once_marked([pod("a", 0, terminating=True), pod("b", 1)], replicas=1) == 0
 
 
-def test_a_busy_pod_that_is_not_ready_blocks_the_shrink() -> None:
+def test_a_busy_pod_that_is_not_ready_blocks_the_scale_down() -> None:
     """A ReplicaSet deletes it before any Ready pod, whatever the costs are."""
     assert removable_once_marked([pod("a", 1, ready=False), pod("b", 0), pod("c", 0)], replicas=3) == 0
 
@@ -69,7 +69,7 @@ def test_evicted_and_failed_pods_are_no_workers() -> None:
     assert {one.name for one in choose(asked, wanted=1).going} == {"a", "b"}
 
 
-def test_a_busy_pod_that_its_user_made_cheap_blocks_the_shrink() -> None:
+def test_a_busy_pod_that_its_user_made_cheap_blocks_the_scale_down() -> None:
     assert removable_once_marked([pod("a", 1, deletion_cost=-5000), pod("b", 0), pod("c", 0)], replicas=3) == 0
 
 
@@ -89,7 +89,7 @@ def test_without_marks_an_idle_worker_is_not_safely_first() -> None:
     assert removable([pod("a", 0, deletion_cost=GOING_COST), pod("b", 1)], replicas=2) == 1
 
 
-def test_a_marked_worker_that_got_a_task_stops_the_shrink() -> None:
+def test_a_marked_worker_that_got_a_task_stops_the_scale_down() -> None:
     """Among pods of one cost the ReplicaSet's choice is not known."""
     marked = {"deletion_cost": GOING_COST}
     assert removable([pod("a", 0, **marked), pod("b", 1, **marked), pod("c", 0)], replicas=3) == 0
@@ -102,7 +102,7 @@ def test_those_marked_before_are_chosen_again() -> None:
     assert ([one.name for one in departure.going], departure.mark, departure.unmark) == (["old"], (), ())
 
 
-def test_where_all_go_nobody_is_marked() -> None:
+def test_where_all_go_no_pod_is_marked() -> None:
     departure = choose([pod("a", 0), pod("b", 0)], wanted=0)
     assert (len(departure.going), departure.mark, departure.unmark) == (2, (), ())
 
@@ -117,7 +117,7 @@ def test_the_youngest_idle_ones_go_first() -> None:
     assert [one.name for one in departure.going] == ["young"]
 
 
-def test_a_mark_of_an_earlier_shrink_that_did_not_come_is_taken_away() -> None:
+def test_a_mark_of_an_earlier_scale_down_that_did_not_come_is_taken_away() -> None:
     departure = choose([pod("a", 0), pod("b", 1, deletion_cost=GOING_COST)], wanted=1)
     assert [one.name for one in departure.unmark] == ["b"]
 

@@ -73,7 +73,7 @@ def test_arrivals_that_fade_are_none_in_the_end() -> None:
     assert estimate.arrivals == 0.0
 
 
-def test_totals_that_went_back_start_anew() -> None:
+def test_totals_that_went_back_start_again() -> None:
     estimate = after(60, arrivals=5, acks=5, busy=10).updated(Sample(65, 0, 0, 0, 3))
     assert estimate.rates(65) == NOT_ACKED
 
@@ -100,7 +100,7 @@ def test_one_ack_ends_the_failure() -> None:
     assert estimate.failing(10, workers_ready=2) is None
 
 
-def test_redeliveries_fade_where_nobody_takes_tasks_any_more() -> None:
+def test_redeliveries_fade_where_no_worker_takes_tasks_any_more() -> None:
     """Without workers no ack can come; the count is halved in each half-life."""
     estimate = Estimate().updated(Sample(0, 10, 0, 0, 2)).updated(Sample(5, 10, 0, 6, 2))
     end = 5 + int(REDELIVERY_HALF_LIFE_SECONDS)

@@ -1,4 +1,4 @@
-"""Who went in a shrink, and what each did: counted once, from real answers only."""
+"""Who went in a scale-down, and what each did: counted once, from real answers only."""
 
 from dataclasses import replace
 
@@ -88,7 +88,7 @@ def test_it_is_done_when_no_more_than_wanted_stay_and_each_other_one_is_counted(
     assert tally.is_done
 
 
-def test_a_later_scale_goes_on_with_who_was_told_to_go_before() -> None:
+def test_a_later_scale_continues_with_the_pods_that_were_stopped_before() -> None:
     """One that does not answer is still counted once, with the answer that it gives at last."""
     tally, victims = shrunk(1, WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b"), 0)).after(
         [pod("a", terminating=True), pod("b")], {}
@@ -113,7 +113,7 @@ def test_a_pod_that_was_made_after_the_scale_counts_too() -> None:
     assert states(tally, [pod("a")]) == {"b": IDLE, "late": IDLE}
 
 
-def test_who_was_not_meant_to_go_is_told() -> None:
+def test_a_pod_that_was_not_meant_to_go_is_logged() -> None:
     (victim,) = shrunk(1, WorkerAnswer(pod("wrong"), 1), WorkerAnswer(pod("b"), 0)).after([pod("b")], {})[1]
     assert victim == Victim("wrong", BUSY, meant=False)
 
@@ -165,7 +165,7 @@ async def test_a_watch_goes_on_through_an_api_server_that_does_not_answer() -> N
     assert [victim.state for victim in told] == [IDLE] * 3
 
 
-async def test_a_watch_ends_when_nobody_goes() -> None:
+async def test_a_watch_ends_when_no_pod_leaves() -> None:
     cluster, clock, told = FakeCluster(), ManualClock(), list[Victim]()
     watch = await watched(cluster, clock, told)
     clock.advance(WATCH_SECONDS)
@@ -215,7 +215,7 @@ async def test_growth_in_the_middle_of_a_look_does_not_hide_who_went_before_it()
     assert len(told) == 3
 
 
-async def test_a_look_that_began_before_the_last_scale_counts_nobody() -> None:
+async def test_a_look_that_began_before_the_last_scale_counts_no_pod() -> None:
     """It does not have the pods that were made since, and they have not gone."""
     cluster, told = Slow(), list[Victim]()
     watch = await watched(cluster, ManualClock(), told)

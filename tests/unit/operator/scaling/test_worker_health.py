@@ -52,7 +52,7 @@ def test_half_of_the_pods_are_enough_and_fewer_are_not() -> None:
     assert Health().looked([waiting(one), two, three, four], 0).failing is None
 
 
-def test_pods_that_are_told_to_go_count_for_nothing() -> None:
+def test_pods_that_are_terminating_count_for_nothing() -> None:
     one, two = pods(2)
     assert Health().looked([replace(waiting(one), terminating=True), two], 0).failing is None
 
@@ -108,7 +108,7 @@ def test_pods_that_crash_by_turns_fail_together() -> None:
     assert health.failing == f"3 of 3 pods fail: {RESTARTED}"
 
 
-def test_new_pods_of_a_mended_template_are_well_at_once() -> None:
+def test_new_pods_of_a_fixed_template_are_well_at_once() -> None:
     old, new = pods(2)
     health = Health().looked([waiting(old)], 0)
     assert health.looked([replace(waiting(old), terminating=True), new], LOOK_SECONDS).failing is None
