@@ -114,3 +114,12 @@ def test_a_link_that_leads_nowhere_is_found(link: str, tmp_path: Path) -> None:
         f"# A page\n\n```\n# no-such-heading\n```\n\n[a link]({link}), [another](#a-page), `[code](x.md)`\n"
     )
     assert [found for one in links(page) if (found := trouble(page, one))] == [trouble(page, link)] != [None]
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_each_module_that_a_page_names_is_there(page: str) -> None:
+    """With as many folders of its path as the page gives."""
+    modules = {f"/{path.relative_to(ROOT)}" for path in listed("*.py")}
+    named = set(re.findall(r"[\w/-]+\.py\b", (ROOT / page).read_text()))
+    assert named
+    assert {name for name in named if not any(module.endswith(f"/{name}") for module in modules)} == set()
