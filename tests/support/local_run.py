@@ -19,7 +19,7 @@ from tests.support.task_queue import TaskQueue
 from tests.support.waiting import wait_until
 
 SUPPORT = Path(__file__).parent
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 END_SECONDS = 60.0
 NAME = Key("default", "jobs")
 
