@@ -17,8 +17,13 @@ from workqueue_operator.resource import Key
 class Ground(Protocol):
     """Where a scenario takes place, and what others than the operator do there."""
 
-    cluster: Cluster
-    namespace: str
+    @property
+    def cluster(self) -> Cluster:
+        """The adapter, or a fake."""
+
+    @property
+    def namespace(self) -> str:
+        """Where everything of the scenario lies."""
 
     async def deploy(self, name: str, replicas: int | None) -> Key:
         """A Deployment with its pods, all of them running, and its status up to date.

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from workqueue_broker.address import BrokerAddress
@@ -51,7 +52,7 @@ def ear() -> Iterator[Ear]:
     ear.close()
 
 
-def address(port: int, **more: object) -> BrokerAddress:
+def address(port: int, **more: Any) -> BrokerAddress:
     here = BrokerAddress(hosts=(("127.0.0.1", 5672),), password=PASSWORD, management_uri=f"http://127.0.0.1:{port}")
     return replace(here, **more)
 

@@ -19,7 +19,8 @@ SPAN = Span(start=1_000, count=3)
 
 
 def test_each_picture_was_drawn_of_the_dashboard_as_it_is() -> None:
-    drawn = dict(reversed(line.split()) for line in draw_dashboards.SUMS.read_text().splitlines())
+    lines = draw_dashboards.SUMS.read_text().splitlines()
+    drawn = {path: sum_ for sum_, path in (line.split() for line in lines)}
     there = {str(path.relative_to(ROOT)): digest(path) for path in draw_dashboards.JSON.glob("*.json")}
     assert drawn == there, "a picture is older than its dashboard: run `make dashboards-pictures`"
 

@@ -7,17 +7,18 @@ import pytest
 
 from dev import sender
 from dev.demo_view import ACKED, CONSUMERS, View
-from dev.kube import CommandFailed
+from dev.kube import CommandFailed, Kube, Proxy
 from dev.reaction import first_growth, in_words
 
 SENT = '{"queue": "q", "confirmed": 58, "first_publish_time": 1767323045.6, "exit_code": 0}\n'
 PUBLISHED = datetime(2026, 1, 2, 3, 4, 5, 600_000, tzinfo=UTC)
 
 
-class FakeProxy:
+class FakeProxy(Proxy):
     """Answers from dictionaries; what is not in them cannot be read."""
 
     def __init__(self) -> None:
+        super().__init__("nowhere")
         self.objects: dict[str, Any] = {}
         self.lists: dict[str, list[dict[str, Any]]] = {}
         self.pages: dict[str, dict[str, float]] = {}
@@ -28,7 +29,7 @@ class FakeProxy:
     def items(self, path: str) -> Any:
         return self.lists.get(path.rpartition("%3D")[2])
 
-    def metrics(self, _namespace: str, pod: str, _port: int) -> dict[str, float] | None:
+    def metrics(self, namespace: str, pod: str, port: int) -> dict[str, float] | None:
         return self.pages.get(pod)
 
 
@@ -112,16 +113,17 @@ def test_what_a_worker_acked_before_it_was_seen_to_be_gone_is_counted_as_before(
     assert view.count(ACKED) == 0
 
 
-class FakeKube:
+class FakeKube(Kube):
     """Logs of the sender's pod, and whether it has one."""
 
     def __init__(self, log: str, pods: int = 1) -> None:
+        super().__init__("nowhere")
         self._log, self._pods = log, pods
 
-    def kubectl(self, *_: str) -> str:
+    def kubectl(self, *arguments: str, given: str | None = None) -> str:
         return self._log
 
-    def get(self, *_: str) -> Any:
+    def get(self, *arguments: str) -> Any:
         return {"items": [{}] * self._pods}
 
 

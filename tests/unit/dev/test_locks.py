@@ -3,9 +3,10 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -52,8 +53,14 @@ class Program:
         self.process.communicate()
 
 
+class Start(Protocol):
+    """Starts a program that uses what is locked."""
+
+    def __call__(self, use: str, how: str = "alone") -> Program: ...
+
+
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[str, str], Program]]:
+def start(tmp_path: Path) -> Iterator[Start]:
     with ExitStack() as stack:
 
         def run(use: str, how: str = "alone") -> Program:
@@ -64,7 +71,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[str, str], Program]]:
         yield run
 
 
-def test_the_second_waits_for_the_first_by_name_and_goes_on_when_that_is_killed(start) -> None:
+def test_the_second_waits_for_the_first_by_name_and_goes_on_when_that_is_killed(start: Start) -> None:
     first = start("the build")
     first.until_it_says("held")
     second = start("another build")
@@ -75,7 +82,7 @@ def test_the_second_waits_for_the_first_by_name_and_goes_on_when_that_is_killed(
 
 
 @pytest.mark.parametrize(("first", "second"), [("shared", "alone"), ("alone", "shared")])
-def test_several_share_and_one_that_wants_it_alone_waits(start, first: str, second: str) -> None:
+def test_several_share_and_one_that_wants_it_alone_waits(start: Start, first: str, second: str) -> None:
     holder = start("the first", first)
     holder.until_it_says("held")
     waiting = start("the second", second)
@@ -85,13 +92,13 @@ def test_several_share_and_one_that_wants_it_alone_waits(start, first: str, seco
     waiting.until_it_says("held")
 
 
-def test_those_that_share_wait_for_none_of_each_other(start) -> None:
+def test_those_that_share_wait_for_none_of_each_other(start: Start) -> None:
     start("the first", "shared").until_it_says("held")
     second = start("the second", "shared")
     second.until_it_says("held")
 
 
-def test_a_suite_of_another_clone_is_waited_for(start, tmp_path: Path) -> None:
+def test_a_suite_of_another_clone_is_waited_for(start: Start, tmp_path: Path) -> None:
     """Here with no version of RabbitMQ, so that it has nothing to do once it may begin."""
     (tmp_path / "workqueue").symlink_to(tmp_path)
     suite = start("the cluster tests")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dev.kube import CommandFailed
+from dev.kube import CommandFailed, Kube
 from dev.local_cluster.locks import lock_file
 from dev.operators import (
     DEFINITION,
@@ -30,10 +30,8 @@ def deployment(namespace: str, watched: str, replicas: int = 1) -> dict[str, Any
     }
 
 
-class FakeKube:
+class FakeKube(Kube):
     """A cluster of lists; what was changed is in `calls`."""
-
-    context = "here"
 
     def __init__(
         self,
@@ -43,6 +41,7 @@ class FakeKube:
         of: str = "",
     ) -> None:
         """`of`: the digest of the definition that is there."""
+        super().__init__("here")
         self._owner, self._of = owner, of
         self._items = {
             "deployments": operators or [],
@@ -50,16 +49,17 @@ class FakeKube:
         }
         self.calls: list[tuple[str, ...]] = []
 
-    def exists(self, *_: str) -> bool:
+    def exists(self, *arguments: str) -> bool:
         return self._owner is not None
 
-    def get(self, kind: str, *_: str) -> Any:
+    def get(self, *arguments: str) -> Any:
+        kind = arguments[0]
         if kind == "crd":
             annotations = {"meta.helm.sh/release-namespace": self._owner, DIGEST: self._of} if self._owner else {}
             return {"metadata": {"annotations": annotations}}
         return {"items": self._items[kind]}
 
-    def kubectl(self, *arguments: str) -> str:
+    def kubectl(self, *arguments: str, given: str | None = None) -> str:
         self.calls.append(arguments)
         return ""
 

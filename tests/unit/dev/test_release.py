@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import tarfile
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -68,7 +69,9 @@ def test_sha256sum_accepts_the_checksums(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("write", [write_tar, write_tar_gz])
-def test_archives_of_the_same_files_are_the_same_bytes(tmp_path: Path, write) -> None:
+def test_archives_of_the_same_files_are_the_same_bytes(
+    tmp_path: Path, write: Callable[[Path, Path, int], None]
+) -> None:
     first = folder(tmp_path / "first", ["b", "a/x"], mode=0o600, time=1)
     second = folder(tmp_path / "second", ["a/x", "b"], mode=0o664, time=EPOCH + 5)
     write(tmp_path / "1", first, EPOCH)
@@ -76,7 +79,9 @@ def test_archives_of_the_same_files_are_the_same_bytes(tmp_path: Path, write) ->
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
     with tarfile.open(tmp_path / "1") as tar:
         assert {(m.name, m.mode, m.uid, m.gid, m.mtime) for m in tar} == {(n, 0o644, 0, 0, EPOCH) for n in ("a/x", "b")}
-        assert tar.extractfile("a/x").read() == b"content of a/x"
+        content = tar.extractfile("a/x")
+        assert content is not None
+        assert content.read() == b"content of a/x"
 
 
 def test_a_program_stays_executable_in_an_archive(tmp_path: Path) -> None:

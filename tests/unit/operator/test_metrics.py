@@ -84,7 +84,7 @@ async def scraped() -> Operator:
     return operator
 
 
-def kinds(module: ModuleType, root: type[Exception]) -> set[str]:
+def kinds(module: ModuleType, root: type[BrokerError | ClusterError | ManagementError]) -> set[str]:
     """The kinds of the module's own tree of errors."""
     return {one.kind for one in vars(module).values() if isinstance(one, type) and issubclass(one, root)}
 

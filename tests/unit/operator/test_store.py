@@ -65,7 +65,8 @@ def test_what_was_measured_of_a_queue_is_not_taken_for_another_one(moved: dict[s
     else:
         store.set_address(tracked, BrokerAddress(hosts=(("new", 5672),)))
     assert tracked.estimate == Estimate(no_rates=NO_MANAGEMENT_URI)
-    assert (tracked.leader, tracked.empty_since, tracked.consumer_timeout) == (None, None, None)
+    forgotten = [tracked.leader, tracked.empty_since, tracked.consumer_timeout]
+    assert forgotten == [None, None, None]
 
 
 async def test_at_the_start_the_older_of_two_is_known_before_anything_is_decided() -> None:

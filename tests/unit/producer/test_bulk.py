@@ -1,6 +1,6 @@
 """publish_many hears of every end: what it took and what is not confirmed is named, whoever failed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from workqueue_producer.bulk import Bulk
@@ -36,7 +36,7 @@ def message(given: bytes | Task, receipt: Receipt) -> Message:
     return Message(task, task.message_id or task.body.decode(), None, receipt, 0.0)
 
 
-def bulk(broker: Broker, progress: object = lambda _: None) -> Bulk:
+def bulk(broker: Broker, progress: Callable[[int], bool | None] = lambda _: None) -> Bulk:
     return Bulk(message, broker.outbox, lambda: "silence", 0.2, progress)
 
 
@@ -54,7 +54,7 @@ def test_an_item_that_cannot_be_sent_names_what_is_not_confirmed_and_itself() ->
 def test_an_item_that_is_no_task_is_told_once_the_others_are_confirmed() -> None:
     broker = Broker()
     with pytest.raises(NotConfirmed, match="body must be bytes") as raised:
-        bulk(broker).run([b"1", "2", b"3"])
+        bulk(broker).run([b"1", "2", b"3"])  # type: ignore[list-item]  # a caller without types
     assert raised.value.tasks == ()
     assert isinstance(raised.value.__cause__, TypeError)
     assert broker.confirmed == [b"1"]

@@ -3,6 +3,7 @@
 import sys
 import threading
 from concurrent.futures import Future
+from functools import partial
 
 import pytest
 from workqueue_producer import callbacks as module
@@ -42,7 +43,7 @@ def test_a_thousand_callbacks_need_few_threads() -> None:
     calls = Callbacks()
     done: list[int] = []
     for number in range(1000):
-        calls.run(lambda number=number: done.append(number))
+        calls.run(partial(done.append, number))
     assert len(calls._threads) <= module.THREADS
     calls.close(10)
     assert sorted(done) == list(range(1000))

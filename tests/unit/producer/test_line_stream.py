@@ -77,6 +77,7 @@ def test_a_signal_at_any_step_of_reading_a_stream_loses_no_byte(blocks: list[byt
         with listening() as interruption, ExitStack() as left:
             source, lines, coming = Source(parse(["--file", str(file)], {}), interruption), [], iter(blocks)
             stream = source._stream
+            assert stream is not None
             left.callback(os.close, stream._descriptor)
             writer = left.enter_context(file.open("wb", buffering=0))
             written = next(coming)

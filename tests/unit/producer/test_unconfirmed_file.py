@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -112,7 +113,7 @@ def test_a_kill_at_any_step_of_adding_loses_none_of_what_was_there(tmp_path: Pat
     while True:
         file = tmp_path / str(killed)
         add_unconfirmed(file, tasks("a", "b"))
-        if not _killed_at_step(killed + 1, lambda file=file: add_unconfirmed(file, tasks("c", "d"))):
+        if not _killed_at_step(killed + 1, partial(add_unconfirmed, file, tasks("c", "d"))):
             break
         killed += 1
         assert ids(list(read_unconfirmed(file))) in (["a", "b"], ["a", "b", "c", "d"])

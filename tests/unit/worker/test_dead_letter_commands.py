@@ -1,7 +1,7 @@
 """Listing, replaying and dropping dead letters: which are taken, which are renewed first, and what a failure leaves."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 from workqueue_broker.errors import BrokerUnavailable
@@ -135,7 +135,9 @@ def test_a_list_that_cannot_be_written_returns_what_it_took() -> None:
 @pytest.mark.parametrize(
     "act", [drop_tasks, lambda dead_letters, which: replay_tasks(dead_letters, "q", which)], ids=["drop", "replay"]
 )
-def test_an_id_that_is_not_there_is_an_error_and_the_others_are_done(act) -> None:
+def test_an_id_that_is_not_there_is_an_error_and_the_others_are_done(
+    act: Callable[[DeadLetters, Selection], int],
+) -> None:
     dead_letters = DeadLetters(*"abc")
     with pytest.raises(PartlyDone, match=r"^\w+ 1, then: no task with id no, such is there") as raised:
         act(dead_letters, Selection(frozenset({"b", "such", "no"})))

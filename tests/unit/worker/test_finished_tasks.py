@@ -1,5 +1,7 @@
 """Tasks whose ack was lost: what may answer for what. It must never answer for a task that nobody ran."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +26,7 @@ def test_what_brokers_and_workers_write_on_a_task_makes_it_no_other() -> None:
     """Another worker had it meanwhile, and sent it back counted."""
     finished = FinishedTasks()
     finished.add(delivery(mine=1))
-    again = {"x-delivery-count": 2, "x-workqueue-attempts": 1, "x-workqueue-first-time": "2026"}
+    again: dict[str, Any] = {"x-delivery-count": 2, "x-workqueue-attempts": 1, "x-workqueue-first-time": "2026"}
     assert finished.take(delivery(mine=1, **again))
 
 

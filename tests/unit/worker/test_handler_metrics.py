@@ -96,7 +96,7 @@ def test_a_collector_that_hangs_is_not_waited_for_and_asked_once() -> None:
     registry.register(_Described(GaugeMetricFamily("before", "x", value=1)))
     hanging = Hanging()
     hanging.describe = list  # type: ignore[attr-defined]
-    registry.register(hanging)  # type: ignore[arg-type]
+    registry.register(hanging)
     metrics = HandlerMetrics(registry)
     readers = {thread for thread in threading.enumerate() if thread.name == "handler-metrics"}
     try:
@@ -114,7 +114,7 @@ def test_a_collector_that_hangs_is_waited_for_once_and_not_for_each_page() -> No
     hanging = Hanging()
     hanging.describe = list  # type: ignore[attr-defined]
     registry = CollectorRegistry()
-    registry.register(hanging)  # type: ignore[arg-type]
+    registry.register(hanging)
     metrics = HandlerMetrics(registry)
     pages = threading.Thread(target=lambda: [metrics.page([]) for _ in range(200)], daemon=True)
     pages.start()

@@ -1,6 +1,7 @@
 """Handlers: what a function may be, and what its ends mean."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,13 @@ def raising(error: BaseException) -> PythonHandler:
     return PythonHandler(function)
 
 
+def returning(value: object) -> Callable[[bytes, Task], object]:
+    return lambda _body, _task: value
+
+
 def test_a_return_is_the_end_of_the_task_whatever_it_returns() -> None:
     for value in (None, False, 1, "no", object()):
-        assert PythonHandler(lambda _body, _task, value=value: value).run(b"", task()) == Finished()
+        assert PythonHandler(returning(value)).run(b"", task()) == Finished()
 
 
 def test_a_coroutine_is_awaited_and_its_exception_is_the_tasks() -> None:

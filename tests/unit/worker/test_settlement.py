@@ -34,7 +34,9 @@ from workqueue_worker.settlement import (
 POLICY = RetryPolicy(max_attempts=3, max_delay=30.0)
 FAILED = Failed(FailureReason.EXCEPTION, "no")
 
-anything = st.integers() | st.sampled_from([None, True, 2.5, float("nan"), "many", "3", b"\xff", []])
+anything: st.SearchStrategy[object] = st.integers() | st.sampled_from(
+    [None, True, 2.5, float("nan"), "many", "3", b"\xff", []]
+)
 headers = st.dictionaries(
     st.sampled_from(["x-workqueue-attempts", "x-delivery-count", "x-acquired-count", "else"]), anything
 )

@@ -44,7 +44,7 @@ class HeldApi(Held):
 
     async def call_api(self, _method: str, path: str, _request_timeout: float) -> Answer:
         await self.ask(path)
-        return Answer(Response(Content(b'{"data": {}}')))  # type: ignore[arg-type]
+        return Answer(Response(Content(b'{"data": {}}')))
 
 
 class HeldPages(Held):
@@ -53,7 +53,7 @@ class HeldPages(Held):
     @asynccontextmanager
     async def get(self, url: str, **_: Any) -> AsyncIterator[Any]:
         await self.ask(url)
-        yield Answer(Response(Content(b"")), status=500)  # type: ignore[arg-type]
+        yield Answer(Response(Content(b"")), status=500)
 
 
 def asks(owner: str) -> Callable[[KubernetesCluster], Awaitable[Any]]:

@@ -13,7 +13,7 @@ def registered() -> kopf.OperatorRegistry:
 
 def test_work_queues_and_deployments_are_watched() -> None:
     selectors = [handler.selector for handler in registered()._watching.get_all_handlers()]
-    assert {(one.group, one.any_name) for one in selectors} == {
+    assert {(one.group, one.any_name) for one in selectors if one} == {
         ("workqueue.dev", "workqueues"),
         ("apps", "deployments"),
     }

@@ -1,5 +1,7 @@
 """Workers that give no answer when they are asked: they stay, and the status says that, and never that they work."""
 
+from typing import Any
+
 import pytest
 from workqueue_operator.scaling.demand import Counts
 from workqueue_operator.status.explain import explain
@@ -8,7 +10,7 @@ from workqueue_operator.tracked import Tracked
 from tests.support.passes import Operator, body
 
 
-async def three_idle_workers(silent: int = 3, **spec: object) -> tuple[Operator, Tracked]:
+async def three_idle_workers(silent: int = 3, **spec: Any) -> tuple[Operator, Tracked]:
     """Three workers for an empty queue, so many of which serve no gauge."""
     operator = Operator(replicas_at_start=3)
     tracked = operator.add(**spec)

@@ -20,8 +20,13 @@ def test_a_broker_that_no_workqueue_uses_is_forgotten_when_a_new_one_fails() -> 
 
 
 def test_the_brokers_in_use_are_asked_for_only_when_a_new_one_fails() -> None:
-    asked = []
+    asked: list[str] = []
+
+    def in_use() -> list[str]:
+        asked.append("once more")
+        return ["a:5672", "b:5672"]
+
     errors = BrokerErrors()
     for broker in ("a:5672", "a:5672", "b:5672", "a:5672"):
-        errors.count(broker, "unavailable", lambda: asked.append(1) or ["a:5672", "b:5672"])
+        errors.count(broker, "unavailable", in_use)
     assert len(asked) == 2

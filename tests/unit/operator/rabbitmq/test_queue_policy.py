@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from workqueue_broker.declaration import Declare, QueueDeclaration, QueueType
@@ -102,7 +103,7 @@ def test_a_missing_policy_is_set_also_before_its_queue_is_there() -> None:
         {"definition": {}},
     ],
 )
-def test_a_policy_of_ours_that_somebody_changed_is_set_again(changed: dict[str, object]) -> None:
+def test_a_policy_of_ours_that_somebody_changed_is_set_again(changed: dict[str, Any]) -> None:
     action = plan(spec(), there(OURS_APPLIES, replace(WANTED, **changed)), None)
     assert action == SetPolicy(WANTED, "it was not as spec.queue asks for")
 

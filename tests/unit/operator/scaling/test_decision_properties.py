@@ -19,9 +19,9 @@ def test_it_never_leaves_the_range_of_what_is_there_and_the_bounds(
     policy: ScalingPolicy, situation: Situation, history: History
 ) -> None:
     current = situation.workers.replicas
-    sizes = (current, policy.min_replicas, policy.max_replicas)
+    sizes = [current, policy.min_replicas, policy.max_replicas]
     if situation.manual:
-        sizes += (situation.manual.replicas,)
+        sizes.append(situation.manual.replicas)
     assert min(sizes) <= decide(policy, situation, history, NOW).replicas <= max(sizes)
 
 

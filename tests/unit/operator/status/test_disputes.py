@@ -146,7 +146,7 @@ def managed(manager: str, time: str, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_field_manager_that_set_the_size_last_is_read() -> None:
-    body = {
+    body: dict[str, Any] = {
         "metadata": {"namespace": "team", "name": "jobs-worker", "uid": "1", "resourceVersion": "7"},
         "spec": {
             "replicas": 1,

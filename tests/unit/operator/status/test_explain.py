@@ -1,5 +1,7 @@
 """`explain` says for each kind of status why there are so many workers, with the formula and its numbers."""
 
+from typing import Any
+
 import pytest
 from workqueue_operator.scaling.decision import Unknown
 from workqueue_operator.scaling.demand import Counts, Rates
@@ -70,7 +72,7 @@ async def test_growth_to_a_time_to_drain() -> None:
     ],
 )
 async def test_the_sentence_of_a_decision(
-    spec: dict[str, object], size: int, reading: Counts | Unknown, sentence: str
+    spec: dict[str, Any], size: int, reading: Counts | Unknown, sentence: str
 ) -> None:
     operator = Operator(replicas_at_start=size)
     await operator.after(1, operator.add(**spec), reading)
@@ -110,7 +112,7 @@ async def test_a_status_by_an_earlier_version_is_explained() -> None:
         ({"scaling": {"minReplicas": 5, "maxReplicas": 2}}, "spec.scaling.minReplicas is 5, more than maxReplicas"),
     ],
 )
-async def test_where_nothing_is_decided_it_says_why(spec: dict[str, object], sentence: str) -> None:
+async def test_where_nothing_is_decided_it_says_why(spec: dict[str, Any], sentence: str) -> None:
     operator = Operator()
     await operator.after(1, operator.add(**spec), Counts(30, 0))
     text = told(operator)

@@ -1,5 +1,7 @@
 """Our quick encoding of a message's properties is the library's, byte for byte."""
 
+from typing import Any
+
 import pika
 import pytest
 from hypothesis import given
@@ -69,6 +71,6 @@ def test_the_properties_of_a_task_go_along(
         *((name, value) for name in ("content_type", "correlation_id", "type") for value in ("é" * 128, b"bytes", 7)),
     ],
 )
-def test_a_property_that_the_broker_would_refuse_is_a_value_error_that_names_it(field: str, value: object) -> None:
+def test_a_property_that_the_broker_would_refuse_is_a_value_error_that_names_it(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"^{field} must be"):
         message_properties(Task(b"", **{field: value}), "id")

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 import pytest
 from workqueue_broker.errors import BrokerUnavailable
 from workqueue_producer.amqp.sender import Sender
+from workqueue_producer.amqp.session import Session
 from workqueue_producer.callbacks import Callbacks
 from workqueue_producer.metrics import PublisherMetrics, QueueMetrics
 from workqueue_producer.outbox import Outbox
@@ -16,7 +17,7 @@ from workqueue_producer.task import Message, Task
 from tests.support.waiting import wait_until
 
 
-class FakeSession:
+class FakeSession(Session):
     """Writes down what is published."""
 
     def __init__(self) -> None:

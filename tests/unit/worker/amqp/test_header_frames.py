@@ -12,7 +12,8 @@ class Buffer:
         self._frame_buffer = data
 
     def _read_frame(self) -> tuple[int, object]:
-        return frame.decode_frame(self._frame_buffer)
+        found: tuple[int, object] = frame.decode_frame(self._frame_buffer)
+        return found
 
 
 class Reader(EveryHeader, Buffer):

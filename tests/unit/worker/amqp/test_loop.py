@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 from workqueue_worker.amqp.loop import Loop
 
+Ends = tuple[socket.socket, socket.socket]
+
 
 @pytest.fixture
 def loop() -> Iterator[Loop]:
@@ -17,14 +19,14 @@ def loop() -> Iterator[Loop]:
 
 
 @pytest.fixture
-def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
+def ends() -> Iterator[Ends]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
         yield ours, theirs
 
 
-def test_who_waits_returns_when_something_comes_and_leaves_it_for_the_work(loop: Loop, ends) -> None:
+def test_who_waits_returns_when_something_comes_and_leaves_it_for_the_work(loop: Loop, ends: Ends) -> None:
     ours, theirs = ends
     read: list[bytes] = []
     loop.add_handler(ours.fileno(), lambda _fd, _events: read.append(ours.recv(10)), loop.READ)
@@ -75,7 +77,7 @@ def test_a_timer_ends_the_wait(loop: Loop) -> None:
 
 
 def test_what_the_system_does_not_take_at_once_goes_when_there_is_room_and_who_waits_waits_for_that(
-    loop: Loop, ends
+    loop: Loop, ends: Ends
 ) -> None:
     ours, theirs = ends
     left = bytearray(10_000_000)
@@ -98,7 +100,7 @@ def test_what_the_system_does_not_take_at_once_goes_when_there_is_room_and_who_w
     assert received == 10_000_000
 
 
-def test_what_a_write_finds_out_is_told_before_it_returns(loop: Loop, ends) -> None:
+def test_what_a_write_finds_out_is_told_before_it_returns(loop: Loop, ends: Ends) -> None:
     ours, _ = ends
     told: list[str] = []
     loop.add_handler(ours.fileno(), lambda _fd, _events: loop.add_callback(lambda: told.append("broken")), loop.WRITE)
@@ -106,7 +108,7 @@ def test_what_a_write_finds_out_is_told_before_it_returns(loop: Loop, ends) -> N
     assert told == ["broken"]
 
 
-def test_a_handler_that_another_took_away_is_not_called(loop: Loop, ends) -> None:
+def test_a_handler_that_another_took_away_is_not_called(loop: Loop, ends: Ends) -> None:
     ours, theirs = ends
     called: list[str] = []
 
@@ -120,7 +122,7 @@ def test_a_handler_that_another_took_away_is_not_called(loop: Loop, ends) -> Non
     assert called == ["first"]
 
 
-def test_a_broken_connection_is_told_by_a_read(loop: Loop, ends) -> None:
+def test_a_broken_connection_is_told_by_a_read(loop: Loop, ends: Ends) -> None:
     ours, theirs = ends
     events_seen: list[int] = []
     loop.add_handler(ours.fileno(), lambda _fd, events: events_seen.append(events), loop.READ)

@@ -115,7 +115,7 @@ def test_each_pod_has_a_metrics_port_of_its_own() -> None:
 
 
 def test_variables_come_from_values_secrets_config_maps_and_the_pod() -> None:
-    env = [
+    env: list[dict[str, Any]] = [
         {"name": "A", "value": "$(COLOUR) $$(COLOUR) $(NOWHERE)"},
         {"name": "URI", "valueFrom": {"secretKeyRef": {"name": "rabbitmq", "key": "uri"}}},
         {"name": "KEY", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "NONE", "optional": True}}},
