@@ -115,7 +115,7 @@ def test_a_suite_of_another_clone_is_waited_for(start: Start, tmp_path: Path) ->
     assert waiting.wait(SECONDS) == 0
 
 
-def test_a_suite_that_a_program_with_the_turn_starts_shares_that_turn(start, tmp_path: Path) -> None:
+def test_a_suite_that_a_program_with_the_turn_starts_shares_that_turn(start: Start, tmp_path: Path) -> None:
     """As `make test` starts two side by side, while a suite of another checkout would wait."""
     (tmp_path / "workqueue").symlink_to(tmp_path)
     program = "import subprocess, sys\nfrom dev.test_turn import turn\n"
