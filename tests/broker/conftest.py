@@ -1,9 +1,8 @@
 """Fixtures for programs that work on a queue: the queue in each of its types, and workers that end with the test."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 from workqueue_broker.declaration import QueueType
@@ -11,14 +10,8 @@ from workqueue_broker.declaration import QueueType
 from tests.support.network_link import NetworkLink
 from tests.support.rabbitmq_server import RabbitMQServer
 from tests.support.rabbitmq_versions import NotInstallable, not_installable
-from tests.support.task_queue import LedgerLine, TaskQueue, read_ledger
-from tests.support.worker_process import Place, WorkerProcess
-
-
-class StartWorker(Protocol):
-    def __call__(
-        self, queue: TaskQueue, handler: str | None = None, *flags: str, place: Place | None = None, **variables: str
-    ) -> WorkerProcess: ...
+from tests.support.task_queue import Ledger, TaskQueue, read_ledger
+from tests.support.worker_process import Place, StartWorker, WorkerProcess
 
 
 @pytest.fixture(params=list(QueueType))
@@ -78,7 +71,7 @@ def start_worker(tmp_path: Path) -> Iterator[StartWorker]:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Callable[[], list[LedgerLine]]:
+def ledger(tmp_path: Path) -> Ledger:
     """What the handlers wrote."""
     return lambda: read_ledger(tmp_path / "ledger")
 

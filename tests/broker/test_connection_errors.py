@@ -122,7 +122,7 @@ def test_certificates_are_refused_in_the_right_words(quorum_queue: TaskQueue, tm
         assert isinstance(error, AccessRefused), words
         assert words in str(error)
         variables = {"AMQP_CA_FILE": str(authority.certificate)} if known else {}
-        done = new_task(f"amqps://guest:guest@127.0.0.1:{front.port}", tmp_path, "a task", **variables)
+        done = new_task(f"amqps://guest:guest@127.0.0.1:{front.port}", tmp_path, "a task", given=b"", **variables)
         assert (done.code, words in done.err) == (3, True)  # at once, as waiting does not help
         front.close()
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.local_run import LocalRun, manifests
-from tests.support.task_queue import LedgerLine, TaskQueue, read_ledger
+from tests.support.rabbitmq_server import RabbitMQServer
+from tests.support.task_queue import Ledger, LedgerLine, TaskQueue, read_ledger
 from tests.support.waiting import wait_until
 
 SECONDS = 60
@@ -37,7 +38,7 @@ def is_alive(process: int) -> bool:
         return False
 
 
-def test_from_zero_to_all_workers_and_back_to_zero(quorum_queue: TaskQueue, tmp_path: Path, ledger) -> None:
+def test_from_zero_to_all_workers_and_back_to_zero(quorum_queue: TaskQueue, tmp_path: Path, ledger: Ledger) -> None:
     text = manifests(quorum_queue, env=handled(tmp_path, "until_released"))
     with LocalRun(tmp_path / "run", text) as local:
         local.until("default/jobs: BacklogDrained: 1 -> 0")
@@ -54,7 +55,9 @@ def test_from_zero_to_all_workers_and_back_to_zero(quorum_queue: TaskQueue, tmp_
         assert [path.name for path in (tmp_path / "run" / "workqueue-local").iterdir()] == ["lock"]
 
 
-def test_a_killed_worker_is_started_again_and_its_task_is_done(quorum_queue: TaskQueue, tmp_path: Path, ledger) -> None:
+def test_a_killed_worker_is_started_again_and_its_task_is_done(
+    quorum_queue: TaskQueue, tmp_path: Path, ledger: Ledger
+) -> None:
     text = manifests(quorum_queue, env=handled(tmp_path, "until_released"), scaling={"minReplicas": 1})
     with LocalRun(tmp_path / "run", text) as local:
         quorum_queue.send("task")
@@ -67,7 +70,7 @@ def test_a_killed_worker_is_started_again_and_its_task_is_done(quorum_queue: Tas
         assert done.process != first.process
 
 
-def test_a_busy_worker_stays_while_the_idle_ones_go(quorum_queue: TaskQueue, tmp_path: Path, ledger) -> None:
+def test_a_busy_worker_stays_while_the_idle_ones_go(quorum_queue: TaskQueue, tmp_path: Path, ledger: Ledger) -> None:
     text = manifests(quorum_queue, env=handled(tmp_path, "by_body"))
     with LocalRun(tmp_path / "run", text) as local:
         quorum_queue.send("await-release", "sleep 0.5", "sleep 0.5")
@@ -80,7 +83,7 @@ def test_a_busy_worker_stays_while_the_idle_ones_go(quorum_queue: TaskQueue, tmp
         quorum_queue.wait_for_counts(0, 0)
 
 
-def test_ctrl_c_lets_workers_finish_their_tasks(quorum_queue: TaskQueue, tmp_path: Path, ledger) -> None:
+def test_ctrl_c_lets_workers_finish_their_tasks(quorum_queue: TaskQueue, tmp_path: Path, ledger: Ledger) -> None:
     text = manifests(quorum_queue, env=handled(tmp_path, "until_released"))
     with LocalRun(tmp_path / "run", text) as local:
         quorum_queue.send("task")
@@ -93,7 +96,9 @@ def test_ctrl_c_lets_workers_finish_their_tasks(quorum_queue: TaskQueue, tmp_pat
     quorum_queue.wait_for_counts(0, 0)
 
 
-def test_a_second_ctrl_c_stops_the_tasks_and_they_come_back(quorum_queue: TaskQueue, tmp_path: Path, ledger) -> None:
+def test_a_second_ctrl_c_stops_the_tasks_and_they_come_back(
+    quorum_queue: TaskQueue, tmp_path: Path, ledger: Ledger
+) -> None:
     text = manifests(quorum_queue, env=handled(tmp_path, "until_released"))
     with LocalRun(tmp_path / "run", text) as local:
         quorum_queue.send("task")
@@ -136,7 +141,7 @@ def test_workers_that_crash_stop_the_growth_until_they_work(quorum_queue: TaskQu
         assert not local.lines("Backlog: 1 ->")
 
 
-def test_while_the_broker_is_away_the_workers_stay(own_quorum_queue: TaskQueue, tmp_path: Path, ledger) -> None:
+def test_while_the_broker_is_away_the_workers_stay(own_quorum_queue: TaskQueue, tmp_path: Path, ledger: Ledger) -> None:
     text = manifests(own_quorum_queue, env=handled(tmp_path, "ledger_ok"), scaling={"minReplicas": 2})
     with LocalRun(tmp_path / "run", text) as local:
         local.until(r"jobs-worker-\w+ is Ready", times=2)
@@ -149,7 +154,9 @@ def test_while_the_broker_is_away_the_workers_stay(own_quorum_queue: TaskQueue, 
         assert not local.lines("has ended")
 
 
-def test_without_a_broker_it_says_where_it_looked_and_how_to_start_one(tmp_path: Path, rabbitmq) -> None:
+def test_without_a_broker_it_says_where_it_looked_and_how_to_start_one(
+    tmp_path: Path, rabbitmq: RabbitMQServer
+) -> None:
     queue = TaskQueue(rabbitmq, "nowhere", "Quorum")  # type: ignore[arg-type]
     with LocalRun(tmp_path / "run", manifests(queue)) as local:
         assert local.exit_code() == 1

@@ -53,14 +53,14 @@ def away() -> Iterator[Publisher]:
 
 
 @pytest.mark.once
-def test_what_was_submitted_before_the_program_ends_is_confirmed(quorum_queue, tmp_path) -> None:
+def test_what_was_submitted_before_the_program_ends_is_confirmed(quorum_queue: TaskQueue, tmp_path: Path) -> None:
     done = program("publisher = publisher()\n" + SUBMIT, tmp_path, quorum_queue.uri, quorum_queue.type)
     assert (done.returncode, done.stderr) == (0, "")
     assert ids(quorum_queue) == [f"id-{number}" for number in range(500)]
 
 
 @pytest.mark.once
-def test_a_publisher_that_was_dropped_sends_what_it_was_given(quorum_queue, tmp_path) -> None:
+def test_a_publisher_that_was_dropped_sends_what_it_was_given(quorum_queue: TaskQueue, tmp_path: Path) -> None:
     lines = "def send():\n    one = publisher()\n    one.submit(b'x').add_done_callback(print)\nsend()\n"
     done = program(lines, tmp_path, quorum_queue.uri)
     assert (done.returncode, done.stderr) == (0, "")
@@ -81,11 +81,14 @@ while True:
 
 @pytest.mark.once
 @pytest.mark.kills
-def test_a_kill_at_any_moment_loses_nothing_that_was_called_confirmed(task_queue, tmp_path, rounds: int) -> None:
+def test_a_kill_at_any_moment_loses_nothing_that_was_called_confirmed(
+    task_queue: TaskQueue, tmp_path: Path, rounds: int
+) -> None:
     (tmp_path / "program.py").write_text(PROGRAM + LEDGER, encoding="utf-8")
     command = [sys.executable, "program.py", task_queue.uri, task_queue.type]
     for lines in (1, 37, 1500) * rounds:
         process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
         ledger = [process.stdout.readline() for _ in range(lines)]
         process.kill()
         ledger += process.communicate()[0].splitlines(keepends=True)
@@ -94,13 +97,16 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_called_confirmed(task_queue
         assert confirmed <= set(ids(task_queue))
 
 
-def test_a_program_that_ends_while_the_broker_blocks_names_what_the_queue_has_not(own_quorum_queue, tmp_path) -> None:
+def test_a_program_that_ends_while_the_broker_blocks_names_what_the_queue_has_not(
+    own_quorum_queue: TaskQueue, tmp_path: Path
+) -> None:
     lines = f"publisher = publisher()\n{SUBMIT}publisher.flush()\nprint('sent', flush=True)\ninput()\n"
     lines += "for number in range(500, 700): publisher.submit(Task(b'x', f'id-{number}'))\n"
     (tmp_path / "program.py").write_text(PROGRAM + lines, encoding="utf-8")
     command = [sys.executable, "program.py", own_quorum_queue.uri, "Quorum"]
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, cwd=tmp_path, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    assert process.stdout is not None
     assert process.stdout.readline() == "sent\n"
     own_quorum_queue.server.set_memory_alarm(True)
     _, err = process.communicate("\n", timeout=60)
@@ -109,7 +115,7 @@ def test_a_program_that_ends_while_the_broker_blocks_names_what_the_queue_has_no
     assert set(ids(own_quorum_queue)) | named == {f"id-{number}" for number in range(700)}
 
 
-def test_what_is_not_confirmed_at_the_end_of_the_program_is_named(tmp_path) -> None:
+def test_what_is_not_confirmed_at_the_end_of_the_program_is_named(tmp_path: Path) -> None:
     done = program("publisher = publisher()\n" + SUBMIT, tmp_path, str(AWAY))
     assert "queue task_queue: 500 submitted tasks not confirmed: " in done.stderr
     assert all(f"id-{number}" in done.stderr for number in range(500))
@@ -130,7 +136,9 @@ def test_publishers_are_closed_side_by_side() -> None:
 
 
 @pytest.mark.once
-def test_an_exception_in_the_block_stays_and_what_was_submitted_is_confirmed(quorum_queue, tmp_path) -> None:
+def test_an_exception_in_the_block_stays_and_what_was_submitted_is_confirmed(
+    quorum_queue: TaskQueue, tmp_path: Path
+) -> None:
     lines = f"with publisher() as publisher:\n    {SUBMIT}    raise ValueError('mine')\n"
     done = program(lines, tmp_path, quorum_queue.uri)
     assert done.stderr.endswith("ValueError: mine\n")
@@ -188,7 +196,7 @@ def test_a_forked_child_ends_at_once_whatever_the_parent_was_doing(away: Publish
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
-def test_callbacks_that_raise_exit_or_hang_stop_no_task(quorum_queue) -> None:
+def test_callbacks_that_raise_exit_or_hang_stop_no_task(quorum_queue: TaskQueue) -> None:
     hang = threading.Event()
     heard: list[str] = []
     address = quorum_queue.server.address(quorum_queue.vhost)
@@ -205,7 +213,7 @@ def test_callbacks_that_raise_exit_or_hang_stop_no_task(quorum_queue) -> None:
     assert len(ids(quorum_queue)) == 4
 
 
-async def test_a_coroutine_publishes_with_all_properties(quorum_queue) -> None:
+async def test_a_coroutine_publishes_with_all_properties(quorum_queue: TaskQueue) -> None:
     address = quorum_queue.server.address(quorum_queue.vhost)
     publisher = Publisher(address, QueueDeclaration(quorum_queue.name, quorum_queue.type))
     task = Task(b"{}", "mine", {"n": 1}, "application/json", 3, 3_600_000, "request 5", "order")
@@ -223,11 +231,12 @@ async def test_a_full_window_leaves_the_event_loop_to_others(away: Publisher) ->
         await asyncio.sleep(0)
         assert not any(task.done() for task in waiting)
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [outcome.tasks[0].message_id for outcome in outcomes] == [f"id-{n}" for n in range(20)]
+    refused = [outcome for outcome in outcomes if isinstance(outcome, NotConfirmed)]
+    assert [outcome.tasks[0].message_id for outcome in refused] == [f"id-{n}" for n in range(20)]
     assert away._outbox._calls == {}
 
 
-async def test_a_cancelled_coroutine_s_task_is_not_sent_later(own_quorum_queue) -> None:
+async def test_a_cancelled_coroutine_s_task_is_not_sent_later(own_quorum_queue: TaskQueue) -> None:
     server = own_quorum_queue.server
     publisher = Publisher(server.address(), QueueDeclaration("task_queue"), PublisherSettings(window=1))
     server.set_memory_alarm(True)
@@ -244,7 +253,7 @@ async def test_a_cancelled_coroutine_s_task_is_not_sent_later(own_quorum_queue) 
     assert ids(own_quorum_queue) == ["first", "third"]
 
 
-def test_several_event_loops_share_one_publisher(quorum_queue) -> None:
+def test_several_event_loops_share_one_publisher(quorum_queue: TaskQueue) -> None:
     address = quorum_queue.server.address(quorum_queue.vhost)
     publisher = Publisher(address, QueueDeclaration(quorum_queue.name), PublisherSettings(window=5))
     confirmed: list[str] = []
@@ -262,7 +271,7 @@ def test_several_event_loops_share_one_publisher(quorum_queue) -> None:
     assert sorted(confirmed) == sorted(ids(quorum_queue)) == sorted(f"{name}-{n}" for name in "abc" for n in range(100))
 
 
-def test_a_loop_that_was_closed_early_stops_no_one_else(own_quorum_queue) -> None:
+def test_a_loop_that_was_closed_early_stops_no_one_else(own_quorum_queue: TaskQueue) -> None:
     own_quorum_queue.server.set_memory_alarm(True)
     publisher = Publisher(own_quorum_queue.server.address(), QueueDeclaration("task_queue"))
     loop = asyncio.new_event_loop()
@@ -274,10 +283,12 @@ def test_a_loop_that_was_closed_early_stops_no_one_else(own_quorum_queue) -> Non
     own_quorum_queue.server.set_memory_alarm(False)
     assert future.result(60)
     publisher.close()
-    left._log_destroy_pending = False  # that the loop was closed too early is what this is about
+    setattr(left, "_log_destroy_pending", False)  # noqa: B010 - asyncio's own; the loop closed too early on purpose
 
 
-def test_the_log_has_one_line_for_each_change_and_none_of_the_library(own_quorum_queue, caplog) -> None:
+def test_the_log_has_one_line_for_each_change_and_none_of_the_library(
+    own_quorum_queue: TaskQueue, caplog: pytest.LogCaptureFixture
+) -> None:
     own_quorum_queue.server.stop()
     caplog.set_level("INFO")
     publisher = Publisher(own_quorum_queue.server.address(), QueueDeclaration("task_queue"))

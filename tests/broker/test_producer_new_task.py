@@ -38,14 +38,14 @@ def unconfirmed(directory: Path, name: str = UNCONFIRMED) -> list[dict[str, obje
 
 
 @pytest.mark.any_rabbitmq
-def test_the_words_of_the_command_line_are_one_task(quorum_queue, tmp_path) -> None:
+def test_the_words_of_the_command_line_are_one_task(quorum_queue: TaskQueue, tmp_path: Path) -> None:
     run = new_task(quorum_queue.uri, tmp_path, "A", "very", "hard", "task..")
     assert (run.code, run.out, run.err) == (0, " [x] Sent 'A very hard task..'\n", "")
     [(properties, body)] = quorum_queue.take_all()
     assert (body, properties.delivery_mode) == (b"A very hard task..", 2)
 
 
-def test_it_makes_the_queue_of_the_environment(rabbitmq, tmp_path, queue_type) -> None:
+def test_it_makes_the_queue_of_the_environment(rabbitmq: RabbitMQServer, tmp_path: Path, queue_type: QueueType) -> None:
     queue = TaskQueue(rabbitmq, rabbitmq.new_vhost(), queue_type, "other")
     run = new_task(queue.uri, tmp_path, "x", QUEUE_NAME="other", QUEUE_TYPE=str(queue_type))
     assert run.code == 0
@@ -53,7 +53,7 @@ def test_it_makes_the_queue_of_the_environment(rabbitmq, tmp_path, queue_type) -
 
 
 @pytest.mark.any_rabbitmq
-def test_each_line_of_a_file_is_a_task_in_order_as_often_as_wished(quorum_queue, tmp_path) -> None:
+def test_each_line_of_a_file_is_a_task_in_order_as_often_as_wished(quorum_queue: TaskQueue, tmp_path: Path) -> None:
     (tmp_path / "tasks").write_bytes(b"one\n\ntwo\r\n\xff\xfe\nlast, without an end")
     run = new_task(quorum_queue.uri, tmp_path, "--file", "tasks", "--repeat", "2")
     assert run.code == 0
@@ -63,13 +63,15 @@ def test_each_line_of_a_file_is_a_task_in_order_as_often_as_wished(quorum_queue,
 
 @pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("arguments", [("-",), ("--file", "-")], ids=" ".join)
-def test_each_line_of_the_standard_input_is_a_task(quorum_queue, tmp_path, arguments: tuple[str, ...]) -> None:
+def test_each_line_of_the_standard_input_is_a_task(
+    quorum_queue: TaskQueue, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
     assert new_task(quorum_queue.uri, tmp_path, *arguments, given=b"1\n2\n3\n").code == 0
     assert bodies(quorum_queue) == [b"1", b"2", b"3"]
 
 
 @pytest.mark.any_rabbitmq
-def test_a_pipe_is_a_file_of_tasks_too(quorum_queue, tmp_path) -> None:
+def test_a_pipe_is_a_file_of_tasks_too(quorum_queue: TaskQueue, tmp_path: Path) -> None:
     assert new_task(quorum_queue.uri, tmp_path, "--file", "/dev/stdin", given=b"1\n2\n").code == 0
     assert bodies(quorum_queue) == [b"1", b"2"]
     reader, writer = os.pipe()  # what a shell makes of <(command)
@@ -88,7 +90,7 @@ def test_a_pipe_is_a_file_of_tasks_too(quorum_queue, tmp_path) -> None:
     assert bodies(quorum_queue) == [b"5"]
 
 
-def test_after_giving_up_an_endless_input_is_left_and_what_was_read_is_kept(tmp_path) -> None:
+def test_after_giving_up_an_endless_input_is_left_and_what_was_read_is_kept(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     flags = ("-", "--window", "10", "--timeout", "1", "--json")
     with start_new_task("amqp://127.0.0.1:1", tmp_path, *flags, stdin=reader) as process:
@@ -109,7 +111,7 @@ def test_after_giving_up_an_endless_input_is_left_and_what_was_read_is_kept(tmp_
 
 
 @pytest.mark.any_rabbitmq
-def test_an_input_that_breaks_off_is_exit_code_1_and_says_so(own_quorum_queue, tmp_path) -> None:
+def test_an_input_that_breaks_off_is_exit_code_1_and_says_so(own_quorum_queue: TaskQueue, tmp_path: Path) -> None:
     """A socket whose other end goes away with something unread is reset."""
     ours, theirs = socket.socketpair()
     theirs.send(b"never read")
@@ -131,8 +133,9 @@ def test_an_input_that_breaks_off_is_exit_code_1_and_says_so(own_quorum_queue, t
 
 
 @pytest.mark.any_rabbitmq
-def test_a_line_is_sent_while_the_next_one_is_awaited(quorum_queue, tmp_path) -> None:
+def test_a_line_is_sent_while_the_next_one_is_awaited(quorum_queue: TaskQueue, tmp_path: Path) -> None:
     process = start_new_task(quorum_queue.uri, tmp_path, "-")
+    assert process.stdin is not None
     process.stdin.write(b"first\n")
     process.stdin.flush()
     quorum_queue.wait_for_counts(ready=1, unacknowledged=0)
@@ -141,7 +144,7 @@ def test_a_line_is_sent_while_the_next_one_is_awaited(quorum_queue, tmp_path) ->
 
 
 @pytest.mark.any_rabbitmq
-def test_the_rate_is_not_exceeded(quorum_queue, tmp_path) -> None:
+def test_the_rate_is_not_exceeded(quorum_queue: TaskQueue, tmp_path: Path) -> None:
     run = new_task(quorum_queue.uri, tmp_path, "x", "--repeat", "11", "--rate", "20", "--json")
     summary = json.loads(run.out)
     assert summary["confirmed"] == 11
@@ -149,14 +152,14 @@ def test_the_rate_is_not_exceeded(quorum_queue, tmp_path) -> None:
 
 
 @pytest.mark.any_rabbitmq
-def test_headers_go_with_each_task(quorum_queue, tmp_path) -> None:
+def test_headers_go_with_each_task(quorum_queue: TaskQueue, tmp_path: Path) -> None:
     new_task(quorum_queue.uri, tmp_path, "x", "--header", "tenant=a", "--header", "note=b=c")
     [(properties, _)] = quorum_queue.take_all()
     assert (properties.headers["tenant"], properties.headers["note"]) == ("a", "b=c")
 
 
 @pytest.mark.any_rabbitmq
-def test_the_json_summary_is_one_object_on_stdout(quorum_queue, tmp_path) -> None:
+def test_the_json_summary_is_one_object_on_stdout(quorum_queue: TaskQueue, tmp_path: Path) -> None:
     run = new_task(quorum_queue.uri, tmp_path, "x", "--repeat", "3", "--json")
     summary = json.loads(run.out)
     assert summary.pop("seconds") > 0
@@ -179,7 +182,7 @@ def test_the_json_summary_is_one_object_on_stdout(quorum_queue, tmp_path) -> Non
 
 
 @pytest.mark.any_rabbitmq
-def test_a_terminal_shows_a_bar_and_a_pipe_does_not(quorum_queue, tmp_path) -> None:
+def test_a_terminal_shows_a_bar_and_a_pipe_does_not(quorum_queue: TaskQueue, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "workqueue_producer", "x", "--repeat", "500"]
     parent, child = pty.openpty()
     termios.tcsetwinsize(child, (24, 80))
@@ -194,7 +197,7 @@ def test_a_terminal_shows_a_bar_and_a_pipe_does_not(quorum_queue, tmp_path) -> N
 
 @pytest.mark.any_rabbitmq
 def test_a_broker_that_is_away_is_exit_code_1_and_the_tasks_can_be_sent_again_under_their_ids(
-    own_quorum_queue, tmp_path
+    own_quorum_queue: TaskQueue, tmp_path: Path
 ) -> None:
     uri = own_quorum_queue.uri
     own_quorum_queue.server.stop()
@@ -216,7 +219,7 @@ def test_a_broker_that_is_away_is_exit_code_1_and_the_tasks_can_be_sent_again_un
 
 
 @pytest.mark.any_rabbitmq
-def test_what_was_never_tried_is_kept_too(own_quorum_queue, tmp_path) -> None:
+def test_what_was_never_tried_is_kept_too(own_quorum_queue: TaskQueue, tmp_path: Path) -> None:
     own_quorum_queue.server.set_memory_alarm(True)
     lines = b"".join(b"%d\n" % number for number in range(100))
     run = new_task(own_quorum_queue.uri, tmp_path, "-", "--window", "10", "--timeout", "1", "--json", given=lines)
@@ -227,7 +230,7 @@ def test_what_was_never_tried_is_kept_too(own_quorum_queue, tmp_path) -> None:
 
 
 @pytest.mark.any_rabbitmq
-def test_a_broker_that_comes_back_in_time_is_no_failure(own_quorum_queue, tmp_path) -> None:
+def test_a_broker_that_comes_back_in_time_is_no_failure(own_quorum_queue: TaskQueue, tmp_path: Path) -> None:
     process = start_new_task(own_quorum_queue.uri, tmp_path, "x", "--repeat", "200", "--rate", "50", "--timeout", "90")
     wait_until(lambda: own_quorum_queue.counts()[0] > 20, 30, "some tasks are there")
     own_quorum_queue.server.kill()
@@ -238,7 +241,7 @@ def test_a_broker_that_comes_back_in_time_is_no_failure(own_quorum_queue, tmp_pa
     assert len({properties.message_id for properties, _ in own_quorum_queue.take_all()}) == 200
 
 
-def test_a_refusal_is_exit_code_3_at_once_with_the_remedy(task_queue, tmp_path) -> None:
+def test_a_refusal_is_exit_code_3_at_once_with_the_remedy(task_queue: TaskQueue, tmp_path: Path) -> None:
     other = next(kind for kind in QueueType if kind is not task_queue.type)
     run = new_task(task_queue.uri, tmp_path, "x", "--queue-type", other)
     assert run.code == 3
@@ -299,10 +302,10 @@ def test_a_partition_is_noticed_by_the_heartbeat_and_healed(
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
 def test_a_wrong_command_line_or_address_is_exit_code_2_and_nothing_is_sent(
-    tmp_path, arguments: tuple[str, ...], variables: dict[str, str], words: str
+    tmp_path: Path, arguments: tuple[str, ...], variables: dict[str, str], words: str
 ) -> None:
     (tmp_path / "broken").write_text("no JSON\n", encoding="utf-8")
-    run = new_task("amqp://127.0.0.1:1", tmp_path, *arguments, **variables)
+    run = new_task("amqp://127.0.0.1:1", tmp_path, *arguments, given=b"", **variables)
     assert run.code == 2
     assert words in run.err.splitlines()[-1]
     assert "Traceback" not in run.err
@@ -313,7 +316,7 @@ def test_a_wrong_command_line_or_address_is_exit_code_2_and_nothing_is_sent(
 @pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_an_interruption_waits_for_what_was_sent_and_keeps_the_rest(
-    quorum_queue, tmp_path, number: signal.Signals
+    quorum_queue: TaskQueue, tmp_path: Path, number: signal.Signals
 ) -> None:
     (tmp_path / "tasks").write_text("".join(f"{n}\n" for n in range(1000)), encoding="utf-8")
     process = start_new_task(quorum_queue.uri, tmp_path, "--file", "tasks", "--rate", "50")
@@ -328,7 +331,7 @@ def test_an_interruption_waits_for_what_was_sent_and_keeps_the_rest(
 
 
 @pytest.mark.any_rabbitmq
-def test_an_interrupted_resend_keeps_each_task_that_is_not_there(quorum_queue, tmp_path) -> None:
+def test_an_interrupted_resend_keeps_each_task_that_is_not_there(quorum_queue: TaskQueue, tmp_path: Path) -> None:
     """At five moments as they come; the unit test of the source goes through every step."""
     everything = {f"id-{number}" for number in range(3000)}
     for _ in range(5):
@@ -345,12 +348,13 @@ def test_an_interrupted_resend_keeps_each_task_that_is_not_there(quorum_queue, t
 
 
 @pytest.mark.any_rabbitmq
-def test_a_second_interruption_does_not_wait_for_the_broker(own_quorum_queue, tmp_path) -> None:
+def test_a_second_interruption_does_not_wait_for_the_broker(own_quorum_queue: TaskQueue, tmp_path: Path) -> None:
     own_quorum_queue.server.set_memory_alarm(True)
     process = start_new_task(own_quorum_queue.uri, tmp_path, "x", "--repeat", "5", "--timeout", "600")
     connected = "length(rabbit_networking:local_connections())"
     wait_until(lambda: own_quorum_queue.server.evaluate(connected).startswith("1"), 30, "new-task is connected")
     process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
     assert b"waiting for the confirms" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
@@ -359,7 +363,9 @@ def test_a_second_interruption_does_not_wait_for_the_broker(own_quorum_queue, tm
 
 
 @pytest.mark.any_rabbitmq
-def test_an_unconfirmed_file_that_cannot_be_written_is_printed_instead(rabbitmq: RabbitMQServer, tmp_path) -> None:
+def test_an_unconfirmed_file_that_cannot_be_written_is_printed_instead(
+    rabbitmq: RabbitMQServer, tmp_path: Path
+) -> None:
     uri = rabbitmq.uri(rabbitmq.new_vhost())
     run = new_task(uri, tmp_path, "x", "--declare", "Never", "--unconfirmed-file", "no/such/folder")
     assert run.code == 3

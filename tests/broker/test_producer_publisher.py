@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -70,7 +71,9 @@ def in_background(work: Callable[[], object]) -> tuple[threading.Thread, list[Ba
     return thread, errors
 
 
-def test_a_published_task_is_persistent_and_carries_its_id_and_when_it_was_published(task_queue, publisher_for) -> None:
+def test_a_published_task_is_persistent_and_carries_its_id_and_when_it_was_published(
+    task_queue: TaskQueue, publisher_for: MakePublisher
+) -> None:
     message_id = publisher_for(task_queue).publish(b"body", headers={"traceparent": "00-1-2-01", "n": 7})
     [(properties, body)] = task_queue.take_all()
     assert (body, properties.message_id, properties.delivery_mode) == (b"body", message_id, 2)
@@ -81,13 +84,13 @@ def test_a_published_task_is_persistent_and_carries_its_id_and_when_it_was_publi
 
 @pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("body", [b"", b"\xff\xfe\x00", b"x" * 10 * 1024 * 1024], ids=["empty", "not-text", "10 MiB"])
-def test_any_body_arrives_as_it_was(quorum_queue, publisher_for, body: bytes) -> None:
+def test_any_body_arrives_as_it_was(quorum_queue: TaskQueue, publisher_for: MakePublisher, body: bytes) -> None:
     publisher_for(quorum_queue).publish(body, message_id="mine")
     [(properties, arrived)] = quorum_queue.take_all()
     assert (properties.message_id, arrived == body) == ("mine", True)
 
 
-def test_many_tasks_arrive_once_each_and_in_order(task_queue, publisher_for) -> None:
+def test_many_tasks_arrive_once_each_and_in_order(task_queue: TaskQueue, publisher_for: MakePublisher) -> None:
     sent = [str(number).encode() for number in range(2500)]
     heard: list[int] = []
     assert publisher_for(task_queue).publish_many(iter(sent), progress=heard.append) == 2500
@@ -96,7 +99,7 @@ def test_many_tasks_arrive_once_each_and_in_order(task_queue, publisher_for) -> 
 
 
 @pytest.mark.any_rabbitmq
-def test_several_threads_may_publish_at_once(task_queue, publisher_for) -> None:
+def test_several_threads_may_publish_at_once(task_queue: TaskQueue, publisher_for: MakePublisher) -> None:
     publisher = publisher_for(task_queue, PublisherSettings(window=10))
     ids: list[str] = []
 
@@ -104,7 +107,7 @@ def test_several_threads_may_publish_at_once(task_queue, publisher_for) -> None:
         ids.extend(publisher.publish(f"{name}-{number}".encode()) for number in range(50))
         publisher.publish_many(f"{name}+{number}".encode() for number in range(50))
 
-    threads = [in_background(lambda name=name: work(name)) for name in range(8)]
+    threads = [in_background(partial(work, name)) for name in range(8)]
     for thread, errors in threads:
         thread.join()
         assert errors == []
@@ -116,7 +119,7 @@ def test_several_threads_may_publish_at_once(task_queue, publisher_for) -> None:
 
 
 @pytest.mark.any_rabbitmq
-def test_a_future_has_the_id_once_the_task_is_confirmed(quorum_queue, publisher_for) -> None:
+def test_a_future_has_the_id_once_the_task_is_confirmed(quorum_queue: TaskQueue, publisher_for: MakePublisher) -> None:
     publisher = publisher_for(quorum_queue)
     futures = [publisher.submit(Task(b"x", f"id-{number}")) for number in range(20)]
     assert [future.result(30) for future in futures] == [f"id-{number}" for number in range(20)]
@@ -124,19 +127,23 @@ def test_a_future_has_the_id_once_the_task_is_confirmed(quorum_queue, publisher_
 
 
 @pytest.mark.any_rabbitmq
-def test_headers_that_amqp_cannot_carry_fail_their_caller_only(quorum_queue, publisher_for) -> None:
+def test_headers_that_amqp_cannot_carry_fail_their_caller_only(
+    quorum_queue: TaskQueue, publisher_for: MakePublisher
+) -> None:
     publisher = publisher_for(quorum_queue)
     with pytest.raises(ValueError, match="AMQP cannot carry"):
         publisher.publish(b"bad", headers={"object": object()})
     with pytest.raises(ValueError, match="AMQP cannot carry"):
         publisher.publish(b"bad", message_id="x" * 256)
     with pytest.raises(TypeError, match="body must be bytes, not str"):
-        publisher.publish("text")
+        publisher.publish("text")  # type: ignore[arg-type]  # a caller without types
     publisher.publish(b"good")
     assert bodies(quorum_queue) == [b"good"]
 
 
-def test_a_message_that_the_broker_closes_the_channel_for_fails_alone(task_queue, publisher_for) -> None:
+def test_a_message_that_the_broker_closes_the_channel_for_fails_alone(
+    task_queue: TaskQueue, publisher_for: MakePublisher
+) -> None:
     publisher = publisher_for(task_queue)
     futures = {
         str(n): publisher.submit(Task(str(n).encode(), headers={"CC": "no list"} if n == 7 else {})) for n in range(20)
@@ -149,7 +156,7 @@ def test_a_message_that_the_broker_closes_the_channel_for_fails_alone(task_queue
     assert {body.decode() for body in bodies(task_queue)} == set(futures)
 
 
-def test_a_deleted_queue_is_made_again_and_loses_no_task(task_queue, publisher_for) -> None:
+def test_a_deleted_queue_is_made_again_and_loses_no_task(task_queue: TaskQueue, publisher_for: MakePublisher) -> None:
     publisher = publisher_for(task_queue)
     publisher.publish(b"before")
     task_queue.delete()
@@ -157,7 +164,9 @@ def test_a_deleted_queue_is_made_again_and_loses_no_task(task_queue, publisher_f
     assert sorted(map(int, bodies(task_queue))) == list(range(100))
 
 
-def test_a_queue_that_nobody_may_make_is_an_error_that_names_it(task_queue, publisher_for) -> None:
+def test_a_queue_that_nobody_may_make_is_an_error_that_names_it(
+    task_queue: TaskQueue, publisher_for: MakePublisher
+) -> None:
     publisher = publisher_for(task_queue, PublisherSettings(create=False))
     publisher.publish(b"there")
     task_queue.delete()
@@ -167,21 +176,23 @@ def test_a_queue_that_nobody_may_make_is_an_error_that_names_it(task_queue, publ
     assert isinstance(raised.value.__cause__, QueueMissing)
 
 
-def test_a_missing_queue_is_told_at_the_first_task(rabbitmq, publisher_for) -> None:
+def test_a_missing_queue_is_told_at_the_first_task(rabbitmq: RabbitMQServer, publisher_for: MakePublisher) -> None:
     queue = TaskQueue(rabbitmq, rabbitmq.new_vhost(), QueueType.QUORUM, "nowhere")
     with pytest.raises(NotConfirmed, match="no queue 'nowhere'") as raised:
         publisher_for(queue, PublisherSettings(create=False)).publish(b"x", timeout=60)
     assert isinstance(raised.value.__cause__, QueueMissing)
 
 
-def test_a_queue_of_another_type_is_told_at_once_with_the_remedy(task_queue, publisher_for) -> None:
+def test_a_queue_of_another_type_is_told_at_once_with_the_remedy(
+    task_queue: TaskQueue, publisher_for: MakePublisher
+) -> None:
     other = next(kind for kind in QueueType if kind is not task_queue.type)
     with pytest.raises(NotConfirmed, match=r"\(QUEUE_TYPE, spec.queue.type\) to its type") as raised:
         publisher_for(replace(task_queue, type=other)).publish(b"x", timeout=60)
     assert isinstance(raised.value.__cause__, QueueMismatch)
 
 
-def test_a_wrong_password_is_told_at_once_and_not_shown(quorum_queue, publisher_for) -> None:
+def test_a_wrong_password_is_told_at_once_and_not_shown(quorum_queue: TaskQueue, publisher_for: MakePublisher) -> None:
     address = replace(quorum_queue.server.address(quorum_queue.vhost), password="hush-hush")
     with pytest.raises(NotConfirmed, match="refuses this user, password") as raised:
         publisher_for(quorum_queue, address=address).publish(b"x", timeout=60)
@@ -189,7 +200,9 @@ def test_a_wrong_password_is_told_at_once_and_not_shown(quorum_queue, publisher_
     assert "hush" not in repr(raised.value) + str(raised.value.__cause__)
 
 
-def test_a_full_queue_holds_the_publisher_back_until_there_is_room(task_queue, publisher_for) -> None:
+def test_a_full_queue_holds_the_publisher_back_until_there_is_room(
+    task_queue: TaskQueue, publisher_for: MakePublisher
+) -> None:
     full_after(task_queue, 5)
     publisher = publisher_for(task_queue)
     seen: list[int] = []
@@ -208,7 +221,9 @@ def test_a_full_queue_holds_the_publisher_back_until_there_is_room(task_queue, p
     assert seen[-1] == 30
 
 
-def test_a_queue_that_stays_full_is_an_error_that_names_the_message_and_says_so(task_queue, publisher_for) -> None:
+def test_a_queue_that_stays_full_is_an_error_that_names_the_message_and_says_so(
+    task_queue: TaskQueue, publisher_for: MakePublisher
+) -> None:
     full_after(task_queue, 2)
     publisher = publisher_for(task_queue)
 
@@ -222,7 +237,7 @@ def test_a_queue_that_stays_full_is_an_error_that_names_the_message_and_says_so(
 
 
 @pytest.mark.once
-def test_a_connection_that_is_closed_loses_nothing(task_queue, publisher_for) -> None:
+def test_a_connection_that_is_closed_loses_nothing(task_queue: TaskQueue, publisher_for: MakePublisher) -> None:
     publisher = publisher_for(task_queue)
     closed = 0
 
@@ -245,7 +260,7 @@ def test_a_connection_that_is_closed_loses_nothing(task_queue, publisher_for) ->
 @pytest.mark.once
 @pytest.mark.kills
 def test_a_broker_that_is_killed_again_and_again_loses_no_confirmed_task(
-    own_task_queue, publisher_for, rounds: int
+    own_task_queue: TaskQueue, publisher_for: MakePublisher, rounds: int
 ) -> None:
     server = own_task_queue.server
     publisher = publisher_for(own_task_queue)
@@ -256,10 +271,12 @@ def test_a_broker_that_is_killed_again_and_again_loses_no_confirmed_task(
         while not enough.is_set():
             confirmed.append(publisher.publish(uuid.uuid4().bytes, timeout=120))
 
+    def more_than(count: int) -> Callable[[], bool]:
+        return lambda: len(confirmed) > count
+
     workers = [in_background(work) for _ in range(4)]
     for _ in range(2 * rounds):
-        before = len(confirmed)
-        wait_until(lambda seen=before: len(confirmed) > seen + 200, 60, "tasks are confirmed")
+        wait_until(more_than(len(confirmed) + 200), 60, "tasks are confirmed")
         server.kill()
         server.start()
     enough.set()
@@ -270,7 +287,7 @@ def test_a_broker_that_is_killed_again_and_again_loses_no_confirmed_task(
 
 
 def test_an_alarm_of_the_broker_holds_the_publisher_back_and_bounds_what_it_takes(
-    own_quorum_queue, publisher_for
+    own_quorum_queue: TaskQueue, publisher_for: MakePublisher
 ) -> None:
     server = own_quorum_queue.server
     publisher = publisher_for(own_quorum_queue, PublisherSettings(window=20))
@@ -299,7 +316,7 @@ def test_an_alarm_of_the_broker_holds_the_publisher_back_and_bounds_what_it_take
 @pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("trouble", ["blocked", "frozen", "full"])
 def test_each_of_many_threads_hears_by_its_timeout_what_became_of_its_task(
-    own_quorum_queue, publisher_for, trouble: str
+    own_quorum_queue: TaskQueue, publisher_for: MakePublisher, trouble: str
 ) -> None:
     queue, server = own_quorum_queue, own_quorum_queue.server
     publishers = [publisher_for(queue, PublisherSettings(window=window)) for window in (3, 1000)]
@@ -314,15 +331,16 @@ def test_each_of_many_threads_hears_by_its_timeout_what_became_of_its_task(
         except NotConfirmed as error:
             failed.update(str(task.message_id) for task in error.tasks)
 
-    begin, end = {
+    troubles: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
         "blocked": (lambda: server.set_memory_alarm(True), lambda: server.set_memory_alarm(False)),
         "frozen": (server.freeze, server.thaw),
         "full": (lambda: full_after(queue, 10), lambda: full_after(queue, 1000)),
-    }[trouble]
+    }
+    begin, end = troubles[trouble]
     begin()
     try:
         threads = [
-            in_background(lambda publisher=publisher, name=f"{which}-{n}": publish(publisher, name))
+            in_background(partial(publish, publisher, f"{which}-{n}"))
             for which, publisher in enumerate(publishers)
             for n in range(30)
         ]
@@ -343,7 +361,7 @@ def test_each_of_many_threads_hears_by_its_timeout_what_became_of_its_task(
 
 @pytest.mark.any_rabbitmq
 def test_a_connection_that_is_blocked_for_too_long_is_given_up_and_its_messages_go_over_a_new_one(
-    own_quorum_queue,
+    own_quorum_queue: TaskQueue,
 ) -> None:
     server = own_quorum_queue.server
     metrics = QueueMetrics(PublisherMetrics(None), "task_queue")
@@ -368,7 +386,7 @@ def test_a_connection_that_is_blocked_for_too_long_is_given_up_and_its_messages_
 
 @pytest.mark.any_rabbitmq
 def test_a_broker_that_is_away_is_an_error_within_the_timeout_and_the_task_is_not_sent_later(
-    own_quorum_queue, publisher_for
+    own_quorum_queue: TaskQueue, publisher_for: MakePublisher
 ) -> None:
     publisher = publisher_for(own_quorum_queue)
     publisher.publish(b"before")
@@ -390,7 +408,9 @@ def test_a_broker_that_is_away_is_an_error_within_the_timeout_and_the_task_is_no
 
 
 @pytest.mark.any_rabbitmq
-def test_a_publisher_may_be_made_before_its_broker_is_there(own_quorum_queue, publisher_for) -> None:
+def test_a_publisher_may_be_made_before_its_broker_is_there(
+    own_quorum_queue: TaskQueue, publisher_for: MakePublisher
+) -> None:
     own_quorum_queue.server.stop()
     publisher = publisher_for(own_quorum_queue)
     future = publisher.submit(b"early")
@@ -400,7 +420,7 @@ def test_a_publisher_may_be_made_before_its_broker_is_there(own_quorum_queue, pu
 
 
 @pytest.mark.any_rabbitmq
-def test_closing_waits_for_the_confirms_and_fails_what_has_none(own_quorum_queue) -> None:
+def test_closing_waits_for_the_confirms_and_fails_what_has_none(own_quorum_queue: TaskQueue) -> None:
     queue = own_quorum_queue
     declaration = QueueDeclaration(queue.name, queue.type)
     with Publisher(queue.server.address(), declaration) as publisher:
@@ -418,7 +438,7 @@ def test_closing_waits_for_the_confirms_and_fails_what_has_none(own_quorum_queue
 
 
 @pytest.mark.any_rabbitmq
-def test_closing_while_the_broker_blocks_ends_soon(own_quorum_queue) -> None:
+def test_closing_while_the_broker_blocks_ends_soon(own_quorum_queue: TaskQueue) -> None:
     publisher = Publisher(own_quorum_queue.server.address(), QueueDeclaration("task_queue"))
     publisher.publish(b"before")
     own_quorum_queue.server.set_memory_alarm(True)
@@ -433,7 +453,7 @@ def test_closing_while_the_broker_blocks_ends_soon(own_quorum_queue) -> None:
 
 @pytest.mark.any_rabbitmq
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_publisher_from_before_a_fork_says_so(quorum_queue, publisher_for) -> None:
+def test_a_publisher_from_before_a_fork_says_so(quorum_queue: TaskQueue, publisher_for: MakePublisher) -> None:
     publisher = publisher_for(quorum_queue)
     publisher.publish(b"parent")
     child = os.fork()
@@ -447,13 +467,15 @@ def test_a_publisher_from_before_a_fork_says_so(quorum_queue, publisher_for) -> 
 
 
 @pytest.mark.any_rabbitmq
-def test_the_metrics_say_what_was_confirmed_and_what_was_not(quorum_queue) -> None:
+def test_the_metrics_say_what_was_confirmed_and_what_was_not(quorum_queue: TaskQueue) -> None:
     registry = CollectorRegistry()
     metrics = PublisherMetrics(registry)
     address = quorum_queue.server.address(quorum_queue.vhost)
 
-    def value(name: str, **labels: str) -> float | None:
-        return registry.get_sample_value(f"workqueue_producer_{name}", {"queue": "task_queue", **labels})
+    def value(name: str, **labels: str) -> float:
+        found = registry.get_sample_value(f"workqueue_producer_{name}", {"queue": "task_queue", **labels})
+        assert found is not None
+        return found
 
     with Publisher(address, QueueDeclaration("task_queue"), metrics=metrics) as publisher:
         publisher.publish_many([b"x"] * 100)

@@ -1,6 +1,7 @@
 """Several runs of new-task with one unconfirmed file, some of them killed: each task is in the queue or in the file."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from random import Random, randrange
 
@@ -27,7 +28,9 @@ def leave(file: Path, *names: str) -> None:
     add_unconfirmed(file, (Task(b"x", name) for name in names))
 
 
-def test_what_another_run_adds_during_a_resend_is_still_there_for_the_next(quorum_queue, tmp_path) -> None:
+def test_what_another_run_adds_during_a_resend_is_still_there_for_the_next(
+    quorum_queue: TaskQueue, tmp_path: Path
+) -> None:
     file = tmp_path / "unconfirmed-tasks.jsonl"
     leave(file, "hour 0", "hour 1", "hour 2")
     resend = start_new_task(quorum_queue.uri, tmp_path, "--resend", file.name, "--rate", "1")
@@ -45,7 +48,9 @@ def test_what_another_run_adds_during_a_resend_is_still_there_for_the_next(quoru
 
 @pytest.mark.once
 @pytest.mark.kills
-def test_resends_that_are_killed_while_others_add_and_resend_lose_no_task(quorum_queue, tmp_path, rounds: int) -> None:
+def test_resends_that_are_killed_while_others_add_and_resend_lose_no_task(
+    quorum_queue: TaskQueue, tmp_path: Path, rounds: int
+) -> None:
     seed = randrange(1_000_000)
     print(f"seed {seed}")
     random, file, added = Random(seed), tmp_path / "left", set[str]()
@@ -56,11 +61,14 @@ def test_resends_that_are_killed_while_others_add_and_resend_lose_no_task(quorum
         leave(file, *sorted(names))
         added.update(names)
 
+    def has_sent(count: int) -> Callable[[], bool]:
+        return lambda: quorum_queue.counts()[0] >= count
+
     for turn in range(TURNS * rounds):
         add(f"before-{turn}")
         resends = [start_new_task(quorum_queue.uri, tmp_path, "--resend", "left", "--rate", "100") for _ in range(2)]
         sent = random.randrange(1, 30)
-        wait_until(lambda sent=sent: quorum_queue.counts()[0] >= sent, 30, "a resend has sent some")
+        wait_until(has_sent(sent), 30, "a resend has sent some")
         add(f"during-{turn}")
         for resend in random.sample(resends, 2):
             resend.kill()
@@ -73,7 +81,9 @@ def test_resends_that_are_killed_while_others_add_and_resend_lose_no_task(quorum
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_may_not_be_taken_is_exit_code_2_before_anything_is_sent(quorum_queue, tmp_path) -> None:
+def test_a_file_that_may_not_be_taken_is_exit_code_2_before_anything_is_sent(
+    quorum_queue: TaskQueue, tmp_path: Path
+) -> None:
     """Its name has no room for the name that a resend gives it: a refusal that holds for root, too."""
     name = "left" + 248 * "_"
     leave(tmp_path / name, "a")
@@ -84,7 +94,7 @@ def test_a_file_that_may_not_be_taken_is_exit_code_2_before_anything_is_sent(quo
     assert (tmp_path / name).exists()
 
 
-def test_a_certificate_that_cannot_be_used_leaves_the_file_under_its_name(tmp_path) -> None:
+def test_a_certificate_that_cannot_be_used_leaves_the_file_under_its_name(tmp_path: Path) -> None:
     leave(tmp_path / "left", "a")
     before = (tmp_path / "left").read_bytes()
     (tmp_path / "ca").write_text("no PEM", encoding="utf-8")
@@ -94,9 +104,9 @@ def test_a_certificate_that_cannot_be_used_leaves_the_file_under_its_name(tmp_pa
     assert sorted(file.name for file in tmp_path.iterdir()) == ["ca", "left"]
 
 
-def test_the_properties_of_a_task_survive_the_unconfirmed_file(quorum_queue, tmp_path) -> None:
-    flags = ("--content-type", "application/json", "--priority", "7", "--expiration-ms", "3600000")
-    flags += ("--correlation-id", "request 5", "--type", "order")
+def test_the_properties_of_a_task_survive_the_unconfirmed_file(quorum_queue: TaskQueue, tmp_path: Path) -> None:
+    flags = ["--content-type", "application/json", "--priority", "7", "--expiration-ms", "3600000"]
+    flags += ["--correlation-id", "request 5", "--type", "order"]
     assert new_task(AWAY, tmp_path, "{}", *flags, "--timeout", "0.1").code == 1
     assert new_task(quorum_queue.uri, tmp_path, "--resend", "unconfirmed-tasks.jsonl", "--priority", "8").code == 0
     [(properties, body)] = quorum_queue.take_all()

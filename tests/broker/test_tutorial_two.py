@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pika
@@ -15,9 +16,10 @@ import pytest
 from workqueue_broker.declaration import QueueDeclaration, QueueType
 
 from tests.support.new_task import new_task
+from tests.support.rabbitmq_server import RabbitMQServer
 from tests.support.task_queue import TaskQueue
 from tests.support.waiting import wait_until
-from tests.support.worker_process import WorkerProcess
+from tests.support.worker_process import StartWorker, WorkerProcess
 
 PROGRAMS = Path(__file__).parents[1] / "support" / "tutorial_two_programs"
 WAITING = " [*] Waiting for messages. To exit press CTRL+C"
@@ -46,13 +48,23 @@ def done(workers: Sequence[WorkerProcess]) -> int:
     return sum(worker.output.count(" [x] Done\n") for worker in workers)
 
 
+def has_received(worker: WorkerProcess, *bodies: str) -> bool:
+    return received(worker) == list(bodies)
+
+
+def are_done(workers: Sequence[WorkerProcess], count: int) -> bool:
+    return done(workers) == count
+
+
 def seconds_of_work(worker: WorkerProcess) -> dict[str, float]:
     """How long each task took, by the order in which the worker received them."""
     return dict(zip(received(worker), (float(str(outcome["seconds"])) for outcome in worker.outcomes), strict=True))
 
 
 @pytest.mark.any_rabbitmq
-def test_hello_world_is_the_task_without_words(quorum_queue, start_worker, tmp_path) -> None:
+def test_hello_world_is_the_task_without_words(
+    quorum_queue: TaskQueue, start_worker: StartWorker, tmp_path: Path
+) -> None:
     worker = start_worker(quorum_queue).ready()
     run = new_task(quorum_queue.uri, tmp_path, QUEUE_TYPE=str(quorum_queue.type))
     assert (run.code, run.out) == (0, " [x] Sent 'Hello World!'\n")
@@ -61,7 +73,7 @@ def test_hello_world_is_the_task_without_words(quorum_queue, start_worker, tmp_p
 
 
 @pytest.mark.any_rabbitmq
-def test_each_dot_is_a_second_of_work(quorum_queue, start_worker, send) -> None:
+def test_each_dot_is_a_second_of_work(quorum_queue: TaskQueue, start_worker: StartWorker, send: Send) -> None:
     worker = start_worker(quorum_queue).ready()
     send(quorum_queue, "Hello...", "no dot")
     worker.wait_for_metric("tasks_acked_total", 2)
@@ -71,20 +83,22 @@ def test_each_dot_is_a_second_of_work(quorum_queue, start_worker, send) -> None:
 
 
 @pytest.mark.parametrize("workers", [2, 3])
-def test_tasks_go_to_the_workers_in_turn(task_queue, start_worker, workers: int) -> None:
+def test_tasks_go_to_the_workers_in_turn(task_queue: TaskQueue, start_worker: StartWorker, workers: int) -> None:
     """Each task is sent when the last is done, as a busy worker is left out of its turn (prefetch 1)."""
     started = [start_worker(task_queue).ready() for _ in range(workers)]
     tasks = ["First message", "Second message", "Third message", "Fourth message", "Fifth message", "Sixth message"]
     for count, task in enumerate(tasks, 1):
         task_queue.send(task, ids=[task])
-        wait_until(lambda wanted=count: done(started) == wanted, 30, f"{count} tasks are done")
+        wait_until(partial(are_done, started, count), 30, f"{count} tasks are done")
         task_queue.wait_for_counts(ready=0, unacknowledged=0)
     shares = sorted((received(worker) for worker in started), key=lambda share: tasks.index(share[0]))
     assert shares == [tasks[first::workers] for first in range(workers)]
 
 
 @pytest.mark.any_rabbitmq
-def test_a_task_is_acknowledged_only_after_the_work(quorum_queue, start_worker, send) -> None:
+def test_a_task_is_acknowledged_only_after_the_work(
+    quorum_queue: TaskQueue, start_worker: StartWorker, send: Send
+) -> None:
     worker = start_worker(quorum_queue).ready()
     send(quorum_queue, "long" + 6 * ".")
     wait_until(lambda: received(worker), 30, "the task is received")
@@ -93,7 +107,9 @@ def test_a_task_is_acknowledged_only_after_the_work(quorum_queue, start_worker, 
     quorum_queue.wait_for_counts(ready=0, unacknowledged=0)
 
 
-def test_a_worker_that_dies_loses_no_task_for_another_gets_it(task_queue, start_worker, send) -> None:
+def test_a_worker_that_dies_loses_no_task_for_another_gets_it(
+    task_queue: TaskQueue, start_worker: StartWorker, send: Send
+) -> None:
     dying = start_worker(task_queue).ready()
     send(task_queue, "long........")
     wait_until(lambda: received(dying), 30, "the task is received")
@@ -107,7 +123,7 @@ def test_a_worker_that_dies_loses_no_task_for_another_gets_it(task_queue, start_
 
 
 @pytest.mark.any_rabbitmq
-def test_ctrl_c_on_a_worker_loses_no_task(quorum_queue, start_worker) -> None:
+def test_ctrl_c_on_a_worker_loses_no_task(quorum_queue: TaskQueue, start_worker: StartWorker) -> None:
     """Once: the worker finishes what it has. Twice: another worker gets it."""
     patient = start_worker(quorum_queue).ready()
     first = "first" + 6 * "."  # long enough to be seen at work on a busy machine
@@ -130,7 +146,9 @@ def test_ctrl_c_on_a_worker_loses_no_task(quorum_queue, start_worker) -> None:
     quorum_queue.wait_for_counts(ready=1, unacknowledged=0)
 
 
-def test_rabbitmqctl_shows_the_messages_ready_and_unacknowledged(quorum_queue, start_worker, send) -> None:
+def test_rabbitmqctl_shows_the_messages_ready_and_unacknowledged(
+    quorum_queue: TaskQueue, start_worker: StartWorker, send: Send
+) -> None:
     worker = start_worker(quorum_queue).ready()
     send(quorum_queue, "busy" + 300 * ".", "waiting", "waiting too")  # longer than any rabbitmqctl
     wait_until(lambda: received(worker), 30, "the first task is received")
@@ -144,7 +162,7 @@ def test_rabbitmqctl_shows_the_messages_ready_and_unacknowledged(quorum_queue, s
 
 
 def test_a_durable_queue_and_its_persistent_messages_survive_a_restart_of_the_broker(
-    own_rabbitmq, start_worker
+    own_rabbitmq: RabbitMQServer, start_worker: StartWorker
 ) -> None:
     """One of each type, as a restart takes seconds."""
     queues = [TaskQueue(own_rabbitmq, own_rabbitmq.default_vhost, type_, type_).declare() for type_ in QueueType]
@@ -154,11 +172,13 @@ def test_a_durable_queue_and_its_persistent_messages_survive_a_restart_of_the_br
     for queue in queues:
         queue.wait_for_counts(ready=2, unacknowledged=0)
         worker = start_worker(queue).ready()
-        wait_until(lambda got=worker: received(got) == ["First message.", "Second message"], 30, "both are received")
+        wait_until(partial(has_received, worker, "First message.", "Second message"), 30, "both are received")
         queue.wait_for_counts(ready=0, unacknowledged=0)
 
 
-def test_declaring_the_queue_with_other_parameters_is_an_error_that_says_so(task_queue, start_worker, tmp_path) -> None:
+def test_declaring_the_queue_with_other_parameters_is_an_error_that_says_so(
+    task_queue: TaskQueue, start_worker: StartWorker, tmp_path: Path
+) -> None:
     other = next(kind for kind in QueueType if kind is not task_queue.type)
     sent = new_task(task_queue.uri, tmp_path, "x", QUEUE_TYPE=str(other))
     assert sent.code == 3
@@ -177,7 +197,9 @@ def test_declaring_the_queue_with_other_parameters_is_an_error_that_says_so(task
     assert raised.value.reply_code in (406, 540)  # a quorum queue that is not durable is none: RabbitMQ says so first
 
 
-def test_a_busy_worker_gets_no_task_that_an_idle_one_could_do(task_queue, start_worker, send) -> None:
+def test_a_busy_worker_gets_no_task_that_an_idle_one_could_do(
+    task_queue: TaskQueue, start_worker: StartWorker, send: Send
+) -> None:
     """Odd messages heavy, even ones light: in blind turns one worker would get all of the heavy ones."""
     workers = [start_worker(task_queue).ready() for _ in range(2)]
     heavy = [f"heavy {number}...." for number in (1, 3, 5)]
@@ -191,7 +213,7 @@ def test_a_busy_worker_gets_no_task_that_an_idle_one_could_do(task_queue, start_
 
 
 @pytest.mark.any_rabbitmq
-def test_more_workers_empty_a_queue_that_fills_up_sooner(quorum_queue, start_worker) -> None:
+def test_more_workers_empty_a_queue_that_fills_up_sooner(quorum_queue: TaskQueue, start_worker: StartWorker) -> None:
     """New tasks come twice as fast as one worker works; three are faster than that."""
     alone = start_worker(quorum_queue).ready()
     with Filling(quorum_queue, per_second=2.0) as filling:
@@ -229,7 +251,7 @@ class Filling:
             self.sent += 1
 
 
-def test_a_task_whose_ack_is_forgotten_stays_unacknowledged_until_its_client_exits(task_queue) -> None:
+def test_a_task_whose_ack_is_forgotten_stays_unacknowledged_until_its_client_exits(task_queue: TaskQueue) -> None:
     """No message times out: only the end of the client's connection gives its tasks to others."""
     task_queue.send("forgotten")
     with task_queue.channel() as channel:
@@ -244,7 +266,7 @@ def test_a_task_whose_ack_is_forgotten_stays_unacknowledged_until_its_client_exi
         assert (method.redelivered, body) == (True, b"forgotten")
 
 
-def test_without_acks_a_worker_that_dies_loses_its_tasks(task_queue) -> None:
+def test_without_acks_a_worker_that_dies_loses_its_tasks(task_queue: TaskQueue) -> None:
     """The contrast (no_ack): a task is gone as soon as it is sent to the worker, also those that it had not begun."""
     task_queue.send("first", "second")
     with task_queue.channel() as channel:
@@ -254,7 +276,7 @@ def test_without_acks_a_worker_that_dies_loses_its_tasks(task_queue) -> None:
     assert task_queue.take_all() == []
 
 
-def test_without_a_prefetch_limit_dispatch_is_blind(task_queue) -> None:
+def test_without_a_prefetch_limit_dispatch_is_blind(task_queue: TaskQueue) -> None:
     """The contrast: every second message goes to each, whatever it has in hand; none waits for an idle worker."""
     taken: dict[str, list[bytes]] = {"one": [], "two": []}
     with task_queue.channel() as one, task_queue.channel() as two:
@@ -270,7 +292,7 @@ def test_without_a_prefetch_limit_dispatch_is_blind(task_queue) -> None:
         task_queue.wait_for_counts(ready=0, unacknowledged=6)  # all of them, with nothing done
 
 
-def test_without_durability_a_restart_of_the_broker_loses_the_tasks(own_rabbitmq) -> None:
+def test_without_durability_a_restart_of_the_broker_loses_the_tasks(own_rabbitmq: RabbitMQServer) -> None:
     """The contrast: it takes both, a durable queue and a persistent message; each task here lacks one.
 
     Classic queues, as a quorum queue is always durable and its messages always persistent.
@@ -316,7 +338,7 @@ def program(tmp_path: Path) -> Iterator[Callable[..., Path]]:
 
 @pytest.mark.parametrize("first", ["ours", "the tutorial's"])
 def test_the_tutorials_own_new_task_and_our_worker_share_a_queue(
-    rabbitmq, queue_type, start_worker, program, first: str
+    rabbitmq: RabbitMQServer, queue_type: QueueType, start_worker: StartWorker, program: Callable[..., Path], first: str
 ) -> None:
     queue = TaskQueue(rabbitmq, rabbitmq.new_vhost(), queue_type)
     if first == "ours":
@@ -331,7 +353,7 @@ def test_the_tutorials_own_new_task_and_our_worker_share_a_queue(
 
 @pytest.mark.parametrize("first", ["ours", "the tutorial's"])
 def test_our_new_task_and_the_tutorials_own_worker_share_a_queue(
-    rabbitmq, queue_type, send, program, first: str
+    rabbitmq: RabbitMQServer, queue_type: QueueType, send: Send, program: Callable[..., Path], first: str
 ) -> None:
     queue = TaskQueue(rabbitmq, rabbitmq.new_vhost(), queue_type)
     if first == "ours":

@@ -8,6 +8,7 @@ import pytest
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, connect
 from workqueue_operator.rabbitmq.leader import SETTLED_SECONDS
+from workqueue_operator.resource import WorkQueue
 from workqueue_operator.tracked import Tracked
 
 from tests.support.held_port import HeldPort
@@ -161,7 +162,7 @@ async def test_secret_gone_or_incomplete(broker: BrokerAddress) -> None:
         await unknown(operator, "InvalidAddress")
         assert "(spec.broker.secretName)" in operator.condition("QueueObserved")["message"]
         assert "key uri" in operator.condition("QueueObserved")["message"]
-        named = next(tracked.spec.broker_secret for tracked in operator.store)
+        named = next(tracked.spec.broker_secret for tracked in operator.store if isinstance(tracked.spec, WorkQueue))
         secret = next(key for key in operator.cluster.secrets if key.name == named)
         del operator.cluster.secrets[secret]
         await operator.until(

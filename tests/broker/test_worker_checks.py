@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from workqueue_broker.declaration import QueueType
 
+from tests.support.rabbitmq_server import RabbitMQServer
 from tests.support.task_queue import TaskQueue
 from tests.support.valve import Valve
 from tests.support.waiting import wait_until
@@ -22,7 +23,7 @@ def try_out(*words: str, body: str = "", uri: str = "amqp://127.0.0.1:1") -> sub
 
 
 @pytest.mark.any_rabbitmq
-def test_a_check_names_the_handler_and_counts_the_queue(quorum_queue) -> None:
+def test_a_check_names_the_handler_and_counts_the_queue(quorum_queue: TaskQueue) -> None:
     quorum_queue.send("a", "b")
     done = try_out("check", "--handler", "worker_handlers:ledger_ok", uri=quorum_queue.uri)
     assert done.returncode == 0, done.stdout
@@ -35,7 +36,7 @@ def test_a_check_names_the_handler_and_counts_the_queue(quorum_queue) -> None:
 
 
 @pytest.mark.parametrize("declare", ["Create", "Never"])
-def test_a_check_opens_one_connection_whatever_the_broker_refuses(quorum_queue, declare: str) -> None:
+def test_a_check_opens_one_connection_whatever_the_broker_refuses(quorum_queue: TaskQueue, declare: str) -> None:
     """It closes the channel of each try, and not the connection."""
     quorum_queue.dead.declare()
     port = quorum_queue.server.amqp_port
@@ -44,7 +45,9 @@ def test_a_check_opens_one_connection_whatever_the_broker_refuses(quorum_queue, 
     assert (done.returncode, valve.accepted) == (0, 1), done.stdout
 
 
-def test_a_check_goes_on_with_another_connection_where_an_alarm_has_ended_the_first(own_quorum_queue) -> None:
+def test_a_check_goes_on_with_another_connection_where_an_alarm_has_ended_the_first(
+    own_quorum_queue: TaskQueue,
+) -> None:
     own_quorum_queue.dead.declare()
     port = own_quorum_queue.server.amqp_port
     own_quorum_queue.server.set_memory_alarm(True)
@@ -63,7 +66,7 @@ def test_a_check_goes_on_with_another_connection_where_an_alarm_has_ended_the_fi
     ],
 )
 def test_a_check_names_the_permission_that_a_worker_lacks(
-    quorum_queue, permission: str, line: str, remedy: str
+    quorum_queue: TaskQueue, permission: str, line: str, remedy: str
 ) -> None:
     quorum_queue.send("a")
     uri = quorum_queue.set_permissions(**{permission: "^$"})
@@ -74,7 +77,7 @@ def test_a_check_names_the_permission_that_a_worker_lacks(
     assert not (properties.headers or {}).get("x-delivery-count")  # it was not taken; RabbitMQ 3.10 writes the 0
 
 
-def test_a_check_names_the_dead_letter_queue_that_cannot_be_had(quorum_queue) -> None:
+def test_a_check_names_the_dead_letter_queue_that_cannot_be_had(quorum_queue: TaskQueue) -> None:
     uri = quorum_queue.set_permissions(configure="^task_queue$")
     may_not = try_out("check", uri=uri)
     assert "bad  dead-letter queue:" in may_not.stdout
@@ -87,7 +90,7 @@ def test_a_check_names_the_dead_letter_queue_that_cannot_be_had(quorum_queue) ->
 
 
 @pytest.mark.any_rabbitmq
-def test_a_check_says_each_thing_that_is_wrong(quorum_queue) -> None:
+def test_a_check_says_each_thing_that_is_wrong(quorum_queue: TaskQueue) -> None:
     wrong = quorum_queue.uri.replace("guest:guest", "guest:wr0ng-word")
     done = try_out("check", "--handler", "worker_handlers:nothing", uri=wrong)
     assert done.returncode == 1
@@ -98,7 +101,7 @@ def test_a_check_says_each_thing_that_is_wrong(quorum_queue) -> None:
     assert "wr0ng" not in done.stdout + done.stderr
 
 
-def test_a_queue_that_a_worker_could_not_declare_is_bad(quorum_queue) -> None:
+def test_a_queue_that_a_worker_could_not_declare_is_bad(quorum_queue: TaskQueue) -> None:
     with quorum_queue.channel() as channel:
         channel.queue_declare("urgent", durable=True, arguments={"x-max-priority": 5})
         channel.queue_declare("urgent.dead", durable=True)
@@ -108,7 +111,7 @@ def test_a_queue_that_a_worker_could_not_declare_is_bad(quorum_queue) -> None:
 
 
 @pytest.mark.any_rabbitmq
-def test_a_missing_queue_is_bad_only_when_nobody_would_make_it(rabbitmq) -> None:
+def test_a_missing_queue_is_bad_only_when_nobody_would_make_it(rabbitmq: RabbitMQServer) -> None:
     queue = TaskQueue(rabbitmq, rabbitmq.new_vhost(), QueueType.QUORUM)
     would_be_made = try_out("check", uri=queue.uri)
     assert (would_be_made.returncode, "a worker will make it" in would_be_made.stdout) == (0, True)
@@ -117,7 +120,7 @@ def test_a_missing_queue_is_bad_only_when_nobody_would_make_it(rabbitmq) -> None
 
 
 @pytest.mark.any_rabbitmq
-def test_a_command_is_looked_up(quorum_queue) -> None:
+def test_a_command_is_looked_up(quorum_queue: TaskQueue) -> None:
     found = try_out("check", "--", "sh", "-c", "true", uri=quorum_queue.uri)
     assert "/sh -c true" in found.stdout
     missing = try_out("check", "--", "no-such-program", uri=quorum_queue.uri)

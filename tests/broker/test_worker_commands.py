@@ -5,16 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.task_queue import Ledger, TaskQueue
 from tests.support.tls_front import Authority, TlsFront
 from tests.support.waiting import wait_until
-from tests.support.worker_process import WorkerProcess
+from tests.support.worker_process import StartWorker, WorkerProcess
 
 LIMIT = ("--task-timeout", "1", "--max-attempts", "1")
 
 
 @pytest.mark.any_rabbitmq
 def test_a_command_gets_body_and_metadata_and_its_exit_code_is_the_outcome(
-    quorum_queue, start_worker, tmp_path
+    quorum_queue: TaskQueue, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     script = f'cat >> {tmp_path}/bodies; env >> {tmp_path}/environment; read -r x < /dev/null; exit "$(cat /dev/null)0"'
     worker = start_worker(quorum_queue, None, "--", "sh", "-c", script).ready()
@@ -42,7 +43,9 @@ def test_a_command_gets_body_and_metadata_and_its_exit_code_is_the_outcome(
 
 
 @pytest.mark.any_rabbitmq
-def test_exit_code_65_parks_and_every_other_one_or_a_signal_is_tried_again(quorum_queue, start_worker) -> None:
+def test_exit_code_65_parks_and_every_other_one_or_a_signal_is_tried_again(
+    quorum_queue: TaskQueue, start_worker: StartWorker
+) -> None:
     script = 'case "$(cat)" in park) exit 65;; fail) exit 1;; die) kill -9 $$;; esac'
     flags = ("--max-attempts", "2", "--retry-max-delay", "0.05")
     worker = start_worker(quorum_queue, None, *flags, "--", "sh", "-c", script).ready()
@@ -60,7 +63,9 @@ def test_exit_code_65_parks_and_every_other_one_or_a_signal_is_tried_again(quoru
 
 
 @pytest.mark.any_rabbitmq
-def test_a_large_body_reaches_a_command_whole(quorum_queue, start_worker, tmp_path) -> None:
+def test_a_large_body_reaches_a_command_whole(
+    quorum_queue: TaskQueue, start_worker: StartWorker, tmp_path: Path
+) -> None:
     worker = start_worker(quorum_queue, None, "--", "sh", "-c", f"cat > {tmp_path}/body").ready()
     body = bytes(range(256)) * 40 * 1024
     quorum_queue.send(body)
@@ -69,14 +74,18 @@ def test_a_large_body_reaches_a_command_whole(quorum_queue, start_worker, tmp_pa
 
 
 @pytest.mark.any_rabbitmq
-def test_a_command_that_does_not_read_a_large_body_is_no_problem(quorum_queue, start_worker) -> None:
+def test_a_command_that_does_not_read_a_large_body_is_no_problem(
+    quorum_queue: TaskQueue, start_worker: StartWorker
+) -> None:
     worker = start_worker(quorum_queue, None, "--", "true").ready()
     quorum_queue.send(b"x" * 10 * 1024 * 1024)
     worker.wait_for_metric("tasks_acked_total", 1)
 
 
 @pytest.mark.any_rabbitmq
-def test_a_command_that_cannot_be_started_is_a_failed_attempt_that_says_why(quorum_queue, start_worker) -> None:
+def test_a_command_that_cannot_be_started_is_a_failed_attempt_that_says_why(
+    quorum_queue: TaskQueue, start_worker: StartWorker
+) -> None:
     worker = start_worker(quorum_queue, None, "--max-attempts", "1", "--", "/no/such/program").ready()
     quorum_queue.send("")
     worker.wait_for_metric('tasks_dead_lettered_total{reason="attempts_exhausted"}', 1)
@@ -86,7 +95,7 @@ def test_a_command_that_cannot_be_started_is_a_failed_attempt_that_says_why(quor
 
 @pytest.mark.any_rabbitmq
 def test_a_command_past_its_time_is_killed_with_its_children_and_the_worker_goes_on(
-    quorum_queue, start_worker, tmp_path: Path
+    quorum_queue: TaskQueue, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     """Both ignore SIGTERM, so this shows SIGKILL to the whole group."""
     script = f"""
@@ -104,7 +113,7 @@ def test_a_command_past_its_time_is_killed_with_its_children_and_the_worker_goes
 
 @pytest.mark.any_rabbitmq
 def test_a_function_that_ends_when_told_that_its_time_is_over_costs_no_worker(
-    quorum_queue, start_worker, ledger
+    quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
 ) -> None:
     worker = start_worker(quorum_queue, "polite", *LIMIT).ready()
     quorum_queue.send("a", "b")
@@ -115,7 +124,7 @@ def test_a_function_that_ends_when_told_that_its_time_is_over_costs_no_worker(
 
 @pytest.mark.any_rabbitmq
 def test_a_function_that_stays_past_its_time_is_parked_and_the_worker_leaves_after_its_other_tasks(
-    quorum_queue, start_worker, ledger
+    quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
 ) -> None:
     worker = start_worker(quorum_queue, "until_released", *LIMIT).ready()
     quorum_queue.send("a", ids=["stuck"])
@@ -130,7 +139,9 @@ def warnings(worker: WorkerProcess) -> list[str]:
     return [str(record["message"]) for record in worker.log if record.get("level") == "warning"]
 
 
-def test_a_worker_warns_at_its_start_when_the_broker_would_take_its_tasks_away(quorum_queue, start_worker) -> None:
+def test_a_worker_warns_at_its_start_when_the_broker_would_take_its_tasks_away(
+    quorum_queue: TaskQueue, start_worker: StartWorker
+) -> None:
     long = start_worker(quorum_queue, None, "--task-timeout", "3600")
     short = start_worker(quorum_queue, None, "--task-timeout", "60").ready()
     wait_until(lambda: any("is 1800 s" in text for text in warnings(long)), 30, "the broker's default is named")
@@ -139,7 +150,7 @@ def test_a_worker_warns_at_its_start_when_the_broker_would_take_its_tasks_away(q
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_queues_own_consumer_timeout_is_read_from_the_management_api(
-    quorum_queue, start_worker, tmp_path: Path, scheme: str
+    quorum_queue: TaskQueue, start_worker: StartWorker, tmp_path: Path, scheme: str
 ) -> None:
     server = quorum_queue.server
     if server.version_number == "3.10":
@@ -153,5 +164,5 @@ def test_a_queues_own_consumer_timeout_is_read_from_the_management_api(
         authority = Authority(tmp_path / "authority")
         front = TlsFront(server.management_port, authority.issue("management", "IP:127.0.0.1"))
         api = {"AMQP_MANAGEMENT_URL": f"https://127.0.0.1:{front.port}", "AMQP_CA_FILE": str(authority.certificate)}
-    worker = start_worker(quorum_queue, None, "--task-timeout", "300", **api)
+    worker = start_worker(quorum_queue, None, "--task-timeout", "300", place=None, **api)
     wait_until(lambda: any("is 120 s" in text for text in warnings(worker)), 30, "the policy's timeout is named")

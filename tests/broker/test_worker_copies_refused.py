@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from workqueue_broker.address import BrokerAddress
@@ -11,9 +12,9 @@ from workqueue_worker.amqp import DeadLetterQueue
 from workqueue_worker.settlement import DELIVERY_LIMIT, FRESH_COPY_AT, LAST_COUNT
 
 from tests.support.rabbitmq_server import RabbitMQServer
-from tests.support.task_queue import TaskQueue
+from tests.support.task_queue import Ledger, TaskQueue
 from tests.support.waiting import wait_until
-from tests.support.worker_process import WorkerProcess
+from tests.support.worker_process import StartWorker, WorkerProcess
 
 FAST = ("--retry-max-delay", "0.05")
 #: With these a message just fits into a frame of 131072 bytes, and none of our own headers beside them.
@@ -37,7 +38,7 @@ def is_held(worker: WorkerProcess, *words: str) -> bool:
 
 
 def test_a_rejected_task_whose_headers_fill_a_frame_is_dead_lettered_without_the_largest(
-    quorum_queue, start_worker
+    quorum_queue: TaskQueue, start_worker: StartWorker
 ) -> None:
     worker = start_worker(quorum_queue, "by_body").ready()
     quorum_queue.send("reject no", headers=FULL_HEADERS, ids=["big"], correlation_id="c")
@@ -52,7 +53,7 @@ def test_a_rejected_task_whose_headers_fill_a_frame_is_dead_lettered_without_the
 
 
 def test_where_the_broker_counts_a_task_that_no_copy_can_be_made_of_gets_its_attempts_with_all_headers(
-    quorum_queue, start_worker
+    quorum_queue: TaskQueue, start_worker: StartWorker
 ) -> None:
     worker = start_worker(quorum_queue, "needs_all_headers", *FAST, "--max-attempts", "3").ready()
     quorum_queue.send("x", headers=FULL_HEADERS)
@@ -66,7 +67,7 @@ def test_where_the_broker_counts_a_task_that_no_copy_can_be_made_of_gets_its_att
 
 
 def test_where_nothing_counts_a_failed_task_that_no_copy_can_be_made_of_is_dead_lettered(
-    rabbitmq, start_worker
+    rabbitmq: RabbitMQServer, start_worker: StartWorker
 ) -> None:
     queue = TaskQueue(rabbitmq, rabbitmq.new_vhost(), QueueType.CLASSIC).declare()
     worker = start_worker(queue, "by_body", *FAST).ready()
@@ -78,7 +79,7 @@ def test_where_nothing_counts_a_failed_task_that_no_copy_can_be_made_of_is_dead_
 
 
 def test_a_task_that_kills_its_workers_is_dead_lettered_before_the_broker_deletes_it_whatever_its_headers(
-    quorum_queue, start_worker, ledger
+    quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
 ) -> None:
     """RabbitMQ 4 deletes it at the 21st return; the copy that would start at zero cannot be made."""
     quorum_queue.send("die", headers=FULL_HEADERS)
@@ -94,7 +95,7 @@ def test_a_task_that_kills_its_workers_is_dead_lettered_before_the_broker_delete
 
 
 def test_the_brokers_delivery_limit_deletes_no_task_whose_dead_letter_cannot_be_published(
-    quorum_queue, start_worker, ledger
+    quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
 ) -> None:
     """Its dead-letter queue is missing: each worker that leaves or dies with it returns it, and RabbitMQ 4 counts."""
     quorum_queue.send("reject no", ids=["held"])
@@ -140,14 +141,14 @@ def return_often(queue: TaskQueue, times: int) -> None:
 
 @pytest.mark.parametrize("send", [send_unreadable, send_with_full_headers])
 def test_a_task_whose_dead_letter_cannot_be_published_waits_in_its_own_queue_whatever_its_headers(
-    quorum_queue, start_worker, ledger, send: Callable[[TaskQueue], None]
+    quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger, send: Callable[[TaskQueue], None]
 ) -> None:
     """RabbitMQ 4 deletes at the 21st return what has no copy in its place; its count may be in what cannot be read."""
     send(quorum_queue)
     return_often(quorum_queue, LAST_COUNT)
     for _ in range(3):  # workers that take it, hold it and are told to leave
         worker = start_worker(quorum_queue, "by_body", "--declare", "Never")
-        wait_until(lambda worker=worker: is_held(worker, "task held", "no queue 'task_queue.dead'"), 60, "it is held")
+        wait_until(partial(is_held, worker, "task held", "no queue 'task_queue.dead'"), 60, "it is held")
         worker.tell_to_leave()
         assert worker.exit_code() == 0
         quorum_queue.wait_for_counts(1, 0)
@@ -163,7 +164,7 @@ def test_a_task_whose_dead_letter_cannot_be_published_waits_in_its_own_queue_wha
 
 
 def test_a_worker_that_may_not_write_takes_no_task_and_says_which_permission_it_needs(
-    quorum_queue, start_worker, ledger
+    quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
 ) -> None:
     """A task that it took and that failed would be returned at each restart, until RabbitMQ 4 deletes it."""
     quorum_queue.dead.declare()
@@ -178,7 +179,9 @@ def test_a_worker_that_may_not_write_takes_no_task_and_says_which_permission_it_
     assert worker.metric("tasks_redelivered_total") == 0
 
 
-def test_a_task_held_for_want_of_a_permission_shows_and_stops_no_shutdown(quorum_queue, start_worker, ledger) -> None:
+def test_a_task_held_for_want_of_a_permission_shows_and_stops_no_shutdown(
+    quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
+) -> None:
     uri = quorum_queue.set_permissions()
     worker = start_worker(quorum_queue, "by_body", *FAST, "--concurrency", "2", AMQP_URL=uri).ready()
     quorum_queue.set_permissions(write="^$")
@@ -196,7 +199,7 @@ def test_a_task_held_for_want_of_a_permission_shows_and_stops_no_shutdown(quorum
 
 
 def test_when_the_permission_comes_back_the_held_task_is_dead_lettered_and_others_are_taken(
-    quorum_queue, start_worker
+    quorum_queue: TaskQueue, start_worker: StartWorker
 ) -> None:
     uri = quorum_queue.set_permissions()
     worker = start_worker(quorum_queue, "by_body", *FAST, AMQP_URL=uri).ready()
@@ -212,7 +215,7 @@ def test_when_the_permission_comes_back_the_held_task_is_dead_lettered_and_other
 
 @pytest.mark.parametrize("type_", list(QueueType))
 def test_a_body_that_the_broker_no_longer_takes_is_held_in_sight_and_dead_lettered_whole_once_it_does(
-    own_rabbitmq: RabbitMQServer, start_worker, type_: QueueType
+    own_rabbitmq: RabbitMQServer, start_worker: StartWorker, type_: QueueType
 ) -> None:
     queue = TaskQueue(own_rabbitmq, own_rabbitmq.default_vhost, type_).declare()
     queue.send("reject " + "x" * 5000, ids=["large"], headers={"kept": "yes"})
@@ -227,7 +230,7 @@ def test_a_body_that_the_broker_no_longer_takes_is_held_in_sight_and_dead_letter
 
 
 def test_a_body_that_no_copy_can_carry_shows_how_near_the_limit_it_is_and_a_policy_dead_letters_it_there(
-    own_quorum_queue: TaskQueue, start_worker
+    own_quorum_queue: TaskQueue, start_worker: StartWorker
 ) -> None:
     """What docs/limits.md says: no worker can keep it, as each worker that ends returns it; the broker can move it."""
     queue = own_quorum_queue
@@ -246,7 +249,9 @@ def test_a_body_that_no_copy_can_carry_shows_how_near_the_limit_it_is_and_a_poli
     assert (properties.message_id, len(body)) == ("large", 5007)
 
 
-def test_a_worker_starts_while_an_alarm_blocks_all_who_publish(own_quorum_queue, start_worker) -> None:
+def test_a_worker_starts_while_an_alarm_blocks_all_who_publish(
+    own_quorum_queue: TaskQueue, start_worker: StartWorker
+) -> None:
     """It asks whether it may publish before it takes a task, and an alarm leaves that without an answer."""
     own_quorum_queue.send("ok")
     own_quorum_queue.server.set_memory_alarm(True)

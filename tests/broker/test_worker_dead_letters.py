@@ -14,6 +14,7 @@ from workqueue_broker.errors import BrokerError
 from workqueue_worker.amqp import DeadLetterQueue
 from workqueue_worker.dead_letter_commands import PartlyDone, Selection, list_tasks, replay_tasks
 
+from tests.support.rabbitmq_server import RabbitMQServer
 from tests.support.task_queue import TaskQueue
 from tests.support.waiting import wait_until
 
@@ -31,7 +32,7 @@ def park(queue: TaskQueue, *ids: str) -> None:
 
 
 @pytest.mark.any_rabbitmq
-def test_the_list_tells_what_is_known_and_changes_nothing(quorum_queue) -> None:
+def test_the_list_tells_what_is_known_and_changes_nothing(quorum_queue: TaskQueue) -> None:
     park(quorum_queue, "a", "b")
     done = dead_letters(quorum_queue, "list")
     assert done.returncode == 0, done.stderr
@@ -47,7 +48,7 @@ def opened(queue: TaskQueue) -> DeadLetterQueue:
     return DeadLetterQueue(queue.server.address(queue.vhost), "test", queue.dead.name)
 
 
-def test_listing_thirty_times_costs_no_task(task_queue) -> None:
+def test_listing_thirty_times_costs_no_task(task_queue: TaskQueue) -> None:
     """RabbitMQ 4 deletes what was returned to a quorum queue 20 times."""
     park(task_queue, "a")
     for _ in range(30):
@@ -60,7 +61,7 @@ def test_listing_thirty_times_costs_no_task(task_queue) -> None:
     assert properties.headers["x-workqueue-reason"] == "rejected"
 
 
-def test_choosing_others_thirty_times_costs_no_task(task_queue) -> None:
+def test_choosing_others_thirty_times_costs_no_task(task_queue: TaskQueue) -> None:
     """Who looks for one takes those before it, and returns them."""
     ids = [f"chosen-{number}" for number in range(30)]
     park(task_queue, "innocent", *ids)
@@ -77,7 +78,7 @@ class Interrupted(Exception):
     pass
 
 
-def test_thirty_lists_and_replays_that_are_cut_off_cost_no_task(task_queue) -> None:
+def test_thirty_lists_and_replays_that_are_cut_off_cost_no_task(task_queue: TaskQueue) -> None:
     """The connection goes with the tasks in hand, which the broker counts against each of them."""
     park(task_queue, "a", "b", "c")
 
@@ -100,7 +101,7 @@ def test_thirty_lists_and_replays_that_are_cut_off_cost_no_task(task_queue) -> N
 
 
 @pytest.mark.any_rabbitmq
-def test_a_replay_shows_how_far_it_is_and_a_kill_in_the_middle_loses_nothing(task_queue) -> None:
+def test_a_replay_shows_how_far_it_is_and_a_kill_in_the_middle_loses_nothing(task_queue: TaskQueue) -> None:
     ids = [f"m{number}" for number in range(500)]
     park(task_queue, *ids)
     here, there = pty.openpty()
@@ -123,7 +124,7 @@ def test_a_replay_shows_how_far_it_is_and_a_kill_in_the_middle_loses_nothing(tas
     assert found[1], "the kill came in the middle"
 
 
-def test_a_queue_without_a_leader_is_an_error_and_no_empty_queue(quorum_queue) -> None:
+def test_a_queue_without_a_leader_is_an_error_and_no_empty_queue(quorum_queue: TaskQueue) -> None:
     park(quorum_queue, "a")
     quorum_queue.dead.stop_leader()
     done = dead_letters(quorum_queue, "replay")
@@ -133,7 +134,7 @@ def test_a_queue_without_a_leader_is_an_error_and_no_empty_queue(quorum_queue) -
 
 
 @pytest.mark.any_rabbitmq
-def test_what_comes_back_while_it_counts_is_counted(quorum_queue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_comes_back_while_it_counts_is_counted(quorum_queue: TaskQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who had it in hand lets go of it between the count and the take; the queue then said that it is empty."""
     park(quorum_queue, "a", "b")
     answers = iter([QueueCounts(0, 0)])
@@ -146,7 +147,7 @@ def test_what_comes_back_while_it_counts_is_counted(quorum_queue, monkeypatch: p
     tasks.close()
 
 
-def test_a_replayed_task_starts_anew_in_its_queue(task_queue) -> None:
+def test_a_replayed_task_starts_anew_in_its_queue(task_queue: TaskQueue) -> None:
     park(task_queue, "a", "b")
     done = dead_letters(task_queue, "replay")
     assert (done.stdout, done.returncode) == ("replayed 2\n", 0)
@@ -160,7 +161,7 @@ def test_a_replayed_task_starts_anew_in_its_queue(task_queue) -> None:
 
 
 @pytest.mark.any_rabbitmq
-def test_a_replay_of_some_leaves_the_others(quorum_queue) -> None:
+def test_a_replay_of_some_leaves_the_others(quorum_queue: TaskQueue) -> None:
     park(quorum_queue, "a", "b", "c")
     assert dead_letters(quorum_queue, "replay", "--id", "b").stdout == "replayed 1\n"
     assert [properties.message_id for properties, _ in quorum_queue.take_all()] == ["b"]
@@ -169,7 +170,7 @@ def test_a_replay_of_some_leaves_the_others(quorum_queue) -> None:
     quorum_queue.dead.wait_for_counts(1, 0)
 
 
-def test_a_replay_to_a_queue_that_is_not_there_loses_nothing(quorum_queue) -> None:
+def test_a_replay_to_a_queue_that_is_not_there_loses_nothing(quorum_queue: TaskQueue) -> None:
     park(quorum_queue, "a")
     quorum_queue.delete()
     done = dead_letters(quorum_queue, "replay")
@@ -179,7 +180,9 @@ def test_a_replay_to_a_queue_that_is_not_there_loses_nothing(quorum_queue) -> No
 
 
 @pytest.mark.any_rabbitmq
-def test_a_replay_goes_where_the_person_says_and_not_where_the_sender_does(quorum_queue, rabbitmq) -> None:
+def test_a_replay_goes_where_the_person_says_and_not_where_the_sender_does(
+    quorum_queue: TaskQueue, rabbitmq: RabbitMQServer
+) -> None:
     """A sender may write our header, and the broker leaves it in place when it dead-letters the task."""
     other = TaskQueue(rabbitmq, quorum_queue.vhost, quorum_queue.type, "payments").declare()
     quorum_queue.dead.declare().send("x", ids=["a"], headers={"x-workqueue-queue": "payments"})
@@ -193,7 +196,7 @@ def test_a_replay_goes_where_the_person_says_and_not_where_the_sender_does(quoru
 
 
 @pytest.mark.any_rabbitmq
-def test_tasks_without_an_id_can_be_seen_and_chosen(quorum_queue) -> None:
+def test_tasks_without_an_id_can_be_seen_and_chosen(quorum_queue: TaskQueue) -> None:
     """As Celery's, which have a correlation id, and as a plain basic_publish, which has none."""
     with quorum_queue.dead.declare().channel() as channel:
         channel.confirm_delivery()
@@ -211,7 +214,7 @@ def test_tasks_without_an_id_can_be_seen_and_chosen(quorum_queue) -> None:
 
 
 @pytest.mark.any_rabbitmq
-def test_an_unknown_id_is_an_error(quorum_queue) -> None:
+def test_an_unknown_id_is_an_error(quorum_queue: TaskQueue) -> None:
     park(quorum_queue, "a")
     for words in (("drop", "--yes"), ("replay",), ("list",)):
         done = dead_letters(quorum_queue, *words, "--id", "nosuch")
@@ -222,7 +225,7 @@ def test_an_unknown_id_is_an_error(quorum_queue) -> None:
 
 @pytest.mark.any_rabbitmq
 @pytest.mark.parametrize(("end", "code"), [("| head -1", 0), ("| true", 0), (">&-", 0), ("> /dev/full", 1)])
-def test_a_list_that_cannot_be_written_ends_without_a_traceback(quorum_queue, end: str, code: int) -> None:
+def test_a_list_that_cannot_be_written_ends_without_a_traceback(quorum_queue: TaskQueue, end: str, code: int) -> None:
     park(quorum_queue, *(f"m{number}" for number in range(50)))
     words = f"{sys.executable} -m workqueue_worker dead-letters list --queue {quorum_queue.name}"
     environment = os.environ | {"AMQP_URL": quorum_queue.uri}
@@ -241,7 +244,7 @@ def test_a_list_that_cannot_be_written_ends_without_a_traceback(quorum_queue, en
 
 
 @pytest.mark.any_rabbitmq
-def test_a_drop_deletes_for_good_and_only_when_told_so(quorum_queue) -> None:
+def test_a_drop_deletes_for_good_and_only_when_told_so(quorum_queue: TaskQueue) -> None:
     park(quorum_queue, "a", "b")
     assert dead_letters(quorum_queue, "drop").returncode == 2
     quorum_queue.dead.wait_for_counts(2, 0)
@@ -252,7 +255,7 @@ def test_a_drop_deletes_for_good_and_only_when_told_so(quorum_queue) -> None:
 
 
 @pytest.mark.parametrize("action", ["list", "replay"])
-def test_where_nothing_was_ever_parked_it_says_so(quorum_queue, action: str) -> None:
+def test_where_nothing_was_ever_parked_it_says_so(quorum_queue: TaskQueue, action: str) -> None:
     done = dead_letters(quorum_queue, action)
     assert done.returncode == 1
     assert "no queue 'task_queue.dead', so no task of 'task_queue' was dead-lettered yet" in done.stderr

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.task_queue import TaskQueue
+from tests.support.worker_process import StartWorker
 
 pytestmark = pytest.mark.any_rabbitmq
 
@@ -26,7 +27,9 @@ def test_the_example_runs_one_body_without_a_broker(tmp_path: Path, body: str, e
     assert (done.returncode, said in done.stderr) == (exit_code, True), done.stderr
 
 
-def test_the_example_works_on_a_queue_as_its_image_does(quorum_queue, start_worker, tmp_path: Path) -> None:
+def test_the_example_works_on_a_queue_as_its_image_does(
+    quorum_queue: TaskQueue, start_worker: StartWorker, tmp_path: Path
+) -> None:
     """The image puts the file in the working directory and names it in WORKER_HANDLER."""
     (tmp_path / "worker-1").mkdir()
     (tmp_path / "worker-1" / "my_tasks.py").write_text((EXAMPLE / "my_tasks.py").read_text())
@@ -38,7 +41,9 @@ def test_the_example_works_on_a_queue_as_its_image_does(quorum_queue, start_work
     assert worker.output == "order A1: 6 (attempt 1)\n"
 
 
-def test_the_example_that_publishes_makes_a_task_of_each_line(quorum_queue, start_worker, tmp_path: Path) -> None:
+def test_the_example_that_publishes_makes_a_task_of_each_line(
+    quorum_queue: TaskQueue, start_worker: StartWorker, tmp_path: Path
+) -> None:
     (tmp_path / "worker-1").mkdir()
     source = EXAMPLES / "02-libraries-and-next-tasks" / "order_lines.py"
     (tmp_path / "worker-1" / "order_lines.py").write_text(source.read_text())

@@ -10,8 +10,8 @@ from pika.exceptions import AMQPError
 from workqueue_worker.amqp import DeadLetterQueue
 from workqueue_worker.amqp.headers import CopiedProperties
 
-from tests.support.task_queue import TaskQueue
-from tests.support.worker_process import WorkerProcess
+from tests.support.task_queue import Ledger, TaskQueue
+from tests.support.worker_process import StartWorker, WorkerProcess
 
 MESSAGES = 150  # in each round
 #: Bytes of a header table that just fits into a frame, or does not; our own headers need up to 500 more.
@@ -137,7 +137,7 @@ def numbers_of_dead_letters(queue: TaskQueue) -> list[int]:
 @pytest.mark.once
 @pytest.mark.kills
 def test_every_confirmed_message_is_done_or_dead_lettered_whatever_it_holds(
-    task_queue, start_worker, ledger, rounds: int
+    task_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger, rounds: int
 ) -> None:
     seed = int(os.environ.get("FUZZ_SEED") or random.randrange(1_000_000))
     print(f"to repeat it: FUZZ_SEED={seed}")

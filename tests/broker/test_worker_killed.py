@@ -11,10 +11,10 @@ from pika.exceptions import AMQPError
 from workqueue_broker.declaration import QueueType
 
 from tests.support.rabbitmq_server import RabbitMQServer
-from tests.support.task_queue import TaskQueue
+from tests.support.task_queue import Ledger, TaskQueue
 from tests.support.valve import Valve
 from tests.support.waiting import wait_until
-from tests.support.worker_process import WorkerProcess
+from tests.support.worker_process import StartWorker, WorkerProcess
 
 KILLS = 12  # in each round, with an alarm after one of them and a crash of the broker after another
 WORKERS = 4
@@ -68,7 +68,7 @@ class Producer:
 @pytest.mark.kills
 @pytest.mark.parametrize("type_", list(QueueType))
 def test_every_confirmed_task_is_finished_or_parked_though_workers_and_broker_are_killed(
-    own_rabbitmq: RabbitMQServer, start_worker, ledger, rounds: int, type_: QueueType
+    own_rabbitmq: RabbitMQServer, start_worker: StartWorker, ledger: Ledger, rounds: int, type_: QueueType
 ) -> None:
     """What was sent and not confirmed may be there or not."""
     seed = random.randrange(1_000_000)
@@ -113,7 +113,9 @@ def test_every_confirmed_task_is_finished_or_parked_though_workers_and_broker_ar
 
 
 @pytest.mark.once
-def test_a_worker_that_dies_between_the_copy_and_the_ack_leaves_two_and_loses_none(task_queue, start_worker) -> None:
+def test_a_worker_that_dies_between_the_copy_and_the_ack_leaves_two_and_loses_none(
+    task_queue: TaskQueue, start_worker: StartWorker
+) -> None:
     """The broker's answers stop coming while the copy is on its way: the worker never hears of the confirm."""
     with Valve(task_queue.server.amqp_port) as valve:
         uri = task_queue.uri.replace(f":{task_queue.server.amqp_port}/", f":{valve.port}/")

@@ -8,9 +8,9 @@ import pytest
 from workqueue_broker.declaration import QueueType
 
 from tests.support.rabbitmq_server import RabbitMQServer
-from tests.support.task_queue import TaskQueue
+from tests.support.task_queue import Ledger, TaskQueue
 from tests.support.waiting import wait_until
-from tests.support.worker_process import WorkerProcess
+from tests.support.worker_process import StartWorker, WorkerProcess
 
 LEAVES = 8  # in each round
 WORKERS = 2
@@ -32,7 +32,7 @@ class Told(StrEnum):
 class Crew:
     """Workers on one queue, each of whom leaves some time."""
 
-    def __init__(self, queue: TaskQueue, start_worker, ledger, told: Told) -> None:
+    def __init__(self, queue: TaskQueue, start_worker: StartWorker, ledger: Ledger, told: Told) -> None:
         seed = random.randrange(1_000_000)
         print(f"seed {seed}")
         self._chance = random.Random(seed)
@@ -78,7 +78,7 @@ class Crew:
 @pytest.mark.parametrize("type_", list(QueueType))
 @pytest.mark.parametrize("told", list(Told))
 def test_a_worker_told_to_leave_at_any_moment(
-    own_rabbitmq: RabbitMQServer, start_worker, ledger, rounds: int, told: Told, type_: QueueType
+    own_rabbitmq: RabbitMQServer, start_worker: StartWorker, ledger: Ledger, rounds: int, told: Told, type_: QueueType
 ) -> None:
     """Told once and with time enough, each task is done once, by whoever had it; else at least once."""
     queue = TaskQueue(own_rabbitmq, own_rabbitmq.default_vhost, type_).declare()

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from workqueue_broker.declaration import QueueDeclaration
 from workqueue_worker.amqp import ConsumePlan, ConsumerLink
-from workqueue_worker.consumer import Link
 from workqueue_worker.delivery import Delivery
+from workqueue_worker.link import Link
 
 from tests.support.fake_link import FakeBroker
 from tests.support.task_queue import TaskQueue
@@ -40,15 +40,16 @@ def consuming(request: pytest.FixtureRequest, quorum_queue: TaskQueue) -> Iterat
     else:
         queue = quorum_queue
         queue.send("0", "1", "2")
-        names = (queue.name, queue.dead.name)
-        declarations = [QueueDeclaration(name, queue.type) for name in names]
-        plan = ConsumePlan(queue.server.address(queue.vhost), "test", *declarations, True, PREFETCH)
+        work, dead = (QueueDeclaration(name, queue.type) for name in (queue.name, queue.dead.name))
+        plan = ConsumePlan(queue.server.address(queue.vhost), "test", work, dead, create=True, prefetch_count=PREFETCH)
         consuming = Consuming(lambda *given: ConsumerLink(plan, *given), lambda: queue.counts()[0])
     yield consuming
     consuming.link.close()
 
 
-def test_deliveries_come_with_a_turn_in_order_with_the_links_epoch_and_no_more_than_are_asked_for(consuming) -> None:
+def test_deliveries_come_with_a_turn_in_order_with_the_links_epoch_and_no_more_than_are_asked_for(
+    consuming: Consuming,
+) -> None:
     assert consuming.handed_over == []
     consuming.turn_until_handed_over(PREFETCH)
     consuming.link.wake()
@@ -60,7 +61,7 @@ def test_deliveries_come_with_a_turn_in_order_with_the_links_epoch_and_no_more_t
     ]
 
 
-def test_what_is_settled_goes_out_together_and_makes_room(consuming) -> None:
+def test_what_is_settled_goes_out_together_and_makes_room(consuming: Consuming) -> None:
     consuming.turn_until_handed_over(2)
     for each in consuming.handed_over:
         consuming.link.ack(each)
@@ -72,7 +73,7 @@ def test_what_is_settled_goes_out_together_and_makes_room(consuming) -> None:
     assert wait_until(lambda: consuming.ready() == 0, 30, "nothing is left")
 
 
-def test_what_is_handed_back_or_returned_is_ready_again_once_no_worker_takes_more(consuming) -> None:
+def test_what_is_handed_back_or_returned_is_ready_again_once_no_worker_takes_more(consuming: Consuming) -> None:
     consuming.turn_until_handed_over(2)
     consuming.link.cancel()
     assert not consuming.link.consuming
@@ -84,7 +85,7 @@ def test_what_is_handed_back_or_returned_is_ready_again_once_no_worker_takes_mor
     assert len(consuming.handed_over) == 2
 
 
-def test_what_is_not_settled_when_the_link_is_closed_is_ready_again(consuming) -> None:
+def test_what_is_not_settled_when_the_link_is_closed_is_ready_again(consuming: Consuming) -> None:
     consuming.turn_until_handed_over(2)
     consuming.link.close()
     wait_until(lambda: consuming.ready() == 3, 30, "all three are ready")

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.task_queue import TaskQueue
+from tests.support.worker_process import StartWorker
+
 pytestmark = pytest.mark.any_rabbitmq
 
 SLOW_CLIENTS = 300
@@ -15,7 +18,9 @@ def threads_of(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/task").iterdir()))
 
 
-def test_hundreds_of_slow_clients_cost_no_threads_and_tasks_go_on(quorum_queue, start_worker) -> None:
+def test_hundreds_of_slow_clients_cost_no_threads_and_tasks_go_on(
+    quorum_queue: TaskQueue, start_worker: StartWorker
+) -> None:
     worker = start_worker(quorum_queue, "ledger_ok").ready()
     threads = threads_of(worker.process.pid)
     with ExitStack() as stack:
@@ -28,7 +33,9 @@ def test_hundreds_of_slow_clients_cost_no_threads_and_tasks_go_on(quorum_queue, 
         assert threads_of(worker.process.pid) <= threads + 1  # one for a copy or a keeper, none for a client
 
 
-def test_a_port_that_was_asked_for_and_is_taken_is_an_error_with_the_remedy(quorum_queue, start_worker) -> None:
+def test_a_port_that_was_asked_for_and_is_taken_is_an_error_with_the_remedy(
+    quorum_queue: TaskQueue, start_worker: StartWorker
+) -> None:
     with socket.create_server(("", 0)) as taken:
         worker = start_worker(quorum_queue, "ledger_ok", "--metrics-port", str(taken.getsockname()[1]))
         assert worker.exit_code() == 2

@@ -5,18 +5,22 @@ import json
 import socket
 import struct
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from workqueue_worker.amqp import DeadLetterQueue
 from workqueue_worker.settlement import FRESH_COPY_AT
 
-from tests.support.task_queue import TaskQueue
+from tests.support.task_queue import Ledger, TaskQueue
 from tests.support.waiting import wait_until
+from tests.support.worker_process import StartWorker
 
 FAST = ("--retry-max-delay", "0.05")
 
 
-def test_a_failed_task_is_tried_again_until_it_works(task_queue, start_worker, ledger) -> None:
+def test_a_failed_task_is_tried_again_until_it_works(
+    task_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
+) -> None:
     worker = start_worker(task_queue, "by_body", *FAST).ready()
     task_queue.send("fail-until 3")
     worker.wait_for_metric("tasks_acked_total", 1)
@@ -26,7 +30,9 @@ def test_a_failed_task_is_tried_again_until_it_works(task_queue, start_worker, l
     task_queue.wait_for_counts(0, 0)
 
 
-def test_a_task_that_always_fails_is_parked_with_all_that_is_known_of_it(task_queue, start_worker, ledger) -> None:
+def test_a_task_that_always_fails_is_parked_with_all_that_is_known_of_it(
+    task_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
+) -> None:
     worker = start_worker(task_queue, "by_body", *FAST, "--max-attempts", "3").ready()
     task_queue.send(
         "fail no luck",
@@ -53,7 +59,9 @@ def test_a_task_that_always_fails_is_parked_with_all_that_is_known_of_it(task_qu
     assert first <= last
 
 
-def test_a_parked_task_does_not_expire_whatever_the_producer_said(quorum_queue, start_worker) -> None:
+def test_a_parked_task_does_not_expire_whatever_the_producer_said(
+    quorum_queue: TaskQueue, start_worker: StartWorker
+) -> None:
     worker = start_worker(quorum_queue, "by_body").ready()
     quorum_queue.send("reject x", expiration="60000")
     worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1)
@@ -61,7 +69,9 @@ def test_a_parked_task_does_not_expire_whatever_the_producer_said(quorum_queue, 
     assert properties.expiration is None
 
 
-def test_a_failed_task_that_would_expire_gets_its_attempts_and_is_dead_lettered(task_queue, start_worker) -> None:
+def test_a_failed_task_that_would_expire_gets_its_attempts_and_is_dead_lettered(
+    task_queue: TaskQueue, start_worker: StartWorker
+) -> None:
     """The time to live of a copy would start again, and be over before the worker has a free thread."""
     worker = start_worker(task_queue, "by_body", *FAST, "--max-attempts", "3").ready()
     task_queue.send("fail", expiration="0")
@@ -71,7 +81,9 @@ def test_a_failed_task_that_would_expire_gets_its_attempts_and_is_dead_lettered(
     assert properties.expiration is None
 
 
-def test_a_parked_task_that_is_moved_back_by_hand_is_tried_anew(task_queue, start_worker, ledger) -> None:
+def test_a_parked_task_that_is_moved_back_by_hand_is_tried_anew(
+    task_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
+) -> None:
     """As a shovel or the management UI moves it: with every header."""
     worker = start_worker(task_queue, "by_body", *FAST, "--max-attempts", "2").ready()
     task_queue.send("fail")
@@ -82,7 +94,9 @@ def test_a_parked_task_that_is_moved_back_by_hand_is_tried_anew(task_queue, star
     assert [line.attempt for line in ledger()] == [1, 2, 1, 2]
 
 
-def test_headers_left_by_another_queue_do_not_spoil_the_count(task_queue, start_worker, ledger) -> None:
+def test_headers_left_by_another_queue_do_not_spoil_the_count(
+    task_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
+) -> None:
     task_queue.send("die", headers={"x-delivery-count": 7})
     for _ in range(2):
         assert start_worker(task_queue, "by_body", "--max-attempts", "2").exit_code() == 137
@@ -91,7 +105,7 @@ def test_headers_left_by_another_queue_do_not_spoil_the_count(task_queue, start_
     assert [line.attempt for line in ledger()] == [1, 2]
 
 
-def test_headers_of_every_kind_go_into_the_copy(quorum_queue, start_worker) -> None:
+def test_headers_of_every_kind_go_into_the_copy(quorum_queue: TaskQueue, start_worker: StartWorker) -> None:
     headers = {
         "text": "ä",
         "bytes": b"\xff\x00",
@@ -120,7 +134,7 @@ NESTED = field(b"\xff", b"F", struct.pack(">I", 4) + b"\x01\xfft\x01")
 
 
 def test_headers_that_the_library_cannot_read_stop_nothing_and_go_into_the_copy_byte_by_byte(
-    quorum_queue, start_worker, tmp_path
+    quorum_queue: TaskQueue, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     """A date in milliseconds, a fraction, and names that are no UTF-8. With a command, which gets them as JSON."""
     script = f'printf %s "$TASK_HEADERS" > {tmp_path}/headers; exit "$(cat)"'
@@ -135,13 +149,15 @@ def test_headers_that_the_library_cannot_read_stop_nothing_and_go_into_the_copy_
     assert delivery is not None
     assert delivery.message_id == "strange"
     for sent in (MILLISECONDS, FRACTION, NESTED):
-        assert sent in delivery.properties.table
+        assert sent in vars(delivery.properties)["table"]
     quorum_queue.send("0")
     worker.wait_for_metric("tasks_acked_total", 1)
     assert worker.metric("broker_reconnects_total") == 0
 
 
-def test_a_task_may_have_more_attempts_than_the_broker_lets_it_come_back(quorum_queue, start_worker, ledger) -> None:
+def test_a_task_may_have_more_attempts_than_the_broker_lets_it_come_back(
+    quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
+) -> None:
     """RabbitMQ 4 deletes a message of a quorum queue that was returned 20 times: a counted copy starts at zero."""
     quorum_queue.send("")
     with quorum_queue.channel() as channel:
@@ -155,7 +171,7 @@ def test_a_task_may_have_more_attempts_than_the_broker_lets_it_come_back(quorum_
 
 
 @pytest.mark.any_rabbitmq
-def test_a_rejected_task_is_parked_at_once(quorum_queue, start_worker, ledger) -> None:
+def test_a_rejected_task_is_parked_at_once(quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger) -> None:
     worker = start_worker(quorum_queue, "by_body").ready()
     quorum_queue.send("reject cannot be done")
     worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1)
@@ -165,7 +181,9 @@ def test_a_rejected_task_is_parked_at_once(quorum_queue, start_worker, ledger) -
 
 
 @pytest.mark.any_rabbitmq
-def test_a_handler_may_say_how_long_to_wait_up_to_the_workers_limit(quorum_queue, start_worker, ledger) -> None:
+def test_a_handler_may_say_how_long_to_wait_up_to_the_workers_limit(
+    quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
+) -> None:
     worker = start_worker(quorum_queue, "by_body", *FAST, "--max-attempts", "2").ready()
     quorum_queue.send("retry 3600")
     worker.wait_for_metric('tasks_dead_lettered_total{reason="attempts_exhausted"}', 1)
@@ -173,14 +191,18 @@ def test_a_handler_may_say_how_long_to_wait_up_to_the_workers_limit(quorum_queue
 
 
 @pytest.mark.any_rabbitmq
-def test_a_waiting_retry_holds_up_no_task_of_another_slot(quorum_queue, start_worker, ledger) -> None:
+def test_a_waiting_retry_holds_up_no_task_of_another_slot(
+    quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
+) -> None:
     worker = start_worker(quorum_queue, "by_body", "--concurrency", "2", "--retry-max-delay", "600").ready()
     quorum_queue.send("retry 600", *["ok"] * 10)
     worker.wait_for_metric("tasks_acked_total", 10)
     assert worker.metric("tasks_in_progress") == 1
 
 
-def test_a_task_that_kills_its_worker_each_time_is_parked_in_the_end(task_queue, start_worker, ledger) -> None:
+def test_a_task_that_kills_its_worker_each_time_is_parked_in_the_end(
+    task_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
+) -> None:
     """Out of memory looks like this: the process is gone, and says nothing."""
     task_queue.send("die")
     for _ in range(3):
@@ -196,7 +218,7 @@ def test_a_task_that_kills_its_worker_each_time_is_parked_in_the_end(task_queue,
 
 
 def test_a_second_task_that_is_like_a_finished_one_is_run_also_when_somebody_had_it_before(
-    quorum_queue, start_worker, ledger
+    quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
 ) -> None:
     """The help for lost acks must not take one task for another: this worker's ack was not lost."""
     worker = start_worker(quorum_queue, "ledger_ok", "--concurrency", "2").ready()
@@ -214,7 +236,7 @@ def test_a_second_task_that_is_like_a_finished_one_is_run_also_when_somebody_had
     assert len(ledger()) == 2
 
 
-def test_failures_and_crashes_count_together(task_queue, start_worker, ledger) -> None:
+def test_failures_and_crashes_count_together(task_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger) -> None:
     task_queue.send("fail-until 2", "die")
     first = start_worker(task_queue, "by_body", *FAST, "--max-attempts", "2")
     assert first.exit_code() == 137
@@ -227,7 +249,7 @@ def test_failures_and_crashes_count_together(task_queue, start_worker, ledger) -
 
 
 def test_a_memory_alarm_holds_a_failed_task_and_neither_stops_acks_nor_loses_it(
-    own_quorum_queue, start_worker, ledger
+    own_quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
 ) -> None:
     queue = own_quorum_queue
     worker = start_worker(queue, "by_body", *FAST, "--max-attempts", "1", "--concurrency", "2").ready()
@@ -252,7 +274,7 @@ def test_a_memory_alarm_holds_a_failed_task_and_neither_stops_acks_nor_loses_it(
 
 
 def test_a_worker_whose_every_slot_holds_a_failed_task_is_not_ready_and_says_why_until_the_copy_is_taken(
-    task_queue, start_worker
+    task_queue: TaskQueue, start_worker: StartWorker
 ) -> None:
     task_queue.dead.declare()
     task_queue.dead.set_policy("full", {"max-length": 1, "overflow": "reject-publish"})
@@ -272,7 +294,9 @@ def test_a_worker_whose_every_slot_holds_a_failed_task_is_not_ready_and_says_why
     assert worker.metric("tasks_held") == 0
 
 
-def test_a_full_queue_that_refuses_the_copy_gets_the_original_back(task_queue, start_worker, ledger) -> None:
+def test_a_full_queue_that_refuses_the_copy_gets_the_original_back(
+    task_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
+) -> None:
     """Limits come by policy; reject-publish refuses copies, and what was given out may always return."""
     task_queue.set_policy("full", {"max-length": 2, "overflow": "reject-publish"})
     task_queue.send("release-then-fail", ids=["bad"])
@@ -288,7 +312,9 @@ def test_a_full_queue_that_refuses_the_copy_gets_the_original_back(task_queue, s
     assert worker.metric("tasks_redelivered_total") == 1  # a copy would have been new to the broker
 
 
-def test_without_a_dead_letter_queue_that_may_not_be_made_the_task_is_held_and_said(quorum_queue, start_worker) -> None:
+def test_without_a_dead_letter_queue_that_may_not_be_made_the_task_is_held_and_said(
+    quorum_queue: TaskQueue, start_worker: StartWorker
+) -> None:
     worker = start_worker(quorum_queue, "by_body", "--declare", "Never").ready()
     quorum_queue.send("reject x")
     wait_until(lambda: "no queue 'task_queue.dead'" in worker.get("/readyz")[1], 30, "readiness names the queue")

@@ -2,26 +2,32 @@
 
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 
+from tests.support.task_queue import Ledger, TaskQueue
 from tests.support.waiting import wait_until
-from tests.support.worker_process import Place, is_alive
+from tests.support.worker_process import Place, StartWorker, is_alive
 
 
-def started(ledger, count: int = 1) -> None:
+def started(ledger: Ledger, count: int = 1) -> None:
     wait_until(lambda: [line.word for line in ledger()].count("started") >= count, 30, f"{count} tasks have started")
 
 
 @pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "ctrl-c"])
-def test_an_idle_worker_leaves_at_once(quorum_queue, start_worker, number: signal.Signals) -> None:
+def test_an_idle_worker_leaves_at_once(
+    quorum_queue: TaskQueue, start_worker: StartWorker, number: signal.Signals
+) -> None:
     worker = start_worker(quorum_queue).ready()
     worker.process.send_signal(number)
     assert worker.exit_code() == 0
 
 
-def test_a_worker_told_to_leave_finishes_its_task_acks_it_and_takes_no_other(task_queue, start_worker, ledger) -> None:
+def test_a_worker_told_to_leave_finishes_its_task_acks_it_and_takes_no_other(
+    task_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
+) -> None:
     worker = start_worker(task_queue, "until_released").ready()
     task_queue.send("a", "b")
     started(ledger)
@@ -37,7 +43,9 @@ def test_a_worker_told_to_leave_finishes_its_task_acks_it_and_takes_no_other(tas
 
 
 @pytest.mark.any_rabbitmq
-def test_all_tasks_in_progress_are_finished_with_concurrency(quorum_queue, start_worker, ledger) -> None:
+def test_all_tasks_in_progress_are_finished_with_concurrency(
+    quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
+) -> None:
     worker = start_worker(quorum_queue, "until_released", "--concurrency", "4").ready()
     quorum_queue.send(*"abcdef")
     started(ledger, 4)
@@ -51,7 +59,9 @@ def test_all_tasks_in_progress_are_finished_with_concurrency(quorum_queue, start
 
 @pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("handler", ["polite", "until_released"])
-def test_a_second_signal_hands_the_task_back(quorum_queue, start_worker, ledger, handler: str) -> None:
+def test_a_second_signal_hands_the_task_back(
+    quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger, handler: str
+) -> None:
     """`until_released` never looks at the event: the process ends around it."""
     worker = start_worker(quorum_queue, handler).ready()
     quorum_queue.send("a")
@@ -66,7 +76,9 @@ def test_a_second_signal_hands_the_task_back(quorum_queue, start_worker, ledger,
     assert (line["id"], line["attempt"], line["outcome"]) == ("m0", 1, "handed back")
 
 
-def test_at_the_grace_deadline_the_task_is_handed_back(task_queue, start_worker, ledger) -> None:
+def test_at_the_grace_deadline_the_task_is_handed_back(
+    task_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
+) -> None:
     worker = start_worker(task_queue, "until_released", "--grace-period", "1").ready()
     task_queue.send("a")
     started(ledger)
@@ -76,7 +88,9 @@ def test_at_the_grace_deadline_the_task_is_handed_back(task_queue, start_worker,
 
 
 @pytest.mark.any_rabbitmq
-def test_a_commands_processes_are_gone_when_its_task_is_handed_back(quorum_queue, start_worker, tmp_path) -> None:
+def test_a_commands_processes_are_gone_when_its_task_is_handed_back(
+    quorum_queue: TaskQueue, start_worker: StartWorker, tmp_path: Path
+) -> None:
     """SIGTERM is ignored by both: SIGKILL follows, to the whole group."""
     script = (
         f"trap '' TERM; (trap '' TERM; exec sleep 987) & echo $! > {tmp_path}/child; echo $$ > {tmp_path}/parent; wait"
@@ -93,7 +107,9 @@ def test_a_commands_processes_are_gone_when_its_task_is_handed_back(quorum_queue
 
 
 @pytest.mark.any_rabbitmq
-def test_a_task_that_waits_for_its_retry_is_sent_back_counted_and_at_once(quorum_queue, start_worker, ledger) -> None:
+def test_a_task_that_waits_for_its_retry_is_sent_back_counted_and_at_once(
+    quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
+) -> None:
     worker = start_worker(quorum_queue, "by_body", "--retry-max-delay", "600").ready()
     quorum_queue.send("retry 600")
     worker.wait_for_metric('tasks_failed_total{reason="exception"}', 1)
@@ -104,7 +120,7 @@ def test_a_task_that_waits_for_its_retry_is_sent_back_counted_and_at_once(quorum
 
 
 @pytest.mark.any_rabbitmq
-def test_a_worker_that_cannot_connect_leaves_at_once(quorum_queue, start_worker) -> None:
+def test_a_worker_that_cannot_connect_leaves_at_once(quorum_queue: TaskQueue, start_worker: StartWorker) -> None:
     worker = start_worker(quorum_queue, AMQP_URL="amqp://127.0.0.1:1")
     wait_until(lambda: "not consuming" in worker.get("/readyz")[1], 30, "it has tried")
     worker.tell_to_leave()
@@ -113,7 +129,9 @@ def test_a_worker_that_cannot_connect_leaves_at_once(quorum_queue, start_worker)
 
 @pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("signals", [1, 2])
-def test_a_worker_whose_connect_hangs_leaves_at_once_and_in_order(quorum_queue, start_worker, signals: int) -> None:
+def test_a_worker_whose_connect_hangs_leaves_at_once_and_in_order(
+    quorum_queue: TaskQueue, start_worker: StartWorker, signals: int
+) -> None:
     """A broker that accepts the connection and says nothing; the handshake's time is not waited for."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         worker = start_worker(quorum_queue, AMQP_URL=f"amqp://127.0.0.1:{silent.getsockname()[1]}")
@@ -126,7 +144,9 @@ def test_a_worker_whose_connect_hangs_leaves_at_once_and_in_order(quorum_queue, 
 
 
 @pytest.mark.any_rabbitmq
-def test_two_signals_at_once_to_an_idle_worker_are_an_orderly_end(quorum_queue, start_worker) -> None:
+def test_two_signals_at_once_to_an_idle_worker_are_an_orderly_end(
+    quorum_queue: TaskQueue, start_worker: StartWorker
+) -> None:
     worker = start_worker(quorum_queue, "ledger_ok", "--concurrency", "3").ready()
     for _ in range(2):
         worker.tell_to_leave()
@@ -136,7 +156,7 @@ def test_two_signals_at_once_to_an_idle_worker_are_an_orderly_end(quorum_queue, 
 @pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("signals", [1, 2])
 def test_a_task_that_waits_for_a_thread_is_handed_back_and_not_begun(
-    quorum_queue, start_worker, ledger, signals
+    quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger, signals: int
 ) -> None:
     """Two slots, one of them with a task of a lost connection: of the two that come one waits."""
     worker = start_worker(quorum_queue, "until_released", "--concurrency", "2").ready()
@@ -160,7 +180,7 @@ def test_a_task_that_waits_for_a_thread_is_handed_back_and_not_begun(
 
 @pytest.mark.any_rabbitmq
 def test_without_its_broker_a_worker_still_finishes_its_task_before_it_leaves(
-    own_quorum_queue, start_worker, ledger
+    own_quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
 ) -> None:
     queue = own_quorum_queue
     worker = start_worker(queue, "until_released").ready()
@@ -178,7 +198,7 @@ def test_without_its_broker_a_worker_still_finishes_its_task_before_it_leaves(
 
 @pytest.mark.any_rabbitmq
 def test_a_failed_task_held_by_an_alarm_is_handed_back_at_the_grace_deadline(
-    own_quorum_queue, start_worker, ledger
+    own_quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
 ) -> None:
     queue = own_quorum_queue
     worker = start_worker(queue, "until_released_then_reject", "--grace-period", "1").ready()
@@ -196,7 +216,7 @@ def test_a_failed_task_held_by_an_alarm_is_handed_back_at_the_grace_deadline(
 @pytest.mark.once
 @pytest.mark.parametrize("concurrency", [1, 3])
 def test_after_so_many_tasks_a_worker_leaves_and_loses_none_of_the_others(
-    task_queue, start_worker, ledger, concurrency: int
+    task_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger, concurrency: int
 ) -> None:
     """It may have some more by then, and finishes those, too."""
     task_queue.send(*["0.2"] * 40)
@@ -209,7 +229,7 @@ def test_after_so_many_tasks_a_worker_leaves_and_loses_none_of_the_others(
 
 @pytest.mark.any_rabbitmq
 def test_at_the_grace_deadline_a_coroutine_is_cancelled_and_its_task_handed_back(
-    quorum_queue, start_worker, ledger
+    quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
 ) -> None:
     worker = start_worker(quorum_queue, "by_body", "--grace-period", "1").ready()
     quorum_queue.send("async-sleep 3600")
@@ -221,7 +241,9 @@ def test_at_the_grace_deadline_a_coroutine_is_cancelled_and_its_task_handed_back
 
 
 @pytest.mark.any_rabbitmq
-def test_a_forced_end_without_stdout_has_its_exit_code(quorum_queue, start_worker, ledger) -> None:
+def test_a_forced_end_without_stdout_has_its_exit_code(
+    quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
+) -> None:
     without_stdout = Place(command=("sh", "-c", 'exec "$@" >&-', "sh"))
     worker = start_worker(quorum_queue, "until_released", place=without_stdout).ready()
     quorum_queue.send("a")
@@ -236,7 +258,7 @@ def test_a_forced_end_without_stdout_has_its_exit_code(quorum_queue, start_worke
 @pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("stdout", [">&-", "> /dev/full"], ids=["closed", "full"])
 def test_the_tutorials_handler_does_its_tasks_though_nobody_reads_its_lines(
-    quorum_queue, start_worker, stdout: str
+    quorum_queue: TaskQueue, start_worker: StartWorker, stdout: str
 ) -> None:
     worker = start_worker(quorum_queue, place=Place(command=("sh", "-c", f'exec "$@" {stdout}', "sh"))).ready()
     quorum_queue.send("a", "b")

@@ -2,12 +2,15 @@
 
 import time
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 import pika
 import pytest
 
-from tests.support.task_queue import TaskQueue
+from tests.support.task_queue import Ledger, TaskQueue
 from tests.support.waiting import wait_until
+from tests.support.worker_process import StartWorker
 
 IDENTITY = ("tasks_acked_total", "tasks_acks_lost_total", "tasks_in_progress")
 
@@ -19,7 +22,9 @@ def settled(metrics: dict[str, float]) -> float:
 
 
 @pytest.mark.any_rabbitmq
-def test_the_tutorials_worker_prints_its_lines_and_works_a_second_for_each_dot(quorum_queue, start_worker) -> None:
+def test_the_tutorials_worker_prints_its_lines_and_works_a_second_for_each_dot(
+    quorum_queue: TaskQueue, start_worker: StartWorker
+) -> None:
     worker = start_worker(quorum_queue).ready()
     quorum_queue.send("First message.", "no dots")
     worker.wait_for_metric("tasks_acked_total", 2)
@@ -36,7 +41,7 @@ def test_the_tutorials_worker_prints_its_lines_and_works_a_second_for_each_dot(q
 
 
 @pytest.mark.any_rabbitmq
-def test_every_series_is_there_from_the_start_at_zero(quorum_queue, start_worker) -> None:
+def test_every_series_is_there_from_the_start_at_zero(quorum_queue: TaskQueue, start_worker: StartWorker) -> None:
     metrics = start_worker(quorum_queue, None, "--concurrency", "3").ready().metrics()
     info = f'worker_info{{handler="tutorial",version="{version("workqueue")}"}}'
     found = {name: value for name, value in metrics.items() if value}
@@ -60,7 +65,9 @@ def test_every_series_is_there_from_the_start_at_zero(quorum_queue, start_worker
         assert name in metrics
 
 
-def test_a_message_is_acked_after_the_work_and_not_before(task_queue, start_worker, ledger) -> None:
+def test_a_message_is_acked_after_the_work_and_not_before(
+    task_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
+) -> None:
     worker = start_worker(task_queue, "until_released").ready()
     task_queue.send("a", "b")
     wait_until(lambda: len(ledger()) == 1, 30, "the task has started")
@@ -72,7 +79,9 @@ def test_a_message_is_acked_after_the_work_and_not_before(task_queue, start_work
     assert worker.metric("tasks_in_progress") == 0
 
 
-def test_concurrency_is_the_number_of_tasks_in_progress_and_of_messages_taken(task_queue, start_worker, ledger) -> None:
+def test_concurrency_is_the_number_of_tasks_in_progress_and_of_messages_taken(
+    task_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
+) -> None:
     worker = start_worker(task_queue, "until_released", "--concurrency", "3").ready()
     task_queue.send(*"abcde")
     wait_until(lambda: len(ledger()) == 3, 30, "three tasks have started")
@@ -86,7 +95,9 @@ def test_concurrency_is_the_number_of_tasks_in_progress_and_of_messages_taken(ta
 
 
 @pytest.mark.any_rabbitmq
-def test_many_short_tasks_at_once_are_each_done_once(task_queue, start_worker, ledger) -> None:
+def test_many_short_tasks_at_once_are_each_done_once(
+    task_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
+) -> None:
     worker = start_worker(task_queue, "ledger_ok", "--concurrency", "8").ready()
     ids = task_queue.send(*(str(number) for number in range(300)))
     worker.wait_for_metric("tasks_acked_total", 300, seconds=60)
@@ -97,7 +108,9 @@ def test_many_short_tasks_at_once_are_each_done_once(task_queue, start_worker, l
 
 @pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("concurrency", [1, 2])
-def test_heartbeats_go_on_through_a_task_of_many_of_them(quorum_queue, start_worker, ledger, concurrency: int) -> None:
+def test_heartbeats_go_on_through_a_task_of_many_of_them(
+    quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger, concurrency: int
+) -> None:
     """With a heartbeat of 1 s the broker gives a silent connection up after 2."""
     task = TaskQueue(quorum_queue.server, quorum_queue.vhost, quorum_queue.type)
     worker = start_worker(
@@ -110,7 +123,7 @@ def test_heartbeats_go_on_through_a_task_of_many_of_them(quorum_queue, start_wor
 
 
 @pytest.mark.any_rabbitmq
-def test_the_wait_of_a_task_is_measured_from_its_publishing(quorum_queue, start_worker) -> None:
+def test_the_wait_of_a_task_is_measured_from_its_publishing(quorum_queue: TaskQueue, start_worker: StartWorker) -> None:
     before = time.time() - 100
     quorum_queue.send("", headers={"x-workqueue-published-ms": int(before * 1000)})
     worker = start_worker(quorum_queue).ready()
@@ -126,7 +139,9 @@ def test_the_wait_of_a_task_is_measured_from_its_publishing(quorum_queue, start_
     [b"", bytes(range(256)) * 40 * 1024, b"\xff\xfe\x00"],
     ids=["empty", "ten-mebibytes", "not-utf-8"],
 )
-def test_any_body_reaches_the_handler_as_it_was_sent(quorum_queue, start_worker, tmp_path, body: bytes) -> None:
+def test_any_body_reaches_the_handler_as_it_was_sent(
+    quorum_queue: TaskQueue, start_worker: StartWorker, tmp_path: Path, body: bytes
+) -> None:
     worker = start_worker(quorum_queue, "ledger_ok", LEDGER_BODIES=str(tmp_path / "body")).ready()
     quorum_queue.send(body)
     worker.wait_for_metric("tasks_acked_total", 1)
@@ -134,7 +149,9 @@ def test_any_body_reaches_the_handler_as_it_was_sent(quorum_queue, start_worker,
 
 
 @pytest.mark.any_rabbitmq
-def test_a_body_that_the_tutorials_handler_cannot_decode_is_parked_and_not_dropped(quorum_queue, start_worker) -> None:
+def test_a_body_that_the_tutorials_handler_cannot_decode_is_parked_and_not_dropped(
+    quorum_queue: TaskQueue, start_worker: StartWorker
+) -> None:
     worker = start_worker(quorum_queue).ready()
     quorum_queue.send(b"\xff\xfe")
     worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1)
@@ -145,7 +162,9 @@ def test_a_body_that_the_tutorials_handler_cannot_decode_is_parked_and_not_dropp
 
 @pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("body", ["ok", "garbage", "coroutine", "fork", "terminate-child"])
-def test_a_handler_that_returns_anything_has_done_its_task(quorum_queue, start_worker, ledger, body: str) -> None:
+def test_a_handler_that_returns_anything_has_done_its_task(
+    quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger, body: str
+) -> None:
     worker = start_worker(quorum_queue, "by_body").ready()
     quorum_queue.send(body, "ok")
     worker.wait_for_metric("tasks_acked_total", 2)
@@ -159,7 +178,7 @@ def test_a_handler_that_returns_anything_has_done_its_task(quorum_queue, start_w
 @pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("body", ["fail", "base-exception", "exit 3", "unprintable"])
 def test_whatever_a_handler_raises_is_a_failed_attempt_and_the_worker_goes_on(
-    quorum_queue, start_worker, body: str
+    quorum_queue: TaskQueue, start_worker: StartWorker, body: str
 ) -> None:
     worker = start_worker(quorum_queue, "by_body", "--max-attempts", "1").ready()
     quorum_queue.send(body, "ok")
@@ -170,7 +189,7 @@ def test_whatever_a_handler_raises_is_a_failed_attempt_and_the_worker_goes_on(
 
 
 def test_a_handler_that_keeps_the_interpreter_past_the_heartbeats_costs_no_task(
-    task_queue, start_worker, ledger
+    task_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
 ) -> None:
     """The broker gives the connection up; the worker's own finished task comes again, and is not run twice."""
     worker = start_worker(task_queue, "by_body", AMQP_URL=f"{task_queue.uri}?heartbeat=1").ready()
@@ -185,7 +204,9 @@ def test_a_handler_that_keeps_the_interpreter_past_the_heartbeats_costs_no_task(
 
 
 @pytest.mark.any_rabbitmq
-def test_the_log_has_one_line_for_each_delivery_with_its_trace(quorum_queue, start_worker) -> None:
+def test_the_log_has_one_line_for_each_delivery_with_its_trace(
+    quorum_queue: TaskQueue, start_worker: StartWorker
+) -> None:
     worker = start_worker(quorum_queue, "by_body", "--max-attempts", "2", "--retry-max-delay", "0.05").ready()
     trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
     quorum_queue.send("fail no luck", "ok", ids=["bad", "good"], headers=trace)
@@ -201,7 +222,9 @@ def test_the_log_has_one_line_for_each_delivery_with_its_trace(quorum_queue, sta
     assert {line["traceparent"] for line in worker.outcomes} == set(trace.values())
 
 
-def test_strange_properties_of_a_foreign_producer_break_nothing(task_queue, start_worker, ledger) -> None:
+def test_strange_properties_of_a_foreign_producer_break_nothing(
+    task_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
+) -> None:
     worker = start_worker(task_queue, None, "--", "true").ready()
     task_queue.send(
         *("a", "b", "c"),
@@ -219,7 +242,9 @@ def test_strange_properties_of_a_foreign_producer_break_nothing(task_queue, star
 
 
 @pytest.mark.any_rabbitmq
-def test_a_failed_attempt_is_logged_with_its_traceback_in_the_same_line(quorum_queue, start_worker) -> None:
+def test_a_failed_attempt_is_logged_with_its_traceback_in_the_same_line(
+    quorum_queue: TaskQueue, start_worker: StartWorker
+) -> None:
     worker = start_worker(quorum_queue, "by_body", "--max-attempts", "2", "--retry-max-delay", "0.05").ready()
     quorum_queue.send("fail no luck", "reject no")
     quorum_queue.dead.wait_for_counts(2, 0)
@@ -227,7 +252,7 @@ def test_a_failed_attempt_is_logged_with_its_traceback_in_the_same_line(quorum_q
     lines = {str(line["outcome"]): line.get("exception") for line in worker.outcomes}
     assert lines.pop("dead-lettered: rejected") is None
     assert set(lines) == {"retry", "dead-lettered: attempts_exhausted"}
-    for text in lines.values():
+    for text in map(str, lines.values()):
         assert "in _fail\n" in text
         assert text.endswith("ValueError: no luck")
         assert 'handlers.py", line' in text.splitlines()[1]
@@ -236,7 +261,7 @@ def test_a_failed_attempt_is_logged_with_its_traceback_in_the_same_line(quorum_q
 
 @pytest.mark.any_rabbitmq
 def test_a_coroutine_past_its_time_limit_is_cancelled_and_its_worker_goes_on(
-    quorum_queue, start_worker, ledger
+    quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
 ) -> None:
     worker = start_worker(quorum_queue, "by_body", "--task-timeout", "1", "--max-attempts", "1").ready()
     quorum_queue.send("async-sleep 3600", "coroutine")
@@ -249,7 +274,9 @@ def test_a_coroutine_past_its_time_limit_is_cancelled_and_its_worker_goes_on(
 
 
 @pytest.mark.any_rabbitmq
-def test_a_coroutine_that_ignores_its_cancellation_costs_its_worker(quorum_queue, start_worker, ledger) -> None:
+def test_a_coroutine_that_ignores_its_cancellation_costs_its_worker(
+    quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
+) -> None:
     worker = start_worker(quorum_queue, "by_body", "--task-timeout", "0.5", "--max-attempts", "1").ready()
     quorum_queue.send("async-stubborn")
     assert worker.exit_code() == 75
@@ -257,7 +284,7 @@ def test_a_coroutine_that_ignores_its_cancellation_costs_its_worker(quorum_queue
     quorum_queue.dead.wait_for_counts(1, 0)
 
 
-DESCRIBED = {
+DESCRIBED: dict[str, Any] = {
     "content_encoding": "gzip",
     "correlation_id": "c1",
     "reply_to": "answers",
@@ -269,7 +296,9 @@ DESCRIBED = {
 }
 
 
-def test_a_handler_sees_all_properties_of_a_message(quorum_queue, start_worker, ledger) -> None:
+def test_a_handler_sees_all_properties_of_a_message(
+    quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
+) -> None:
     worker = start_worker(quorum_queue, "by_body").ready()
     quorum_queue.send("described", **DESCRIBED)
     quorum_queue.send("described")
@@ -279,7 +308,9 @@ def test_a_handler_sees_all_properties_of_a_message(quorum_queue, start_worker, 
 
 
 @pytest.mark.any_rabbitmq
-def test_a_message_without_an_id_is_named_by_its_correlation_id_in_the_log(quorum_queue, start_worker) -> None:
+def test_a_message_without_an_id_is_named_by_its_correlation_id_in_the_log(
+    quorum_queue: TaskQueue, start_worker: StartWorker
+) -> None:
     """As Celery sends them."""
     worker = start_worker(quorum_queue, "by_body").ready()
     with quorum_queue.channel() as channel:

@@ -14,6 +14,7 @@ from tests.support.rabbitmq_server import RabbitMQServer, running
 from tests.support.task_queue import TaskQueue
 from tests.support.tls_front import Authority, Certificate, TlsFront
 from tests.support.waiting import wait_until
+from tests.support.worker_process import StartWorker, WorkerProcess
 
 MakeFront = Callable[..., TlsFront]
 
@@ -39,12 +40,14 @@ def address(queue: TaskQueue, front: TlsFront) -> str:
     return f"amqps://guest:guest@127.0.0.1:{front.port}/{queue.vhost}"
 
 
-def readiness_says(worker, words: str) -> None:
+def readiness_says(worker: WorkerProcess, words: str) -> None:
     wait_until(lambda: words in worker.get("/readyz")[1], 30, f"readiness says {words!r}; see {worker.log_file}")
 
 
 @pytest.mark.any_rabbitmq
-def test_a_broker_of_a_known_authority_is_used(quorum_queue, start_worker, authority, make_front) -> None:
+def test_a_broker_of_a_known_authority_is_used(
+    quorum_queue: TaskQueue, start_worker: StartWorker, authority: Authority, make_front: MakeFront
+) -> None:
     front = make_front(authority.issue("broker", "IP:127.0.0.1"))
     worker = start_worker(
         quorum_queue, "ledger_ok", AMQP_URL=address(quorum_queue, front), AMQP_CA_FILE=str(authority.certificate)
@@ -54,14 +57,18 @@ def test_a_broker_of_a_known_authority_is_used(quorum_queue, start_worker, autho
 
 
 @pytest.mark.any_rabbitmq
-def test_a_broker_of_an_unknown_authority_is_refused(quorum_queue, start_worker, authority, make_front) -> None:
+def test_a_broker_of_an_unknown_authority_is_refused(
+    quorum_queue: TaskQueue, start_worker: StartWorker, authority: Authority, make_front: MakeFront
+) -> None:
     front = make_front(authority.issue("broker", "IP:127.0.0.1"))
     worker = start_worker(quorum_queue, "ledger_ok", AMQP_URL=address(quorum_queue, front))
     readiness_says(worker, "set its CA (key ca.crt, AMQP_CA_FILE)")
 
 
 @pytest.mark.any_rabbitmq
-def test_a_certificate_for_another_host_is_refused(quorum_queue, start_worker, authority, make_front) -> None:
+def test_a_certificate_for_another_host_is_refused(
+    quorum_queue: TaskQueue, start_worker: StartWorker, authority: Authority, make_front: MakeFront
+) -> None:
     front = make_front(authority.issue("broker", "DNS:elsewhere.example"))
     worker = start_worker(
         quorum_queue, "ledger_ok", AMQP_URL=address(quorum_queue, front), AMQP_CA_FILE=str(authority.certificate)
@@ -70,7 +77,9 @@ def test_a_certificate_for_another_host_is_refused(quorum_queue, start_worker, a
 
 
 @pytest.mark.any_rabbitmq
-def test_a_client_certificate_is_shown_to_a_broker_that_asks(quorum_queue, start_worker, authority, make_front) -> None:
+def test_a_client_certificate_is_shown_to_a_broker_that_asks(
+    quorum_queue: TaskQueue, start_worker: StartWorker, authority: Authority, make_front: MakeFront
+) -> None:
     front = make_front(authority.issue("broker", "IP:127.0.0.1"), clients=authority)
     mine = authority.issue("worker", "DNS:worker")
     server, everything = quorum_queue.server, {"configure": ".*", "write": ".*", "read": ".*"}
@@ -78,13 +87,14 @@ def test_a_client_certificate_is_shown_to_a_broker_that_asks(quorum_queue, start
     server.management("PUT", f"/api/permissions/{quorum_queue.vhost}/certified", everything)
     uri = address(quorum_queue, front).replace("guest:guest", "certified:and-a-word")
     common = {"AMQP_URL": uri, "AMQP_CA_FILE": str(authority.certificate)}
-    without = start_worker(quorum_queue, "ledger_ok", **common)
+    without = start_worker(quorum_queue, "ledger_ok", place=None, **common)
     readiness_says(without, "not consuming")
     start_worker(
         quorum_queue,
         "ledger_ok",
         AMQP_CERT_FILE=str(mine.certificate),
         AMQP_KEY_FILE=str(mine.key),
+        place=None,
         **common,
     ).ready()
 
@@ -111,7 +121,9 @@ def certified_broker(tmp_path: Path, rabbitmq_version: str) -> Iterator[tuple[Ra
         yield server, authority
 
 
-def test_a_client_certificate_alone_logs_in(certified_broker, start_worker) -> None:
+def test_a_client_certificate_alone_logs_in(
+    certified_broker: tuple[RabbitMQServer, Authority], start_worker: StartWorker
+) -> None:
     """By the broker's EXTERNAL mechanism, for worker and producer; a name that it does not know is refused."""
     server, authority = certified_broker
     server.renew()  # its management API answers from here on
@@ -130,8 +142,8 @@ def test_a_client_certificate_alone_logs_in(certified_broker, start_worker) -> N
         }
 
     known = login("orders-worker")
-    worker = start_worker(queue, "ledger_ok", **known).ready()
+    worker = start_worker(queue, "ledger_ok", place=None, **known).ready()
     new_task = [sys.executable, "-m", "workqueue_producer", "--queue", queue.name, "--queue-type", "Quorum", "a"]
     subprocess.run(new_task, env={**os.environ, **known}, check=True, timeout=60)
     worker.wait_for_metric("tasks_acked_total", 1)
-    readiness_says(start_worker(queue, "ledger_ok", **login("a-stranger")), "refuses this user")
+    readiness_says(start_worker(queue, "ledger_ok", place=None, **login("a-stranger")), "refuses this user")

@@ -2,7 +2,7 @@
 
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,6 +159,10 @@ class LedgerLine:
     attempt: int
     process: int
     body: str
+
+
+#: What the handlers wrote.
+Ledger = Callable[[], list[LedgerLine]]
 
 
 def read_ledger(file: Path) -> list[LedgerLine]:

@@ -11,7 +11,9 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any, Protocol
 
+from tests.support.task_queue import TaskQueue
 from tests.support.waiting import wait_until
 
 SUPPORT = Path(__file__).parent
@@ -77,12 +79,12 @@ class WorkerProcess:
         return self.output_file.read_text(encoding="utf-8")
 
     @property
-    def log(self) -> list[dict[str, object]]:
+    def log(self) -> list[dict[str, Any]]:
         """The log's records; a line that is no JSON, as a crash writes them, under "text"."""
         return [_record(line) for line in self.log_file.read_text(encoding="utf-8").splitlines()]
 
     @property
-    def outcomes(self) -> list[dict[str, object]]:
+    def outcomes(self) -> list[dict[str, Any]]:
         """The log's lines about tasks."""
         return [record for record in self.log if record.get("message") == "task"]
 
@@ -141,7 +143,7 @@ def is_alive(process: int) -> bool:
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
-def _record(line: str) -> dict[str, object]:
+def _record(line: str) -> dict[str, Any]:
     try:
         return dict(json.loads(line))
     except ValueError:
@@ -151,3 +153,11 @@ def _record(line: str) -> dict[str, object]:
 def _labels(text: str) -> str:
     kept = [label for label in text.split(",") if not label.startswith("queue=")]
     return f"{{{','.join(kept)}}}" if kept else ""
+
+
+class StartWorker(Protocol):
+    """Starts a worker of a queue that ends with the test; `handler` is a name in worker_handlers."""
+
+    def __call__(
+        self, queue: TaskQueue, handler: str | None = None, *flags: str, place: Place | None = None, **variables: str
+    ) -> WorkerProcess: ...
