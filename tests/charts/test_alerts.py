@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from workqueue_worker.metrics import WorkerMetrics
 
 from dev.dashboards.names import known
 from dev.dashboards.queries import reads
+from tests.support.helm import Helm, Pick
 from tests.support.prometheus_server import Promtool
 
 CASES: dict[str, dict[str, list[dict[str, Any]]]] = yaml.safe_load(
@@ -22,10 +24,12 @@ SCHEMA = Path(__file__).parents[2] / "charts" / "workqueue-operator" / "values.s
 LABEL = re.compile(r"\$labels\.(\w+)")
 
 Rule = dict[str, Any]
+#: The groups of rules that an install with these values makes.
+Groups = Callable[..., list[dict[str, Any]]]
 
 
 @pytest.fixture
-def groups(helm, one):
+def groups(helm: Helm, one: Pick) -> Groups:
     """The groups of rules that an install with these values makes."""
 
     def rendered(**values: Any) -> list[dict[str, Any]]:
@@ -53,19 +57,19 @@ def written(path: Path, document: Any) -> Path:
     return path
 
 
-def test_there_are_no_rules_unless_they_are_asked_for(helm) -> None:
+def test_there_are_no_rules_unless_they_are_asked_for(helm: Helm) -> None:
     assert not [item for item in helm.template("workqueue-operator") if item["kind"] == "PrometheusRule"]
 
 
 @pytest.mark.parametrize("keep", [[], ["cluster", "region"]])
-def test_prometheus_accepts_the_rules(groups, promtool: Promtool, tmp_path: Path, keep: list[str]) -> None:
+def test_prometheus_accepts_the_rules(groups: Groups, promtool: Promtool, tmp_path: Path, keep: list[str]) -> None:
     rules = written(tmp_path / "rules.yml", {"groups": groups(keepLabels=keep)})
     done = promtool("check", "rules", "--lint=all", "--lint-fatal", rules)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("alert", CASES)
-def test_it_fires_when_it_should_and_only_then(groups, promtool: Promtool, tmp_path: Path, alert: str) -> None:
+def test_it_fires_when_it_should_and_only_then(groups: Groups, promtool: Promtool, tmp_path: Path, alert: str) -> None:
     rendered = groups()
     severities = {rule["labels"]["severity"] for rule in alerts(rendered) if rule["alert"] == alert}
     (severity, *_) = severities
@@ -104,12 +108,12 @@ def expected(alert: str, severity: str, case: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_each_alert_has_cases_and_no_other_has(groups) -> None:
+def test_each_alert_has_cases_and_no_other_has(groups: Groups) -> None:
     assert set(CASES) == names(groups())
     assert all(case["firing"] and case["silent"] for case in CASES.values())
 
 
-def test_each_alert_says_where_what_and_how_urgent(groups) -> None:
+def test_each_alert_says_where_what_and_how_urgent(groups: Groups) -> None:
     for rule in alerts(groups(runbookUrlPattern="https://docs.example.com/runbooks.md#%s")):
         name, annotations = rule["alert"], rule["annotations"]
         assert rule["labels"]["severity"] in {"critical", "warning", "info"}, name
@@ -120,11 +124,11 @@ def test_each_alert_says_where_what_and_how_urgent(groups) -> None:
             assert "$value" in annotations["description"], name
 
 
-def test_without_a_pattern_no_alert_has_a_runbook_url(groups) -> None:
+def test_without_a_pattern_no_alert_has_a_runbook_url(groups: Groups) -> None:
     assert not [rule for rule in alerts(groups()) if "runbook_url" in rule["annotations"]]
 
 
-def test_metrics_and_labels_of_each_rule_exist(groups) -> None:
+def test_metrics_and_labels_of_each_rule_exist(groups: Groups) -> None:
     rendered, exported = groups(), known()
     exported.update(dict.fromkeys(recorded(rendered), frozenset({"namespace", "queue"})))
     for rule in (rule for group in rendered for rule in group["rules"]):
@@ -133,7 +137,7 @@ def test_metrics_and_labels_of_each_rule_exist(groups) -> None:
             assert read.labels <= exported[read.metric], rule
 
 
-def test_labels_in_the_texts_are_labels_of_the_alert(groups) -> None:
+def test_labels_in_the_texts_are_labels_of_the_alert(groups: Groups) -> None:
     rendered, exported = groups(), known()
     for rule in alerts(rendered):
         grouped = re.match(r"(?:sum|max|count) by \(([^)]*)\)", rule["expr"])
@@ -142,12 +146,12 @@ def test_labels_in_the_texts_are_labels_of_the_alert(groups) -> None:
         assert {*LABEL.findall(str(rule["annotations"]))} <= {*has, *rule["labels"]}, rule["alert"]
 
 
-def test_each_recorded_series_is_used(groups) -> None:
+def test_each_recorded_series_is_used(groups: Groups) -> None:
     rendered = groups()
     assert {read.metric for rule in alerts(rendered) for read in reads(rule["expr"])} >= set(recorded(rendered))
 
 
-def test_kept_labels_are_in_each_grouping_and_join(groups) -> None:
+def test_kept_labels_are_in_each_grouping_and_join(groups: Groups) -> None:
     for rule in (rule for group in groups(keepLabels=["cluster", "region"]) for rule in group["rules"]):
         groupings = re.findall(r"\b(?:by|on)\s*\(([^)]*)\)", rule["expr"])
         assert all(text.startswith("cluster, region, ") for text in groupings), rule["expr"]
@@ -155,7 +159,9 @@ def test_kept_labels_are_in_each_grouping_and_join(groups) -> None:
     assert "(cluster" not in str(groups())
 
 
-def test_with_a_kept_label_one_clusters_fault_is_not_anothers(groups, promtool: Promtool, tmp_path: Path) -> None:
+def test_with_a_kept_label_one_clusters_fault_is_not_anothers(
+    groups: Groups, promtool: Promtool, tmp_path: Path
+) -> None:
     """A queue of the same name in another cluster is paused, and its operator has the same address."""
     written(tmp_path / "rules.yml", {"groups": groups(keepLabels=["cluster"])})
     labels = 'namespace="team",workqueue="thumbnails",instance="op"'
@@ -173,19 +179,19 @@ def test_with_a_kept_label_one_clusters_fault_is_not_anothers(groups, promtool: 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_disabled_alert_is_left_out_and_no_other(groups) -> None:
+def test_a_disabled_alert_is_left_out_and_no_other(groups: Groups) -> None:
     left_out = ["WorkQueueTasksStartLate", "WorkQueueTasksFail"]
     assert names(groups(disabled=left_out)) == names(groups()) - set(left_out)
     everything = sorted(names(groups()))
     assert not alerts(groups(disabled=everything))
 
 
-def test_the_schema_knows_each_alert(groups) -> None:
+def test_the_schema_knows_each_alert(groups: Groups) -> None:
     disabled = json.loads(SCHEMA.read_text())["properties"]["prometheusRule"]["properties"]["disabled"]
     assert set(disabled["items"]["enum"]) == names(groups())
 
 
-def test_thresholds_are_those_of_the_values(groups) -> None:
+def test_thresholds_are_those_of_the_values(groups: Groups) -> None:
     text = str(groups(oldestMessageSeconds=3_000_000, slo={"objective": 0.999, "waitSeconds": 2.5}))
     assert "oldest_message_age_seconds > 3000000\n" in text.replace("\\n", "\n")
     assert "the limit is 3000000 s" in text
@@ -194,7 +200,7 @@ def test_thresholds_are_those_of_the_values(groups) -> None:
     assert not re.search(r"\b(KEEP|OLDEST|LATE)_?[A-Z]*\b", text)
 
 
-def test_each_wait_that_may_be_promised_is_a_bound_of_the_histogram(groups) -> None:
+def test_each_wait_that_may_be_promised_is_a_bound_of_the_histogram(groups: Groups) -> None:
     objective = json.loads(SCHEMA.read_text())["properties"]["prometheusRule"]["properties"]["slo"]
     samples = WorkerMetrics("q").registry.collect()
     bounds = {
@@ -208,7 +214,7 @@ def test_each_wait_that_may_be_promised_is_a_bound_of_the_histogram(groups) -> N
         assert bound in bounds
 
 
-def test_each_alert_has_a_heading_among_the_runbooks_and_each_heading_an_alert(groups) -> None:
+def test_each_alert_has_a_heading_among_the_runbooks_and_each_heading_an_alert(groups: Groups) -> None:
     headings = re.findall(r"^### (\w+)$", RUNBOOKS.read_text(), re.MULTILINE)
     assert len(headings) == len(set(headings))
     assert set(headings) == names(groups())

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from dev.write_chart_readmes import Undescribed, readme, table
+from tests.support.helm import Helm, Pick
 
 CHARTS = Path(__file__).parents[2] / "charts"
 #: As Artifact Hub's documentation lists them.
@@ -37,7 +38,7 @@ def test_annotations_are_in_artifact_hubs_words(chart: str) -> None:
     assert found.get("operatorCapabilities", CAPABILITIES[0]) in CAPABILITIES
 
 
-def test_the_definition_and_its_example_are_those_of_the_chart(helm, one) -> None:
+def test_the_definition_and_its_example_are_those_of_the_chart(helm: Helm, one: Pick) -> None:
     definition: dict[str, Any] = one(helm.template("workqueue-operator"), "CustomResourceDefinition")
     (listed,) = yaml.safe_load(annotations("workqueue-operator")["crds"])
     (version,) = definition["spec"]["versions"]

@@ -9,20 +9,24 @@ import jsonschema
 import pytest
 import yaml
 
+from tests.support.helm import Helm, Manifest, Pick
+
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "workqueue.md"
 
 Schema = dict[str, Any]
 
 
 @pytest.fixture
-def definition(helm, one) -> dict[str, Any]:
-    return one(helm.template("workqueue-operator"), "CustomResourceDefinition")["spec"]
+def definition(helm: Helm, one: Pick) -> dict[str, Any]:
+    spec: Manifest = one(helm.template("workqueue-operator"), "CustomResourceDefinition")["spec"]
+    return spec
 
 
 @pytest.fixture
-def schema(definition) -> Schema:
+def schema(definition: Manifest) -> Schema:
     (version,) = definition["versions"]
-    return version["schema"]["openAPIV3Schema"]
+    schema: Schema = version["schema"]["openAPIV3Schema"]
+    return schema
 
 
 def fields(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
@@ -51,7 +55,7 @@ def documented() -> dict[str, str]:
     return dict(re.findall(r"^\| `([A-Za-z.]+)` \| ([^|]+) \|", table, re.MULTILINE))
 
 
-def test_names(definition):
+def test_names(definition: Manifest) -> None:
     assert definition["group"] == "workqueue.dev"
     assert definition["scope"] == "Namespaced"
     names = definition["names"]
@@ -61,31 +65,31 @@ def test_names(definition):
     assert version["subresources"] == {"status": {}}, "no scale subresource: the Deployment is what scales"
 
 
-def test_columns(definition):
+def test_columns(definition: Manifest) -> None:
     columns = definition["versions"][0]["additionalPrinterColumns"]
     shown = [column["name"] for column in columns if not column.get("priority")]
     assert shown == [*("Ready", "Queue", "Waiting", "Wanted", "Desired", "Replicas", "Ready-Workers", "Reason", "Age")]
     assert [column["name"] for column in columns if column.get("priority")] == ["Message", "Min", "Max"]
 
 
-def test_columns_show_fields_that_exist(definition, schema):
+def test_columns_show_fields_that_exist(definition: Manifest, schema: Schema) -> None:
     known = {path for path, _ in fields(schema)} | {"metadata.creationTimestamp"}
     for column in definition["versions"][0]["additionalPrinterColumns"]:
         path = re.sub(r"\[\?\(.*?\)\]", "[]", column["jsonPath"]).lstrip(".")
         assert path in known, column["name"]
 
 
-def test_nothing_unknown_is_kept(definition, schema):
+def test_nothing_unknown_is_kept(definition: Manifest, schema: Schema) -> None:
     assert "preserveUnknownFields" not in definition
     assert all("x-kubernetes-preserve-unknown-fields" not in field for _, field in fields(schema))
 
 
-def test_every_field_is_described(schema):
+def test_every_field_is_described(schema: Schema) -> None:
     undescribed = [path for path, field in fields(schema) if not field.get("description")]
     assert undescribed == ["metadata"], "metadata is described by Kubernetes"
 
 
-def test_every_value_is_bounded(schema):
+def test_every_value_is_bounded(schema: Schema) -> None:
     for path, field in leaves(schema).items():
         if path in ("apiVersion", "kind"):
             continue
@@ -98,7 +102,7 @@ def test_every_value_is_bounded(schema):
         assert field["type"] != "array" or "maxItems" in field, path
 
 
-def test_numbers_say_their_unit_and_words_are_in_pascal_case(schema):
+def test_numbers_say_their_unit_and_words_are_in_pascal_case(schema: Schema) -> None:
     for path, field in leaves(schema).items():
         for word in field.get("enum", []):
             assert re.fullmatch(r"[A-Z][A-Za-z]+|apps/v1", word), path
@@ -106,13 +110,13 @@ def test_numbers_say_their_unit_and_words_are_in_pascal_case(schema):
             assert "Seconds" in field["description"], path
 
 
-def test_defaults_are_shown_by_kubectl_explain(schema):
+def test_defaults_are_shown_by_kubectl_explain(schema: Schema) -> None:
     for path, field in leaves(schema["properties"]["spec"]).items():
         if "default" in field:
             assert f"Default: {field['default']}." in field["description"], path
 
 
-def test_defaults_of_objects_let_those_of_their_fields_come(schema):
+def test_defaults_of_objects_let_those_of_their_fields_come(schema: Schema) -> None:
     """Without `default: {}` on every object on the way, a default further down is never filled in."""
     for path, field in fields(schema["properties"]["spec"]):
         inner = [name for name, sub in field.get("properties", {}).items() if "default" in sub]
@@ -120,7 +124,7 @@ def test_defaults_of_objects_let_those_of_their_fields_come(schema):
             assert field.get("default") == {}, path
 
 
-def test_conditions_are_those_of_kubernetes(schema):
+def test_conditions_are_those_of_kubernetes(schema: Schema) -> None:
     conditions = schema["properties"]["status"]["properties"]["conditions"]
     assert conditions["x-kubernetes-list-type"] == "map"
     assert conditions["x-kubernetes-list-map-keys"] == ["type"]
@@ -130,13 +134,13 @@ def test_conditions_are_those_of_kubernetes(schema):
     assert item["properties"]["status"]["enum"] == ["True", "False", "Unknown"]
 
 
-def test_ten_decisions_are_kept(schema):
+def test_ten_decisions_are_kept(schema: Schema) -> None:
     status = schema["properties"]["status"]["properties"]
     assert status["recentDecisions"]["maxItems"] == 10
     assert set(status["recentDecisions"]["items"]["properties"]) == set(status["lastDecision"]["properties"])
 
 
-def test_rules_name_the_field_and_a_remedy(schema):
+def test_rules_name_the_field_and_a_remedy(schema: Schema) -> None:
     rules = [rule for _, field in [("", schema), *fields(schema)] for rule in field.get("x-kubernetes-validations", [])]
     assert len(rules) == 11
     for rule in rules:
@@ -144,12 +148,12 @@ def test_rules_name_the_field_and_a_remedy(schema):
         assert re.search(r"(\. |, )(Lower|Set|Name|Choose|Create|Delete|Empty)", rule["message"]), rule
 
 
-def test_examples_of_the_reference_are_valid(schema):
+def test_examples_of_the_reference_are_valid(schema: Schema) -> None:
     for example in examples():
         jsonschema.Draft7Validator(schema).validate(example)
 
 
-def test_the_full_example_has_every_field(schema):
+def test_the_full_example_has_every_field(schema: Schema) -> None:
     (full,) = [example for example in examples() if "mode" in example["spec"]]
 
     def paths(value: Any, path: str = "") -> Iterator[str]:
@@ -162,7 +166,7 @@ def test_the_full_example_has_every_field(schema):
     assert set(paths(full["spec"])) == set(leaves(schema["properties"]["spec"]))
 
 
-def test_the_reference_lists_every_field_with_its_default(schema):
+def test_the_reference_lists_every_field_with_its_default(schema: Schema) -> None:
     spec, table = leaves(schema["properties"]["spec"]), documented()
     assert list(table) == list(spec), "the same fields, in the same order"
     for path, field in spec.items():
@@ -173,7 +177,7 @@ def test_the_reference_lists_every_field_with_its_default(schema):
             assert not re.fullmatch(r"`[^`]*`", told), f"{path} has no default in the schema"
 
 
-def test_the_reference_lists_status_and_conditions(schema):
+def test_the_reference_lists_status_and_conditions(schema: Schema) -> None:
     text = REFERENCE.read_text()
     status = text.partition("## status")[2]
     listed = re.findall(r"^\| `(\w+)` \|", status, re.MULTILINE)
@@ -181,7 +185,7 @@ def test_the_reference_lists_status_and_conditions(schema):
     assert listed == [*schema["properties"]["status"]["properties"], *conditions]
 
 
-def test_the_charts_own_workqueue_fits(helm, one, schema):
+def test_the_charts_own_workqueue_fits(helm: Helm, one: Pick, schema: Schema) -> None:
     workqueue = one(helm.template("workqueue", {"broker": {"secretName": "rabbitmq"}}), "WorkQueue")
     jsonschema.Draft7Validator(schema).validate(workqueue)
     known = {path for path, _ in fields(schema)}

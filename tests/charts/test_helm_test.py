@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,6 +13,8 @@ from threading import Thread
 from typing import Any
 
 import pytest
+
+from tests.support.helm import Helm, Manifest, Pick
 
 CHARTS = Path(__file__).parents[2] / "charts"
 OPERATOR = CHARTS / "workqueue-operator" / "files" / "check_operator.py"
@@ -129,7 +131,9 @@ BLUE = "/apis/workqueue.dev/v1alpha1/namespaces/blue/workqueues"
         (503, {ALL: 200}, (), 1),
     ],
 )
-def test_the_operator_must_be_healthy_and_may_list(account, health, lists, namespaces, code) -> None:
+def test_the_operator_must_be_healthy_and_may_list(
+    account: Path, health: int, lists: dict[str, int], namespaces: Sequence[str], code: int
+) -> None:
     with server({"/healthz": (health, "ok")}) as port, api_server(account, lists) as environment:
         done = run(OPERATOR, "127.0.0.1", str(port), *namespaces, **environment)
     assert done.returncode == code, done.stdout + done.stderr
@@ -137,7 +141,7 @@ def test_the_operator_must_be_healthy_and_may_list(account, health, lists, names
     assert all(path in done.stdout for path in lists)
 
 
-def test_an_operator_that_does_not_answer_fails_with_a_remedy(account) -> None:
+def test_an_operator_that_does_not_answer_fails_with_a_remedy(account: Path) -> None:
     with server({}) as port:
         pass
     with api_server(account, {ALL: 200}) as environment:
@@ -147,7 +151,7 @@ def test_an_operator_that_does_not_answer_fails_with_a_remedy(account) -> None:
     assert "NetworkPolicy" in done.stdout
 
 
-def test_the_operators_pod_asks_its_service_by_its_own_account(helm, one) -> None:
+def test_the_operators_pod_asks_its_service_by_its_own_account(helm: Helm, one: Pick) -> None:
     objects = helm.template("workqueue-operator", {"watchNamespaces": ["blue", "green"]}, tests=True)
     service, deployment, pod = (one(objects, kind) for kind in ("Service", "Deployment", "Pod"))
     (container,) = pod["spec"]["containers"]
@@ -161,7 +165,9 @@ def test_the_operators_pod_asks_its_service_by_its_own_account(helm, one) -> Non
 
 
 @pytest.mark.parametrize("values", [{"handler": "my_tasks:handle"}, {"command": ["convert", "-"]}])
-def test_the_workers_pod_checks_what_a_worker_needs_and_asks_each_worker(helm, one, values) -> None:
+def test_the_workers_pod_checks_what_a_worker_needs_and_asks_each_worker(
+    helm: Helm, one: Pick, values: Manifest
+) -> None:
     objects = helm.template(
         "workqueue", {**BROKER, **values, "metricsPort": 9000, "env": [{"name": "A", "value": "1"}]}, tests=True
     )
@@ -182,7 +188,9 @@ def test_the_workers_pod_checks_what_a_worker_needs_and_asks_each_worker(helm, o
 
 
 @pytest.mark.parametrize(("chart", "values"), [("workqueue-operator", {}), ("workqueue", BROKER)])
-def test_what_a_test_makes_is_no_part_of_the_release_and_goes_when_it_passed(helm, chart, values) -> None:
+def test_what_a_test_makes_is_no_part_of_the_release_and_goes_when_it_passed(
+    helm: Helm, chart: str, values: Manifest
+) -> None:
     extra = [item for item in helm.template(chart, values, tests=True) if item not in helm.template(chart, values)]
     assert extra
     for item in extra:
@@ -192,7 +200,7 @@ def test_what_a_test_makes_is_no_part_of_the_release_and_goes_when_it_passed(hel
         assert re.fullmatch(r"[a-z0-9-]{1,63}", item["metadata"]["name"])
 
 
-def test_a_long_name_leaves_room_for_the_tests_objects(helm) -> None:
+def test_a_long_name_leaves_room_for_the_tests_objects(helm: Helm) -> None:
     """A Service's name has at most 63 characters, and a Pod's host name is cut there."""
     values = {**BROKER, "fullnameOverride": "a" * 56}
     names = {item["metadata"]["name"] for item in helm.template("workqueue", values, tests=True)}

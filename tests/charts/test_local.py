@@ -9,7 +9,7 @@ from workqueue_operator.cluster.local.manifests import Manifests, Source, read
 from workqueue_operator.cluster.local.workload import Launch, PodFacts, Surroundings, launch, workload_of
 from workqueue_operator.resource import Key
 
-from tests.charts.conftest import Helm
+from tests.support.helm import Helm
 
 HERE = Surroundings("/venv/bin/python", {"PATH": "/bin"})
 SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: rabbitmq, namespace: demo}\nstringData: {uri: 'amqp://here'}\n"

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from dev.images import OFFICIAL
+from tests.support.helm import Helm, Pick
 from tests.support.kubernetes_schemas import problems
 from tests.support.prometheus_server import Promtool
 
@@ -49,7 +50,7 @@ def config_maps(volumes: list[Manifest]) -> Iterator[Manifest]:
 
 
 @pytest.fixture
-def dashboards(helm) -> dict[str, set[str]]:
+def dashboards(helm: Helm) -> dict[str, set[str]]:
     """The files of each ConfigMap of dashboards, as the demo installs them."""
     made = helm.template("workqueue-operator", {"dashboards": {"enabled": True}}, release=RELEASE)
     return {item["metadata"]["name"]: set(item["data"]) for item in made if item["kind"] == "ConfigMap"}
@@ -98,7 +99,7 @@ def test_prometheus_accepts_its_configuration(promtool: Promtool, tmp_path: Path
 @pytest.mark.parametrize(
     ("chart", "values"), [("workqueue-operator", {}), ("workqueue", {"broker": {"secretName": "rabbitmq"}})]
 )
-def test_the_pods_of_both_charts_are_scraped(helm, one, chart: str, values: Manifest) -> None:
+def test_the_pods_of_both_charts_are_scraped(helm: Helm, one: Pick, chart: str, values: Manifest) -> None:
     service = found("Service", "workqueue-metrics")["spec"]
     (job,) = [job for job in prometheus_yml()["scrape_configs"] if job["job_name"] == "workqueue"]
     (asked,) = job["dns_sd_configs"][0]["names"]

@@ -1,11 +1,14 @@
 """Names: those that look like numbers or truth values stay names, and two queues in one release are two queues."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from tests.support.helm import Helm, Manifest, Pick
 
 CHARTS = Path(__file__).parents[2] / "charts"
 BROKER = {"broker": {"secretName": "rabbitmq"}}
@@ -25,7 +28,7 @@ def texts(value: Any, path: str = "") -> list[tuple[str, Any]]:
 
 @pytest.mark.parametrize("odd", ODD)
 @pytest.mark.parametrize("chart", ["workqueue", "workqueue-operator"])
-def test_a_name_that_looks_like_a_number_stays_a_name(helm, chart: str, odd: str):
+def test_a_name_that_looks_like_a_number_stays_a_name(helm: Helm, chart: str, odd: str) -> None:
     values: dict[str, Any] = {"fullnameOverride": odd}
     if chart == "workqueue":
         values |= {"broker": {"secretName": odd}, "serviceAccountName": odd, "priorityClassName": odd}
@@ -40,7 +43,7 @@ def test_a_name_that_looks_like_a_number_stays_a_name(helm, chart: str, odd: str
 
 
 @pytest.fixture
-def umbrella(helm, tmp_path: Path):
+def umbrella(helm: Helm, tmp_path: Path) -> Callable[[Manifest], list[Manifest]]:
     """The objects of one release of a chart that has the queue's chart twice, under two aliases."""
 
     def render(values: dict[str, Any]) -> list[dict[str, Any]]:
@@ -57,7 +60,9 @@ def umbrella(helm, tmp_path: Path):
 
 
 @pytest.mark.parametrize("override", [False, True], ids=["by alias", "by fullnameOverride"])
-def test_two_queues_in_one_release_have_names_and_workers_of_their_own(umbrella, override: bool):
+def test_two_queues_in_one_release_have_names_and_workers_of_their_own(
+    umbrella: Callable[[Manifest], list[Manifest]], override: bool
+) -> None:
     values: dict[str, Any] = {"mail": dict(BROKER), "thumbs": dict(BROKER)}
     if override:
         values = {alias: {**BROKER, "fullnameOverride": f"shop-{alias}"} for alias in values}
@@ -72,7 +77,7 @@ def test_two_queues_in_one_release_have_names_and_workers_of_their_own(umbrella,
         assert not selector.items() <= spec["template"]["metadata"]["labels"].items(), "it chooses the other's pods"
 
 
-def test_an_alone_release_is_named_after_itself(helm, one):
+def test_an_alone_release_is_named_after_itself(helm: Helm, one: Pick) -> None:
     deployment = one(helm.template("workqueue", BROKER), "Deployment")
     assert deployment["metadata"]["name"] == "thumbnails-worker"
     assert deployment["spec"]["selector"]["matchLabels"] == {
@@ -81,7 +86,7 @@ def test_an_alone_release_is_named_after_itself(helm, one):
     }
 
 
-def test_a_name_without_room_for_its_workers_is_refused(helm):
+def test_a_name_without_room_for_its_workers_is_refused(helm: Helm) -> None:
     chart = str(CHARTS / "workqueue")
     assert helm.run("template", "x" * 53, chart, values=BROKER).returncode == 0
     assert "fullnameOverride" in helm.refusal("workqueue", {**BROKER, "fullnameOverride": "x" * 57})

@@ -4,10 +4,13 @@ Whether a connection is let through is worked out here by the rules of the Netwo
 enforces policies is no part of the local cluster.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
+from tests.support.helm import Helm, Manifest, Pick
 
 BROKER = {"broker": {"secretName": "rabbitmq"}}
 MONITORING = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
@@ -56,8 +59,12 @@ def labels_of(deployment: dict[str, Any]) -> dict[str, str]:
     return found
 
 
+#: Policy and Deployment of an install with these values.
+Render = Callable[[Manifest], tuple[Manifest, Manifest]]
+
+
 @pytest.fixture
-def operator(helm, one):
+def operator(helm: Helm, one: Pick) -> Render:
     """The policy and the Deployment of the operator's chart."""
 
     def render(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -68,7 +75,7 @@ def operator(helm, one):
 
 
 @pytest.fixture
-def workers(helm, one):
+def workers(helm: Helm, one: Pick) -> Render:
     """The policy and the Deployment of the queue's chart."""
 
     def render(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -78,18 +85,18 @@ def workers(helm, one):
     return render
 
 
-def test_there_is_none_unless_asked_for(helm):
+def test_there_is_none_unless_asked_for(helm: Helm) -> None:
     for chart, values in (("workqueue-operator", {}), ("workqueue", BROKER)):
         assert "NetworkPolicy" not in {item["kind"] for item in helm.template(chart, values)}
 
 
-def test_they_are_about_the_charts_own_pods(operator, workers):
+def test_they_are_about_the_charts_own_pods(operator: Render, workers: Render) -> None:
     for policy, deployment in (operator(ON), workers(ON)):
         assert chosen(policy["spec"]["podSelector"], labels_of(deployment))
         assert policy["spec"]["podSelector"] == deployment["spec"]["selector"]
 
 
-def test_the_operator_reaches_what_it_uses_and_nothing_else(operator):
+def test_the_operator_reaches_what_it_uses_and_nothing_else(operator: Render) -> None:
     policy, _ = operator(ON)
     anyone = Peer("elsewhere", {})
     for port in (443, 6443, 5672, 5671, 15672, 15671, 53):
@@ -99,7 +106,7 @@ def test_the_operator_reaches_what_it_uses_and_nothing_else(operator):
     assert not allows(policy, "Egress", anyone, 5672, "UDP")
 
 
-def test_the_operator_reaches_the_workers_where_it_serves(operator, workers):
+def test_the_operator_reaches_the_workers_where_it_serves(operator: Render, workers: Render) -> None:
     _, deployment = workers(ON)
     worker = labels_of(deployment)
     assert allows(operator(ON)[0], "Egress", Peer("anywhere", worker), 8000)
@@ -108,7 +115,7 @@ def test_the_operator_reaches_the_workers_where_it_serves(operator, workers):
     assert not allows(policy, "Egress", Peer("red", worker), 8000)
 
 
-def test_the_operators_page_is_for_those_who_are_named(operator):
+def test_the_operators_page_is_for_those_who_are_named(operator: Render) -> None:
     closed, _ = operator(ON)
     opened, _ = operator(
         {"networkPolicy": {"enabled": True, "metricsFrom": MONITORING}, "serviceMonitor": {"enabled": True}}
@@ -120,7 +127,7 @@ def test_the_operators_page_is_for_those_who_are_named(operator):
 
 
 @pytest.mark.parametrize("namespace", ["", "workqueue-system"])
-def test_workers_answer_the_operator_and_those_who_are_named(operator, workers, namespace):
+def test_workers_answer_the_operator_and_those_who_are_named(operator: Render, workers: Render, namespace: str) -> None:
     asking = labels_of(operator(ON)[1])
     policy, _ = workers(
         {
@@ -135,7 +142,7 @@ def test_workers_answer_the_operator_and_those_who_are_named(operator, workers, 
     assert not allows(policy, "Ingress", Peer("workqueue-system", asking), 8000)
 
 
-def test_workers_may_connect_anywhere_unless_that_is_restricted(workers):
+def test_workers_may_connect_anywhere_unless_that_is_restricted(workers: Render) -> None:
     anyone = Peer("elsewhere", {})
     assert allows(workers(ON)[0], "Egress", anyone, 5432)
     database = {"to": [{"namespaceSelector": {}}], "ports": [{"port": 5432, "protocol": "TCP"}]}
@@ -145,7 +152,7 @@ def test_workers_may_connect_anywhere_unless_that_is_restricted(workers):
         assert allows(policy, "Egress", anyone, port), port
 
 
-def test_the_pods_of_helm_test_are_let_through_and_found_by_no_selector(helm, one):
+def test_the_pods_of_helm_test_are_let_through_and_found_by_no_selector(helm: Helm, one: Pick) -> None:
     for chart, values in (("workqueue-operator", ON), ("workqueue", {**BROKER, **ON})):
         objects = helm.template(chart, values, tests=True)
         policy, deployment, pod = (one(objects, kind) for kind in ("NetworkPolicy", "Deployment", "Pod"))

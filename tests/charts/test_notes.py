@@ -1,9 +1,11 @@
 """What helm prints after an install: the next step, and a warning where something will surprise."""
 
+from tests.support.helm import Helm
+
 BROKER = {"broker": {"secretName": "rabbitmq"}}
 
 
-def test_operator_says_the_next_steps(helm):
+def test_operator_says_the_next_steps(helm: Helm) -> None:
     notes = helm.notes("workqueue-operator")
     assert "rollout status deployment/thumbnails-workqueue-operator" in notes
     assert "kubectl --namespace NAMESPACE create secret generic rabbitmq" in notes
@@ -12,7 +14,7 @@ def test_operator_says_the_next_steps(helm):
     assert "the whole cluster" in notes
 
 
-def test_the_next_steps_of_an_operator_that_serves_some_namespaces_are_in_one_of_them(helm):
+def test_the_next_steps_of_an_operator_that_serves_some_namespaces_are_in_one_of_them(helm: Helm) -> None:
     notes = helm.notes("workqueue-operator", {"watchNamespaces": ["blue", "green"]})
     assert "blue, green" in notes
     for command in (
@@ -23,12 +25,12 @@ def test_the_next_steps_of_an_operator_that_serves_some_namespaces_are_in_one_of
         assert command in notes
 
 
-def test_operator_says_what_an_uninstall_does_to_workqueues(helm):
+def test_operator_says_what_an_uninstall_does_to_workqueues(helm: Helm) -> None:
     assert "leaves the definition of WorkQueue" in helm.notes("workqueue-operator")
     assert "deletes the definition of WorkQueue" in helm.notes("workqueue-operator", {"crds": {"keep": False}})
 
 
-def test_an_object_for_the_prometheus_operator_without_labels_is_warned_about(helm):
+def test_an_object_for_the_prometheus_operator_without_labels_is_warned_about(helm: Helm) -> None:
     for chart, field, values in (
         ("workqueue-operator", "serviceMonitor", {}),
         ("workqueue-operator", "prometheusRule", {}),
@@ -42,7 +44,7 @@ def test_an_object_for_the_prometheus_operator_without_labels_is_warned_about(he
         assert "WARNING" not in helm.notes(chart, values)
 
 
-def test_alerts_without_the_address_of_their_runbooks_are_pointed_out(helm):
+def test_alerts_without_the_address_of_their_runbooks_are_pointed_out(helm: Helm) -> None:
     words = "set prometheusRule.runbookUrlPattern"
     assert words in helm.notes("workqueue-operator", {"prometheusRule": {"enabled": True}})
     pattern = {"enabled": True, "runbookUrlPattern": "https://docs.example.com/runbooks.md#%s"}
@@ -50,7 +52,7 @@ def test_alerts_without_the_address_of_their_runbooks_are_pointed_out(helm):
     assert words not in helm.notes("workqueue-operator")
 
 
-def test_queue_says_how_to_watch_it(helm):
+def test_queue_says_how_to_watch_it(helm: Helm) -> None:
     notes = helm.notes("workqueue", {**BROKER, "queue": {"name": "task_queue"}})
     assert "Queue task_queue" in notes
     assert "thumbnails-worker, 0 to 50" in notes
@@ -60,7 +62,7 @@ def test_queue_says_how_to_watch_it(helm):
     assert "describe workqueue thumbnails" in notes
 
 
-def test_a_mode_that_does_not_scale_is_pointed_out(helm):
+def test_a_mode_that_does_not_scale_is_pointed_out(helm: Helm) -> None:
     assert "mode is" not in helm.notes("workqueue", BROKER)
     assert "mode is DryRun" in helm.notes("workqueue", {**BROKER, "mode": "DryRun"})
     assert "mode is Paused" in helm.notes("workqueue", {**BROKER, "mode": "Paused"})

@@ -1,6 +1,7 @@
 """The operator's chart: the rights that its code takes and no others, its environment, and what it leaves behind."""
 
 import inspect
+from collections.abc import Sequence
 
 import kopf
 import pytest
@@ -11,6 +12,7 @@ from workqueue_operator.loops import kopf_handlers
 from workqueue_operator.resource import Key
 from workqueue_operator.store import Store
 
+from tests.support.helm import Helm, Manifest, Pick
 from tests.support.recording_api import RecordingApi
 
 #: By parameter, or by method and parameter. Without an address, a pod is not asked over HTTP.
@@ -30,13 +32,17 @@ ARGUMENTS = {
 }
 
 
-async def taken_by_calls():
+#: Verbs by group and resource.
+Rights = dict[tuple[str, str], set[str]]
+
+
+async def taken_by_calls() -> set[tuple[str, str, str]]:
     """(group, resource, verb) of every request that the adapter makes, for each method that has any."""
     taken = set()
     for name, method in inspect.getmembers(KubernetesCluster, inspect.iscoroutinefunction):
         if not name.startswith("_"):
             api = RecordingApi()
-            cluster = KubernetesCluster(KubernetesApi(api), session=None)
+            cluster = KubernetesCluster(KubernetesApi(api), session=None)  # type: ignore[arg-type]  # no pod is asked
             named = list(inspect.signature(method).parameters)[1:]
             arguments = [ARGUMENTS.get((name, parameter), ARGUMENTS.get(parameter)) for parameter in named]
             for _ in range(2):  # a repeated Event is counted up
@@ -46,17 +52,18 @@ async def taken_by_calls():
     return taken
 
 
-def taken_by_watches():
+def taken_by_watches() -> set[tuple[str, str, str]]:
     """kopf lists what it watches, and then watches."""
     registry = kopf.OperatorRegistry()
     kopf_handlers.register(registry, Store(), lambda act: act())
     selectors = [handler.selector for handler in registry._watching.get_all_handlers()]
-    return {(one.group, one.any_name, verb) for one in selectors for verb in ("list", "watch")}
+    watched = [(str(one.group), str(one.any_name)) for one in selectors if one]
+    return {(group, name, verb) for group, name in watched for verb in ("list", "watch")}
 
 
-async def taken():
+async def taken() -> Rights:
     """What the operator's code takes, as rights() gives what the chart grants."""
-    table = {}
+    table: Rights = {}
     for group, resource, verb in await taken_by_calls() | taken_by_watches():
         table.setdefault((group, resource), set()).add(verb)
     return table
@@ -68,9 +75,9 @@ def test_the_rights_are_those_of_the_whole_port() -> None:
     assert port <= {name for name, _ in inspect.getmembers(KubernetesCluster, inspect.iscoroutinefunction)}
 
 
-def rights(role):
+def rights(role: Manifest) -> Rights:
     """A role's rules, one (group, resource) each."""
-    table = {}
+    table: Rights = {}
     for rule in role["rules"]:
         assert set(rule) == {"apiGroups", "resources", "verbs"}
         for group in rule["apiGroups"]:
@@ -80,7 +87,7 @@ def rights(role):
     return table
 
 
-def bound_roles(objects):
+def bound_roles(objects: list[Manifest]) -> set[tuple[str, str, str | None]]:
     """(kind, name, namespace) of the roles that the operator's account has."""
     found = set()
     for item in objects:
@@ -92,7 +99,7 @@ def bound_roles(objects):
     return found
 
 
-async def test_for_the_whole_cluster_it_has_one_cluster_role(helm):
+async def test_for_the_whole_cluster_it_has_one_cluster_role(helm: Helm) -> None:
     objects = helm.template("workqueue-operator")
     assert bound_roles(objects) == {("ClusterRole", "thumbnails-workqueue-operator", None)}
     (role,) = [
@@ -103,14 +110,14 @@ async def test_for_the_whole_cluster_it_has_one_cluster_role(helm):
     assert rights(role) == await taken()
 
 
-async def test_for_some_namespaces_it_has_roles_there_and_nothing_else(helm):
+async def test_for_some_namespaces_it_has_roles_there_and_nothing_else(helm: Helm) -> None:
     objects = helm.template("workqueue-operator", {"watchNamespaces": ["blue", "green"]})
     assert bound_roles(objects) == {("Role", "thumbnails-workqueue-operator", name) for name in ("blue", "green")}
     for role in [item for item in objects if item["kind"] == "Role"]:
         assert rights(role) == await taken()
 
 
-def test_who_edits_or_views_a_namespace_may_do_so_with_its_workqueues(helm):
+def test_who_edits_or_views_a_namespace_may_do_so_with_its_workqueues(helm: Helm) -> None:
     roles = [item for item in helm.template("workqueue-operator") if item["kind"] == "ClusterRole"]
     aggregated = {
         label.rpartition("-")[2]: rights(role)["workqueue.dev", "workqueues"]
@@ -124,7 +131,7 @@ def test_who_edits_or_views_a_namespace_may_do_so_with_its_workqueues(helm):
 
 
 @pytest.mark.parametrize(("namespaces", "told"), [([], ""), (["blue"], "blue"), (["blue", "green"], "blue,green")])
-def test_environment(helm, one, namespaces, told):
+def test_environment(helm: Helm, one: Pick, namespaces: Sequence[str], told: str) -> None:
     deployment = one(helm.template("workqueue-operator", {"watchNamespaces": namespaces}), "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     env = {item["name"]: item["value"] for item in container["env"]}
@@ -132,21 +139,22 @@ def test_environment(helm, one, namespaces, told):
     assert container["args"] == ["run"]
 
 
-def test_definition_stays_when_the_chart_goes_unless_keep_is_false(helm, one):
-    def policy(values):
+def test_definition_stays_when_the_chart_goes_unless_keep_is_false(helm: Helm, one: Pick) -> None:
+    def policy(values: Manifest) -> str | None:
         annotations = one(helm.template("workqueue-operator", values), "CustomResourceDefinition")["metadata"]
-        return annotations.get("annotations", {}).get("helm.sh/resource-policy")
+        found: str | None = annotations.get("annotations", {}).get("helm.sh/resource-policy")
+        return found
 
     assert policy({}) == "keep"
     assert policy({"crds": {"keep": False}}) is None
 
 
-def test_without_crds_enabled_there_is_no_definition(helm):
+def test_without_crds_enabled_there_is_no_definition(helm: Helm) -> None:
     kinds = {item["kind"] for item in helm.template("workqueue-operator", {"crds": {"enabled": False}})}
     assert "CustomResourceDefinition" not in kinds
 
 
-def test_probes_give_a_busy_loop_five_seconds(helm, one):
+def test_probes_give_a_busy_loop_five_seconds(helm: Helm, one: Pick) -> None:
     deployment = one(helm.template("workqueue-operator"), "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     for probe in ("livenessProbe", "readinessProbe"):
@@ -154,7 +162,9 @@ def test_probes_give_a_busy_loop_five_seconds(helm, one):
         assert container[probe]["timeoutSeconds"] == 5
 
 
-def test_the_policy_for_pods_is_there_when_it_is_asked_for_and_for_the_operators_account_alone(helm, one):
+def test_the_policy_for_pods_is_there_when_it_is_asked_for_and_for_the_operators_account_alone(
+    helm: Helm, one: Pick
+) -> None:
     assert not [item for item in helm.template("workqueue-operator") if "Admission" in item["kind"]]
     objects = helm.template("workqueue-operator", {"podPolicy": {"enabled": True}})
     policy = one(objects, "ValidatingAdmissionPolicy")

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support.helm import Helm
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -36,7 +38,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("page", "release", "chart", "rest"), CASES)
-def test_each_helm_command_renders(helm, tmp_path, page: Path, release: str, chart: str, rest: list[str]):
+def test_each_helm_command_renders(
+    helm: Helm, tmp_path: Path, page: Path, release: str, chart: str, rest: list[str]
+) -> None:
     files = dict(VALUES_FILE.findall(page.read_text()))
     for name, text in files.items():
         (tmp_path / name).write_text(text)
@@ -47,7 +51,7 @@ def test_each_helm_command_renders(helm, tmp_path, page: Path, release: str, cha
     assert [item["kind"] for item in yaml.safe_load_all(answer.stdout) if item]
 
 
-def test_commands_and_values_files_are_found():
+def test_commands_and_values_files_are_found() -> None:
     """Else the test above would try nothing."""
     assert len(CASES) > 5
     assert {page.name for page in PAGES if VALUES_FILE.search(page.read_text())} >= {"install.md", "write-a-task.md"}

@@ -1,26 +1,29 @@
 """Values that cannot be meant are refused before anything is installed, and the error names the field."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support.helm import Helm, Manifest
 
 CHARTS = Path(__file__).parents[2] / "charts"
 BROKER = {"broker": {"secretName": "rabbitmq"}}
 
 
-def test_a_queue_needs_its_brokers_secret_and_the_error_says_how_to_make_one(helm):
+def test_a_queue_needs_its_brokers_secret_and_the_error_says_how_to_make_one(helm: Helm) -> None:
     error = helm.refusal("workqueue", {})
     assert "broker.secretName is not set" in error
     assert "kubectl create secret generic" in error
 
 
-def test_handler_and_command_exclude_each_other(helm):
+def test_handler_and_command_exclude_each_other(helm: Helm) -> None:
     error = helm.refusal("workqueue", {**BROKER, "handler": "tasks:run", "command": ["true"]})
     assert "handler and command are both set" in error
 
 
-def test_the_broker_must_not_give_up_before_the_worker_can_say_why(helm):
+def test_the_broker_must_not_give_up_before_the_worker_can_say_why(helm: Helm) -> None:
     values = {**BROKER, "maxAttempts": 6, "queue": {"deliveryLimit": 5}}
     assert "maxAttempts is more than queue.deliveryLimit" in helm.refusal("workqueue", values)
     assert helm.template("workqueue", {**values, "queue": {"deliveryLimit": 5, "type": "Classic"}})
@@ -88,7 +91,7 @@ def test_the_broker_must_not_give_up_before_the_worker_can_say_why(helm):
         ({"podMonitor": {"scrapeTimeout": "5x"}}, 'podMonitor.scrapeTimeout is "5x": set a duration such as 15s'),
     ],
 )
-def test_queue_chart_refuses(helm, values, named):
+def test_queue_chart_refuses(helm: Helm, values: Manifest, named: str) -> None:
     assert named in helm.refusal("workqueue", {**BROKER, **values})
 
 
@@ -134,34 +137,34 @@ def test_queue_chart_refuses(helm, values, named):
         ({"prometheusRule": {"runbookUrlPattern": "https://docs"}}, "it needs %s, which becomes the alert's name"),
     ],
 )
-def test_operator_chart_refuses(helm, values, named):
+def test_operator_chart_refuses(helm: Helm, values: Manifest, named: str) -> None:
     assert named in helm.refusal("workqueue-operator", values)
 
 
 @pytest.mark.parametrize("repository", ["x", "example.com:5000/x", "example.com:5000/team/x"])
-def test_a_registrys_port_is_no_tag(helm, repository):
+def test_a_registrys_port_is_no_tag(helm: Helm, repository: str) -> None:
     for chart, values in (("workqueue-operator", {}), ("workqueue", BROKER)):
         assert helm.template(chart, {**values, "image": {"repository": repository}})
 
 
-def test_a_scrape_may_take_as_long_as_its_interval(helm):
+def test_a_scrape_may_take_as_long_as_its_interval(helm: Helm) -> None:
     equal = {"enabled": True, "interval": "1m30s", "scrapeTimeout": "90s"}
     assert helm.template("workqueue", {**BROKER, "podMonitor": equal})
     assert helm.template("workqueue-operator", {"serviceMonitor": equal})
     assert helm.template("workqueue", {**BROKER, "podMonitor": {**equal, "interval": None}})
 
 
-def test_sizes_at_their_bounds_are_taken(helm):
+def test_sizes_at_their_bounds_are_taken(helm: Helm) -> None:
     equal = {"minReplicas": 0, "maxReplicas": 0, "fallback": {"replicas": 0}}
     assert helm.template("workqueue", {**BROKER, "scaling": equal})
     assert helm.template("workqueue", {**BROKER, "scaling": {"minReplicas": None, "maxReplicas": None}})
 
 
 @pytest.mark.parametrize("chart", ["workqueue-operator", "workqueue"])
-def test_no_message_of_a_schema_is_a_regular_expression_or_a_choice_of_schemas(chart):
+def test_no_message_of_a_schema_is_a_regular_expression_or_a_choice_of_schemas(chart: str) -> None:
     """The validator prints the pattern itself, and for `not`, `anyOf` and the like nothing that a person can act on."""
 
-    def keywords(schema):
+    def keywords(schema: object) -> Iterator[str]:
         if isinstance(schema, dict):
             yield from schema
             for inner in schema.values():

@@ -7,13 +7,14 @@ import pytest
 import yaml
 
 from dev.release import CHARTS, build, export_commit, project_version
+from tests.support.helm import Helm, Manifest
 
 ROOT = Path(__file__).parents[2]
 BROKER = {"broker": {"secretName": "rabbitmq"}}
 
 
 @pytest.fixture
-def packaged(helm, tmp_path: Path) -> Path:
+def packaged(helm: Helm, tmp_path: Path) -> Path:
     """`helm` is asked for, so that this is skipped or fails where it is missing."""
     build(tmp_path / "first", ["charts"], "")
     return tmp_path / "first"
@@ -28,13 +29,15 @@ def test_they_have_the_projects_version(packaged: Path) -> None:
     version = project_version(ROOT)
     for chart in CHARTS:
         with tarfile.open(packaged / f"{chart}-{version}.tgz") as archive:
-            described = yaml.safe_load(archive.extractfile(f"{chart}/Chart.yaml").read())
+            file = archive.extractfile(f"{chart}/Chart.yaml")
+            assert file is not None
+            described = yaml.safe_load(file)
         assert (described["version"], described["appVersion"]) == (version, version)
 
 
 @pytest.mark.parametrize(("chart", "values"), [("workqueue", BROKER), ("workqueue-operator", {})])
 def test_an_install_makes_of_them_what_it_makes_of_the_folder(
-    packaged: Path, helm, tmp_path: Path, chart, values
+    packaged: Path, helm: Helm, tmp_path: Path, chart: str, values: Manifest
 ) -> None:
     """Nothing that a template needs was left out."""
     export_commit(tmp_path / "source")

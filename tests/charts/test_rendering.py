@@ -1,6 +1,7 @@
 """Every set of values that we promise to support gives objects that a Kubernetes API server accepts."""
 
 import re
+from collections.abc import Sequence
 from functools import reduce
 from operator import getitem
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from dev.definitions import NoDefinitions, prometheus_operator
 from tests.support.foreign_kinds import Definitions
+from tests.support.helm import Helm, Manifest, Pick
 from tests.support.kubernetes_schemas import problems
 from tests.support.rabbitmq_versions import not_installable
 
@@ -50,7 +52,7 @@ POD_EXTRAS = {
     "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": []}},
     "image": {"repository": "registry.example.com/x", "digest": "sha256:" + "4f" * 32, "pullPolicy": "Never"},
 }
-OPERATOR = {
+OPERATOR: dict[str, Manifest] = {
     "defaults": {},
     "some namespaces": {"watchNamespaces": ["a", "b"]},
     "no definition": {"crds": {"enabled": False}},
@@ -75,7 +77,7 @@ OPERATOR["everything"] = {
 }
 BROKER = {"broker": {"secretName": "rabbitmq"}}
 BROKER_OF: dict[str, Any] = {"workqueue-operator": {}, "workqueue": BROKER}
-QUEUE = {
+QUEUE: dict[str, Manifest] = {
     "defaults": {},
     "classic": {"queue": {"name": "hello world/ü", "type": "Classic", "declare": "Never", "deadLetterQueue": "lost"}},
     "bounded": {"queue": {"maxLength": 1_000_000_000, "messageTtlSeconds": 4_294_967, "deliveryLimit": 5}},
@@ -126,7 +128,7 @@ MATRIX = [
 
 
 @pytest.mark.parametrize(("chart", "values"), MATRIX)
-def test_objects_are_valid(helm, chart: str, values: dict[str, Any], request: pytest.FixtureRequest):
+def test_objects_are_valid(helm: Helm, chart: str, values: dict[str, Any], request: pytest.FixtureRequest) -> None:
     whole = request.node.callspec.id.endswith((": defaults", ": everything"))
     for item in helm.template(chart, values, tests=True):
         if item["kind"] not in UNKNOWN:
@@ -144,7 +146,7 @@ def definitions() -> Definitions:
 
 
 @pytest.fixture
-def foreign(helm) -> list[dict[str, Any]]:
+def foreign(helm: Helm) -> list[dict[str, Any]]:
     """All objects of foreign kinds that the charts can render, with everything turned on."""
     both = (("workqueue-operator", OPERATOR["everything"]), ("workqueue", {**BROKER, **QUEUE["everything"]}))
     rendered = [item for chart, values in both for item in helm.template(chart, values)]
@@ -152,7 +154,9 @@ def foreign(helm) -> list[dict[str, Any]]:
 
 
 @pytest.mark.timeout(300)  # the first time the definitions are downloaded
-def test_objects_of_other_projects_are_valid_by_their_definitions(foreign, definitions: Definitions):
+def test_objects_of_other_projects_are_valid_by_their_definitions(
+    foreign: list[Manifest], definitions: Definitions
+) -> None:
     assert {item["kind"] for item in foreign} == FOREIGN
     assert [problem for item in foreign for problem in definitions.problems(item)] == []
 
@@ -169,7 +173,9 @@ def test_objects_of_other_projects_are_valid_by_their_definitions(foreign, defin
         ("GrafanaDashboard", ("configMapRef",)),
     ],
 )
-def test_a_field_that_a_foreign_definition_does_not_have_is_found(foreign, definitions: Definitions, kind, path):
+def test_a_field_that_a_foreign_definition_does_not_have_is_found(
+    foreign: list[Manifest], definitions: Definitions, kind: str, path: Sequence[str | int]
+) -> None:
     item = next(item for item in foreign if item["kind"] == kind)
     reduce(getitem, path, item["spec"])["misspelt"] = "30s"
     (problem,) = definitions.problems(item)
@@ -177,14 +183,14 @@ def test_a_field_that_a_foreign_definition_does_not_have_is_found(foreign, defin
 
 
 @pytest.mark.parametrize("version", KUBERNETES)
-def test_a_field_that_a_version_does_not_know_is_found(helm, one, version: str):
+def test_a_field_that_a_version_does_not_know_is_found(helm: Helm, one: Pick, version: str) -> None:
     deployment = one(helm.template("workqueue-operator"), "Deployment")
     deployment["spec"]["template"]["spec"]["containers"][0]["immage"] = "x"
     (problem,) = problems(deployment, version)
     assert "immage" in problem
 
 
-def test_with_everything_turned_on_no_template_is_left_out(helm):
+def test_with_everything_turned_on_no_template_is_left_out(helm: Helm) -> None:
     """A new switch belongs into "everything"."""
     for chart, values in (("workqueue-operator", OPERATOR["everything"]), ("workqueue", QUEUE["everything"])):
         answer = helm.run("template", "thumbnails", str(CHARTS / chart), values={**BROKER_OF[chart], **values})
@@ -197,7 +203,7 @@ def test_with_everything_turned_on_no_template_is_left_out(helm):
 
 
 @pytest.mark.parametrize(("chart", "values"), MATRIX)
-def test_every_object_says_its_namespace_and_whose_it_is(helm, chart: str, values: dict[str, Any]):
+def test_every_object_says_its_namespace_and_whose_it_is(helm: Helm, chart: str, values: dict[str, Any]) -> None:
     for item in helm.template(chart, values, tests=True):
         metadata = item["metadata"]
         assert ("namespace" in metadata) == (item["kind"] not in CLUSTER_WIDE), item["kind"]
@@ -208,13 +214,13 @@ def test_every_object_says_its_namespace_and_whose_it_is(helm, chart: str, value
 
 
 @pytest.mark.parametrize(("chart", "values"), MATRIX)
-def test_lint_is_content(helm, chart: str, values: dict[str, Any]):
+def test_lint_is_content(helm: Helm, chart: str, values: dict[str, Any]) -> None:
     answer = helm.run("lint", "--strict", str(CHARTS / chart), values=values)
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
 @pytest.mark.parametrize(("chart", "values"), [("workqueue-operator", {}), ("workqueue", BROKER)])
-def test_pods_do_not_change_with_the_charts_version(helm, one, chart: str, values: dict[str, Any]):
+def test_pods_do_not_change_with_the_charts_version(helm: Helm, one: Pick, chart: str, values: dict[str, Any]) -> None:
     deployment = one(helm.template(chart, values), "Deployment")
     version = deployment["metadata"]["labels"]["helm.sh/chart"]
     assert version not in deployment["spec"]["template"]["metadata"]["labels"].values()
@@ -222,7 +228,7 @@ def test_pods_do_not_change_with_the_charts_version(helm, one, chart: str, value
     assert selector.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
 
 
-def test_service_and_monitors_find_their_pods(helm, one):
+def test_service_and_monitors_find_their_pods(helm: Helm, one: Pick) -> None:
     operator = helm.template("workqueue-operator", OPERATOR["monitored"])
     service, monitor = one(operator, "Service"), one(operator, "ServiceMonitor")
     pod = one(operator, "Deployment")["spec"]["template"]

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.helm import Helm
+
 CHARTS = Path(__file__).parents[2] / "charts"
 BEFORE = Path(__file__).parent / "upgrade_from"
 IMAGE = {"image": {"repository": "registry.example.com/x", "tag": "7"}}
@@ -33,7 +35,7 @@ QUEUES: dict[str, dict[str, Any]] = {
 }
 
 
-def rendered(helm, chart: Path, values: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+def rendered(helm: Helm, chart: Path, values: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     """The objects of a chart by kind and name."""
     answer = helm.run("template", "thumbnails", str(chart), "--namespace", "demo", "--skip-tests", values=values)
     assert answer.returncode == 0, answer.stderr
@@ -46,7 +48,7 @@ def before(chart: str) -> Path:
 
 
 @pytest.mark.parametrize("name", QUEUES)
-def test_no_worker_is_restarted(helm, name):
+def test_no_worker_is_restarted(helm: Helm, name: str) -> None:
     values = {**IMAGE, **BROKER, **QUEUES[name]}
     old, new = (rendered(helm, chart, values) for chart in (before("workqueue"), CHARTS / "workqueue"))
     deployment = ("Deployment", "thumbnails-worker")
@@ -55,14 +57,14 @@ def test_no_worker_is_restarted(helm, name):
     assert set(new) == set(old)
 
 
-def test_the_operators_objects_keep_their_names_and_what_cannot_change(helm):
+def test_the_operators_objects_keep_their_names_and_what_cannot_change(helm: Helm) -> None:
     old, new = (rendered(helm, chart, IMAGE) for chart in (before("workqueue-operator"), CHARTS / "workqueue-operator"))
     assert set(old) == set(new)
     deployment = ("Deployment", "thumbnails-workqueue-operator")
     assert new[deployment]["spec"]["selector"] == old[deployment]["spec"]["selector"]
 
 
-def test_no_field_of_a_workqueue_is_gone(helm):
+def test_no_field_of_a_workqueue_is_gone(helm: Helm) -> None:
     """What is stored under the old definition stays valid under the new one."""
 
     def paths(schema: dict[str, Any], path: str = "") -> set[str]:

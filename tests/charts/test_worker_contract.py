@@ -1,9 +1,11 @@
 """What the chart of a queue promises its workers: environment, Secret, time to finish, and a number of its own."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
+
+from tests.support.helm import Helm, Manifest, Pick
 
 CHARTS = Path(__file__).parents[2] / "charts"
 BROKER = {"broker": {"secretName": "rabbitmq"}}
@@ -11,7 +13,8 @@ BROKER = {"broker": {"secretName": "rabbitmq"}}
 
 def container(deployment: dict[str, Any]) -> dict[str, Any]:
     """The only container."""
-    (found,) = deployment["spec"]["template"]["spec"]["containers"]
+    containers: list[Manifest] = deployment["spec"]["template"]["spec"]["containers"]
+    (found,) = containers
     return found
 
 
@@ -22,8 +25,14 @@ def environment(deployment: dict[str, Any]) -> dict[str, str]:
     return dict(pairs)
 
 
+class Render(Protocol):
+    """Deployment and WorkQueue of an install with these values."""
+
+    def __call__(self, values: Manifest | None = None) -> tuple[Manifest, Manifest]: ...
+
+
 @pytest.fixture
-def render(helm):
+def render(helm: Helm) -> Render:
     """Both objects of an install, with the Deployment first."""
 
     def objects(values: dict[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -34,7 +43,7 @@ def render(helm):
     return objects
 
 
-def test_environment_with_the_defaults(render):
+def test_environment_with_the_defaults(render: Render) -> None:
     deployment, _ = render()
     assert environment(deployment) == {
         "AMQP_SECRET_DIR": "/etc/workqueue/broker",
@@ -53,7 +62,7 @@ def test_environment_with_the_defaults(render):
     assert "command" not in container(deployment)
 
 
-def test_workers_and_operator_get_the_same_settings(render):
+def test_workers_and_operator_get_the_same_settings(render: Render) -> None:
     values = {
         "queue": {"name": "task_queue", "type": "Classic", "declare": "Never", "deadLetterQueue": "lost"},
         "taskTimeoutSeconds": 30,
@@ -72,14 +81,14 @@ def test_workers_and_operator_get_the_same_settings(render):
 
 
 @pytest.mark.parametrize("seconds", [1, 600, 86_400])
-def test_a_worker_has_15_seconds_more_than_its_longest_task(render, seconds):
+def test_a_worker_has_15_seconds_more_than_its_longest_task(render: Render, seconds: int) -> None:
     deployment, _ = render({"taskTimeoutSeconds": seconds})
     assert deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == seconds + 15
     assert environment(deployment)["WORKER_GRACE_PERIOD_SECONDS"] == str(seconds + 10)
 
 
 @pytest.mark.parametrize("release_is", ["new", "upgraded"])
-def test_the_number_of_workers_is_never_written(helm, one, release_is):
+def test_the_number_of_workers_is_never_written(helm: Helm, one: Pick, release_is: str) -> None:
     """Also not once: a field that is dropped later is reset to 1 by the API server, and workers are interrupted."""
     for minimum in (0, 3):
         values = {**BROKER, "scaling": {"minReplicas": minimum}}
@@ -89,7 +98,7 @@ def test_the_number_of_workers_is_never_written(helm, one, release_is):
         assert "replicas:" not in answer.stdout
 
 
-def test_the_broker_secret_is_mounted_for_any_user(render):
+def test_the_broker_secret_is_mounted_for_any_user(render: Render) -> None:
     deployment, workqueue = render()
     (volume,) = [item for item in deployment["spec"]["template"]["spec"]["volumes"] if "secret" in item]
     assert volume["secret"] == {"secretName": "rabbitmq", "defaultMode": 0o444}
@@ -99,24 +108,24 @@ def test_the_broker_secret_is_mounted_for_any_user(render):
     assert workqueue["spec"]["broker"]["secretName"] == "rabbitmq"
 
 
-def test_a_program_gets_its_arguments_as_they_are(render):
+def test_a_program_gets_its_arguments_as_they_are(render: Render) -> None:
     command = ["convert", "-resize", "10%", "- $(HOME) 'a b' {{ .Values }}", "007"]
     deployment, _ = render({"command": command})
     assert container(deployment)["args"] == ["--", *command]
 
 
-def test_a_handler_is_named_in_the_environment(render):
+def test_a_handler_is_named_in_the_environment(render: Render) -> None:
     deployment, _ = render({"handler": "my_tasks:shrink"})
     assert environment(deployment)["WORKER_HANDLER"] == "my_tasks:shrink"
 
 
-def test_probes_ask_the_worker_itself(render):
+def test_probes_ask_the_worker_itself(render: Render) -> None:
     worker = container(render()[0])
     assert worker["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
     assert worker["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
     assert {worker[probe]["timeoutSeconds"] for probe in ("livenessProbe", "readinessProbe")} == {5}
 
 
-def test_scaling_goes_through_as_it_is(render):
+def test_scaling_goes_through_as_it_is(render: Render) -> None:
     scaling = {"minReplicas": 2, "maxReplicas": 9, "messagesPerReplica": 1, "fallback": {"replicas": 3}}
     assert render({"scaling": scaling})[1]["spec"]["scaling"] == scaling
