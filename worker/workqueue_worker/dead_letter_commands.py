@@ -20,7 +20,7 @@ from workqueue_worker.settlement import nears_the_limit
 
 
 class DeadLetters(Protocol):
-    """A dead-letter queue: amqp.ParkedTasks."""
+    """A dead-letter queue: amqp.DeadLetterQueue."""
 
     count: int
 

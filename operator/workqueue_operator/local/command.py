@@ -83,6 +83,7 @@ class _Run:
         try:
             self._lines.say(f"RabbitMQ starts ({self._options.broker})")
             await self._interruption.unless_stopped(broker.start())
+            self._lines.say(f"in other terminals: export AMQP_URL={broker.uri}")  # a guest's password, on loopback
             await self._prepared(manifests, broker.uri, broker.management_uri)
         finally:
             await broker.close()
