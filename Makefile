@@ -43,7 +43,7 @@ test-unit: setup ## Run the tests that need nothing but Python and openssl, in a
 
 .PHONY: test-unit-images
 test-unit-images: $(IMAGES_VENV)/.installed ## Run the unit tests of the parts on the Python of the images
-	@$(IMAGES_VENV)/bin/python -m pytest -q --numprocesses=auto --maxprocesses=4 \
+	@$(IMAGES_VENV)/bin/python -m pytest -q --numprocesses=auto --maxprocesses=4 --hypothesis-profile=few \
 	  tests/unit/broker tests/unit/producer tests/unit/worker tests/unit/operator
 
 .PHONY: test-broker

@@ -16,6 +16,8 @@ from tests.support.rabbitmq_versions import NotInstallable, ensure, not_installa
 
 # Properties are about values: how long an example took on a busy machine fails no test.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# For a second run of the same rules on another Python, where the search for cases was the first run's.
+settings.register_profile("few", settings.get_profile("untimed"), max_examples=10)
 settings.load_profile("untimed")
 
 TESTS = Path(__file__).parent
