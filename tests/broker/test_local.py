@@ -12,6 +12,8 @@ from tests.support.rabbitmq_server import RabbitMQServer
 from tests.support.task_queue import Ledger, LedgerLine, TaskQueue, read_ledger
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.any_rabbitmq
+
 SECONDS = 60
 
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from workqueue_operator import web
 from workqueue_operator.cluster.local.local_cluster import Hooks
 from workqueue_operator.local.board import Row
@@ -15,6 +16,8 @@ from workqueue_operator.local.preparation import prepare, read_files
 from tests.support.local_run import NAME, manifests
 from tests.support.task_queue import TaskQueue
 from tests.support.waiting import until
+
+pytestmark = pytest.mark.any_rabbitmq
 
 #: Has two tasks in progress, whatever waits, and takes none.
 WORKER = """

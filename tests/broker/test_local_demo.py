@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.rabbitmq_server import RabbitMQServer
 
+pytestmark = pytest.mark.any_rabbitmq
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -8,6 +8,8 @@ from tests.support.local_run import LocalRun, manifests
 from tests.support.task_queue import TaskQueue
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.any_rabbitmq
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 

@@ -4,6 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
 from workqueue_broker.declaration import QueueType
 
 from tests.support.local_run import LocalRun, manifests
@@ -11,6 +12,8 @@ from tests.support.rabbitmq_server import RabbitMQServer
 from tests.support.rabbitmq_versions import SCRIPTS, ensure
 from tests.support.task_queue import TaskQueue
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.any_rabbitmq
 
 
 def installed(folder: Path, version: str) -> Path:

@@ -9,11 +9,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from workqueue_broker.declaration import QueueType
 
 from tests.support.rabbitmq_server import RabbitMQServer
 from tests.support.task_queue import TaskQueue
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.any_rabbitmq
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```sh( terminal \d)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)

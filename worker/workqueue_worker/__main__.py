@@ -22,7 +22,7 @@ from workqueue_worker.handlers import HandlerError
 from workqueue_worker.init_process import fork_worker
 from workqueue_worker.logs import LogFormat
 from workqueue_worker.outcomes import cause_of
-from workqueue_worker.process_end import end_soon
+from workqueue_worker.process_end import end_soon, ignore_signals_at_the_end
 from workqueue_worker.settings import (
     LOG_OPTIONS,
     QUEUE_OPTIONS,
@@ -61,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the console script's entry. Imports little until it listens for signals."""
     standard_streams.protect()
     fork_worker()
+    ignore_signals_at_the_end()
     try:
         exit_code = _run_command(list(sys.argv[1:] if arguments is None else arguments))
     except SystemExit as end:  # argparse's, or that of a signal during the start

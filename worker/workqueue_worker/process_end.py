@@ -1,5 +1,6 @@
 """The end of the process: within seconds and with the exit code that was decided, whatever threads a library left."""
 
+import atexit
 import contextlib
 import os
 import signal
@@ -16,6 +17,20 @@ logger = logs.logger(__name__)
 END_SECONDS = 5.0
 #: Seconds that a reader of stdout or stderr has when the process must end now.
 FLUSH_SECONDS = 1.0
+
+
+def ignore_signals_at_the_end() -> None:
+    """From Python's last atexit hook on. Called first in a program, as hooks run in the opposite order.
+
+    Python then takes its handlers away. A second SIGTERM would give a worker that has left in order the exit code of
+    one that was killed.
+    """
+    atexit.register(_ignore_signals)
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def end_soon(exit_code: int) -> None:

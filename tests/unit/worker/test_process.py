@@ -148,6 +148,24 @@ def test_a_handler_that_spoils_stdout_changes_no_exit_code(tmp_path: Path, spoil
     assert run_in_shell(tmp_path, "run-one --handler spoils:handle < /dev/null").returncode == 0
 
 
+#: Its object goes as Python takes its modules apart, when a signal's handlers are no longer there.
+SIGNALLED_LAST = """
+import os, signal
+class Last:
+    def __del__(self, kill=os.kill, process=os.getpid(), number=signal.{name}):
+        kill(process, number)
+last = Last()
+def handle(body, task):
+    pass
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_in_the_last_moment_changes_no_exit_code(tmp_path: Path, name: str) -> None:
+    (tmp_path / "last.py").write_text(SIGNALLED_LAST.format(name=name))
+    assert run_in_shell(tmp_path, "run-one --handler last:handle < /dev/null").returncode == 0
+
+
 # Process 1.
 
 #: Leaves an orphan, and says whether somebody reaps it; the exit code of its own child must stay its own.
