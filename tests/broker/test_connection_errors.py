@@ -37,7 +37,7 @@ def refused_as(server: RabbitMQServer, vhost: str, **permissions: str) -> Broker
     return replace(server.address(vhost), username="limited", password="limited")
 
 
-def test_a_queue_with_arguments_can_be_used_as_it_is_and_nobody_is_told_to_delete_it(
+def test_a_queue_with_arguments_can_be_used_as_it_is_and_no_user_is_asked_to_delete_it(
     quorum_queue: TaskQueue, tmp_path: Path
 ) -> None:
     with quorum_queue.channel() as channel:
@@ -55,7 +55,7 @@ def test_a_queue_with_arguments_can_be_used_as_it_is_and_nobody_is_told_to_delet
     assert new_task(quorum_queue.uri, tmp_path, "--queue", "urgent", "--declare", "Never", "a task").code == 0
 
 
-def test_a_user_without_the_right_to_declare_is_told_how_to_do_without(quorum_queue: TaskQueue) -> None:
+def test_a_user_without_the_right_to_declare_learns_how_to_do_without(quorum_queue: TaskQueue) -> None:
     address = refused_as(quorum_queue.server, quorum_queue.vhost, configure="^$")
     with pytest.raises(AccessRefused) as raised, broker_errors(address):
         QueueDeclaration("task_queue").declare(connect(address, SETTINGS).channel())

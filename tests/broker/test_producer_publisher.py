@@ -164,7 +164,7 @@ def test_a_deleted_queue_is_made_again_and_loses_no_task(task_queue: TaskQueue, 
     assert sorted(map(int, bodies(task_queue))) == list(range(100))
 
 
-def test_a_queue_that_nobody_may_make_is_an_error_that_names_it(
+def test_a_queue_that_no_user_may_make_is_an_error_that_names_it(
     task_queue: TaskQueue, publisher_for: MakePublisher
 ) -> None:
     publisher = publisher_for(task_queue, PublisherSettings(create=False))
@@ -176,14 +176,14 @@ def test_a_queue_that_nobody_may_make_is_an_error_that_names_it(
     assert isinstance(raised.value.__cause__, QueueMissing)
 
 
-def test_a_missing_queue_is_told_at_the_first_task(rabbitmq: RabbitMQServer, publisher_for: MakePublisher) -> None:
+def test_a_missing_queue_is_reported_at_the_first_task(rabbitmq: RabbitMQServer, publisher_for: MakePublisher) -> None:
     queue = TaskQueue(rabbitmq, rabbitmq.new_vhost(), QueueType.QUORUM, "nowhere")
     with pytest.raises(NotConfirmed, match="no queue 'nowhere'") as raised:
         publisher_for(queue, PublisherSettings(create=False)).publish(b"x", timeout=60)
     assert isinstance(raised.value.__cause__, QueueMissing)
 
 
-def test_a_queue_of_another_type_is_told_at_once_with_the_remedy(
+def test_a_queue_of_another_type_is_reported_at_once_with_the_remedy(
     task_queue: TaskQueue, publisher_for: MakePublisher
 ) -> None:
     other = next(kind for kind in QueueType if kind is not task_queue.type)
@@ -192,7 +192,9 @@ def test_a_queue_of_another_type_is_told_at_once_with_the_remedy(
     assert isinstance(raised.value.__cause__, QueueMismatch)
 
 
-def test_a_wrong_password_is_told_at_once_and_not_shown(quorum_queue: TaskQueue, publisher_for: MakePublisher) -> None:
+def test_a_wrong_password_is_reported_at_once_and_not_shown(
+    quorum_queue: TaskQueue, publisher_for: MakePublisher
+) -> None:
     address = replace(quorum_queue.server.address(quorum_queue.vhost), password="hush-hush")
     with pytest.raises(NotConfirmed, match="refuses this user, password") as raised:
         publisher_for(quorum_queue, address=address).publish(b"x", timeout=60)

@@ -38,13 +38,13 @@ def bodies(queue: TaskQueue) -> list[bytes]:
 
 
 @pytest.mark.parametrize("line", ["NEW hello | true", "NEW hello --json | true", "NEW hello >&-", "NEW hello >&- 2>&-"])
-def test_nobody_who_reads_is_no_failure(quorum_queue: TaskQueue, tmp_path: Path, line: str) -> None:
+def test_no_reader_is_no_failure(quorum_queue: TaskQueue, tmp_path: Path, line: str) -> None:
     assert shell(quorum_queue, tmp_path, line) == (0, "", "")
     assert bodies(quorum_queue) == [b"hello"]
 
 
 @pytest.mark.parametrize("flags", ["", "--json", "--repeat 3"])
-def test_a_full_output_is_told_and_the_exit_code_stays_true(
+def test_a_full_output_is_reported_and_the_exit_code_stays_true(
     quorum_queue: TaskQueue, tmp_path: Path, flags: str
 ) -> None:
     code, _, err = shell(quorum_queue, tmp_path, f"NEW hello {flags} > /dev/full")
@@ -67,7 +67,7 @@ def test_a_letter_that_the_output_cannot_encode_is_no_failure(quorum_queue: Task
     assert (code, out, err) == (0, " [x] Sent 'caf\\xe9'\n", "")
 
 
-def test_a_progress_that_nobody_can_see_stops_nothing(quorum_queue: TaskQueue, tmp_path: Path) -> None:
+def test_a_progress_that_no_person_can_see_stops_nothing(quorum_queue: TaskQueue, tmp_path: Path) -> None:
     code, out, _ = shell(quorum_queue, tmp_path, "NEW x --repeat 2000 2>/dev/full")
     assert (code, out.startswith(" [x] Sent 2000 tasks")) == (0, True)
     assert len(bodies(quorum_queue)) == 2000

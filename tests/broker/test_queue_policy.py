@@ -135,7 +135,7 @@ async def test_a_task_too_many_is_refused_to_its_producer(jobs: TaskQueue) -> No
         assert jobs.dead.counts() == (0, 0)
 
 
-async def test_a_task_past_its_delivery_limit_is_parked(quorum_jobs: TaskQueue) -> None:
+async def test_a_task_past_its_delivery_limit_is_dead_lettered(quorum_jobs: TaskQueue) -> None:
     """Given back again and again by a consumer that counts nothing itself."""
     async with operating() as operator:
         operator.add(secret(quorum_jobs), queue={"deliveryLimit": 2})
@@ -149,7 +149,7 @@ async def test_a_task_past_its_delivery_limit_is_parked(quorum_jobs: TaskQueue) 
         assert properties.headers["x-death"][0]["reason"] == "delivery_limit"
 
 
-async def test_a_task_past_its_time_is_parked(jobs: TaskQueue) -> None:
+async def test_a_task_past_its_time_is_dead_lettered(jobs: TaskQueue) -> None:
     async with operating() as operator:
         operator.add(secret(jobs), queue={"type": jobs.type, "messageTtlSeconds": 1})
         await applied(operator)
@@ -280,7 +280,7 @@ async def test_a_dry_run_writes_nothing(quorum_jobs: TaskQueue) -> None:
         assert (policies(quorum_jobs), list(queues(quorum_jobs))) == ({}, ["jobs"])
 
 
-async def test_a_paused_queue_keeps_the_policy_that_somebody_gave_it(quorum_jobs: TaskQueue) -> None:
+async def test_a_paused_queue_keeps_the_policy_that_a_person_gave_it(quorum_jobs: TaskQueue) -> None:
     async with operating() as operator:
         operator.add(secret(quorum_jobs), queue={"maxLength": 100})
         await applied(operator)

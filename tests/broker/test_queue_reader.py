@@ -56,7 +56,7 @@ async def test_the_dead_letter_queue_is_made_with_it(reader: QueueReader) -> Non
     assert [type(answer) for answer in answers] == [QueueReading, QueueMissing]
 
 
-async def test_a_dead_letter_queue_that_went_is_made_again_when_told_so(reader: QueueReader) -> None:
+async def test_a_dead_letter_queue_that_went_is_made_again_when_asked_to(reader: QueueReader) -> None:
     await reader.read([queue("a", Declare.NEVER)])
     reader.declare_dead_letter_queue(queue("a"))
     await reader.read([queue("a", Declare.NEVER)])

@@ -16,7 +16,7 @@ SETTINGS = ConnectionSettings(name="test")
 
 
 @pytest.mark.parametrize("queue_type", list(QueueType))
-def test_counts_tell_ready_and_unacknowledged(
+def test_counts_show_ready_and_unacknowledged(
     rabbitmq: RabbitMQServer, broker: BrokerAddress, queue_type: QueueType
 ) -> None:
     with connect(broker, SETTINGS) as connection:

@@ -390,7 +390,7 @@ BAD_SECRETS = {
 
 @pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("bad", BAD_SECRETS)
-async def test_a_bad_secret_is_told_and_ends_nobody_elses_scaling(broker: BrokerAddress, bad: str) -> None:
+async def test_a_bad_secret_is_reported_and_ends_no_other_tenants_scaling(broker: BrokerAddress, bad: str) -> None:
     async with operating() as operator:
         operator.add(secret_of(broker, **BAD_SECRETS[bad]), replicas=4)
         operator.add_neighbour(secret_of(broker))
@@ -414,7 +414,9 @@ async def test_a_bad_secret_is_told_and_ends_nobody_elses_scaling(broker: Broker
         pytest.param(BROKEN_AMQP, id="broken AMQP"),
     ],
 )
-async def test_a_stranger_in_the_brokers_place_ends_nobody_elses_scaling(broker: BrokerAddress, says: bytes) -> None:
+async def test_a_stranger_in_the_brokers_place_ends_no_other_tenants_scaling(
+    broker: BrokerAddress, says: bytes
+) -> None:
     """What somebody's server answers to a connection is nobody else's trouble, and it is tried again and again."""
     with Stranger(says) as stranger:
         async with operating() as operator:

@@ -111,7 +111,7 @@ def test_a_queue_that_a_worker_could_not_declare_is_bad(quorum_queue: TaskQueue)
 
 
 @pytest.mark.any_rabbitmq
-def test_a_missing_queue_is_bad_only_when_nobody_would_make_it(rabbitmq: RabbitMQServer) -> None:
+def test_a_missing_queue_is_bad_only_when_no_part_would_make_it(rabbitmq: RabbitMQServer) -> None:
     queue = TaskQueue(rabbitmq, rabbitmq.new_vhost(), QueueType.QUORUM)
     would_be_made = try_out("check", uri=queue.uri)
     assert (would_be_made.returncode, "a worker will make it" in would_be_made.stdout) == (0, True)

@@ -43,7 +43,7 @@ def test_a_command_gets_body_and_metadata_and_its_exit_code_is_the_outcome(
 
 
 @pytest.mark.any_rabbitmq
-def test_exit_code_65_parks_and_every_other_one_or_a_signal_is_tried_again(
+def test_exit_code_65_dead_letters_and_every_other_one_or_a_signal_is_tried_again(
     quorum_queue: TaskQueue, start_worker: StartWorker
 ) -> None:
     script = 'case "$(cat)" in park) exit 65;; fail) exit 1;; die) kill -9 $$;; esac'
@@ -112,7 +112,7 @@ def test_a_command_past_its_time_is_killed_with_its_children_and_the_worker_goes
 
 
 @pytest.mark.any_rabbitmq
-def test_a_function_that_ends_when_told_that_its_time_is_over_costs_no_worker(
+def test_a_function_that_ends_when_it_learns_that_its_time_is_over_costs_no_worker(
     quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
 ) -> None:
     worker = start_worker(quorum_queue, "polite", *LIMIT).ready()
@@ -123,7 +123,7 @@ def test_a_function_that_ends_when_told_that_its_time_is_over_costs_no_worker(
 
 
 @pytest.mark.any_rabbitmq
-def test_a_function_that_stays_past_its_time_is_parked_and_the_worker_leaves_after_its_other_tasks(
+def test_a_function_that_stays_past_its_time_is_dead_lettered_and_the_worker_leaves_after_its_other_tasks(
     quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
 ) -> None:
     worker = start_worker(quorum_queue, "until_released", *LIMIT).ready()

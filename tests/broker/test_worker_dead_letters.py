@@ -32,7 +32,7 @@ def park(queue: TaskQueue, *ids: str) -> None:
 
 
 @pytest.mark.any_rabbitmq
-def test_the_list_tells_what_is_known_and_changes_nothing(quorum_queue: TaskQueue) -> None:
+def test_the_list_shows_what_is_known_and_changes_nothing(quorum_queue: TaskQueue) -> None:
     park(quorum_queue, "a", "b")
     done = dead_letters(quorum_queue, "list")
     assert done.returncode == 0, done.stderr
@@ -147,7 +147,7 @@ def test_what_comes_back_while_it_counts_is_counted(quorum_queue: TaskQueue, mon
     tasks.close()
 
 
-def test_a_replayed_task_starts_anew_in_its_queue(task_queue: TaskQueue) -> None:
+def test_a_replayed_task_starts_again_in_its_queue(task_queue: TaskQueue) -> None:
     park(task_queue, "a", "b")
     done = dead_letters(task_queue, "replay")
     assert (done.stdout, done.returncode) == ("replayed 2\n", 0)
@@ -244,7 +244,7 @@ def test_a_list_that_cannot_be_written_ends_without_a_traceback(quorum_queue: Ta
 
 
 @pytest.mark.any_rabbitmq
-def test_a_drop_deletes_for_good_and_only_when_told_so(quorum_queue: TaskQueue) -> None:
+def test_a_drop_deletes_for_good_and_only_when_asked_to(quorum_queue: TaskQueue) -> None:
     park(quorum_queue, "a", "b")
     assert dead_letters(quorum_queue, "drop").returncode == 2
     quorum_queue.dead.wait_for_counts(2, 0)
@@ -255,7 +255,7 @@ def test_a_drop_deletes_for_good_and_only_when_told_so(quorum_queue: TaskQueue) 
 
 
 @pytest.mark.parametrize("action", ["list", "replay"])
-def test_where_nothing_was_ever_parked_it_says_so(quorum_queue: TaskQueue, action: str) -> None:
+def test_where_nothing_was_ever_dead_lettered_it_says_so(quorum_queue: TaskQueue, action: str) -> None:
     done = dead_letters(quorum_queue, action)
     assert done.returncode == 1
     assert "no queue 'task_queue.dead', so no task of 'task_queue' was dead-lettered yet" in done.stderr

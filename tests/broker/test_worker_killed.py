@@ -67,7 +67,7 @@ class Producer:
 @pytest.mark.once
 @pytest.mark.kills
 @pytest.mark.parametrize("type_", list(QueueType))
-def test_every_confirmed_task_is_finished_or_parked_though_workers_and_broker_are_killed(
+def test_every_confirmed_task_is_finished_or_dead_lettered_though_workers_and_broker_are_killed(
     own_rabbitmq: RabbitMQServer, start_worker: StartWorker, ledger: Ledger, rounds: int, type_: QueueType
 ) -> None:
     """What was sent and not confirmed may be there or not."""

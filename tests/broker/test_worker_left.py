@@ -77,7 +77,7 @@ class Crew:
 @pytest.mark.kills
 @pytest.mark.parametrize("type_", list(QueueType))
 @pytest.mark.parametrize("told", list(Told))
-def test_a_worker_told_to_leave_at_any_moment(
+def test_a_worker_asked_to_leave_at_any_moment(
     own_rabbitmq: RabbitMQServer, start_worker: StartWorker, ledger: Ledger, rounds: int, told: Told, type_: QueueType
 ) -> None:
     """Told once and with time enough, each task is done once, by whoever had it; else at least once."""

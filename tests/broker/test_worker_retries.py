@@ -30,7 +30,7 @@ def test_a_failed_task_is_tried_again_until_it_works(
     task_queue.wait_for_counts(0, 0)
 
 
-def test_a_task_that_always_fails_is_parked_with_all_that_is_known_of_it(
+def test_a_task_that_always_fails_is_dead_lettered_with_all_that_is_known_of_it(
     task_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
 ) -> None:
     worker = start_worker(task_queue, "by_body", *FAST, "--max-attempts", "3").ready()
@@ -59,7 +59,7 @@ def test_a_task_that_always_fails_is_parked_with_all_that_is_known_of_it(
     assert first <= last
 
 
-def test_a_parked_task_does_not_expire_whatever_the_producer_said(
+def test_a_dead_lettered_task_does_not_expire_whatever_the_producer_said(
     quorum_queue: TaskQueue, start_worker: StartWorker
 ) -> None:
     worker = start_worker(quorum_queue, "by_body").ready()
@@ -81,7 +81,7 @@ def test_a_failed_task_that_would_expire_gets_its_attempts_and_is_dead_lettered(
     assert properties.expiration is None
 
 
-def test_a_parked_task_that_is_moved_back_by_hand_is_tried_anew(
+def test_a_dead_lettered_task_that_is_moved_back_by_hand_is_tried_again(
     task_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
 ) -> None:
     """As a shovel or the management UI moves it: with every header."""
@@ -171,7 +171,9 @@ def test_a_task_may_have_more_attempts_than_the_broker_lets_it_come_back(
 
 
 @pytest.mark.any_rabbitmq
-def test_a_rejected_task_is_parked_at_once(quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger) -> None:
+def test_a_rejected_task_is_dead_lettered_at_once(
+    quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
+) -> None:
     worker = start_worker(quorum_queue, "by_body").ready()
     quorum_queue.send("reject cannot be done")
     worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1)
@@ -200,7 +202,7 @@ def test_a_waiting_retry_holds_up_no_task_of_another_slot(
     assert worker.metric("tasks_in_progress") == 1
 
 
-def test_a_task_that_kills_its_worker_each_time_is_parked_in_the_end(
+def test_a_task_that_kills_its_worker_each_time_is_dead_lettered_in_the_end(
     task_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
 ) -> None:
     """Out of memory looks like this: the process is gone, and says nothing."""
@@ -217,7 +219,7 @@ def test_a_task_that_kills_its_worker_each_time_is_parked_in_the_end(
     task_queue.wait_for_counts(0, 0)
 
 
-def test_a_second_task_that_is_like_a_finished_one_is_run_also_when_somebody_had_it_before(
+def test_a_second_task_that_is_like_a_finished_one_is_run_also_when_a_worker_had_it_before(
     quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
 ) -> None:
     """The help for lost acks must not take one task for another: this worker's ack was not lost."""

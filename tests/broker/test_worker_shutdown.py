@@ -25,7 +25,7 @@ def test_an_idle_worker_leaves_at_once(
     assert worker.exit_code() == 0
 
 
-def test_a_worker_told_to_leave_finishes_its_task_acks_it_and_takes_no_other(
+def test_a_worker_asked_to_leave_finishes_its_task_acks_it_and_takes_no_other(
     task_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
 ) -> None:
     worker = start_worker(task_queue, "until_released").ready()
@@ -257,7 +257,7 @@ def test_a_forced_end_without_stdout_has_its_exit_code(
 
 @pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("stdout", [">&-", "> /dev/full"], ids=["closed", "full"])
-def test_the_tutorials_handler_does_its_tasks_though_nobody_reads_its_lines(
+def test_the_tutorials_handler_does_its_tasks_though_no_program_reads_its_lines(
     quorum_queue: TaskQueue, start_worker: StartWorker, stdout: str
 ) -> None:
     worker = start_worker(quorum_queue, place=Place(command=("sh", "-c", f'exec "$@" {stdout}', "sh"))).ready()

@@ -149,7 +149,7 @@ def test_any_body_reaches_the_handler_as_it_was_sent(
 
 
 @pytest.mark.any_rabbitmq
-def test_a_body_that_the_tutorials_handler_cannot_decode_is_parked_and_not_dropped(
+def test_a_body_that_the_tutorials_handler_cannot_decode_is_dead_lettered_and_not_dropped(
     quorum_queue: TaskQueue, start_worker: StartWorker
 ) -> None:
     worker = start_worker(quorum_queue).ready()

@@ -78,7 +78,7 @@ async def test_from_none_too(ground: Ground) -> None:
     assert scaled.replicas == 1
 
 
-async def test_a_size_has_the_name_of_whoever_set_it_from_the_operators_first_scale_on(ground: Ground) -> None:
+async def test_a_size_has_the_name_of_the_program_that_set_it_from_the_operators_first_scale_on(ground: Ground) -> None:
     """`kubectl scale` has none at 0, and none while the field has no manager at all."""
     key = await ground.deploy("named", None)
     assert (await ground.cluster.read_target(key)).sized_by == ""
@@ -100,7 +100,7 @@ async def test_a_size_has_the_name_of_whoever_set_it_from_the_operators_first_sc
     assert (await ground.cluster.read_target(key)).sized_by == ""
 
 
-async def test_a_size_that_nobody_owns_is_set_where_it_is_as_seen_and_nowhere_else(ground: Ground) -> None:
+async def test_a_size_that_no_manager_owns_is_set_where_it_is_as_seen_and_nowhere_else(ground: Ground) -> None:
     key = await ground.deploy("unowned", None)
     seen = await ground.cluster.read_target(key)
     await ground.scale(key, 2)

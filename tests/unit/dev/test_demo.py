@@ -72,7 +72,7 @@ def test_what_was_never_read_is_unknown_and_not_quiet(proxy: FakeProxy) -> None:
     assert not view.quiet
 
 
-def test_a_worker_that_has_gone_has_no_task_and_what_it_acked_the_broker_tells(proxy: FakeProxy) -> None:
+def test_a_worker_that_has_gone_has_no_task_and_what_it_acked_the_broker_reports(proxy: FakeProxy) -> None:
     view = View(proxy, "demo", "jobs")
     view.look()
     view.forget()

@@ -75,7 +75,7 @@ def test_an_operator_serves_what_it_watches_and_without_names_the_whole_cluster(
     assert [here.serves(name) for name in ("b", "c", "d")] == [True, True, False]
 
 
-def test_one_that_is_scaled_to_zero_serves_nobody() -> None:
+def test_one_that_is_scaled_to_zero_serves_no_task() -> None:
     assert parse_operators([deployment("a", "", replicas=0)]) == []
 
 

@@ -51,7 +51,7 @@ def test_an_item_that_cannot_be_sent_names_what_is_not_confirmed_and_itself() ->
     assert broker.confirmed == [b"1"]
 
 
-def test_an_item_that_is_no_task_is_told_once_the_others_are_confirmed() -> None:
+def test_an_item_that_is_no_task_is_reported_once_the_others_are_confirmed() -> None:
     broker = Broker()
     with pytest.raises(NotConfirmed, match="body must be bytes") as raised:
         bulk(broker).run([b"1", "2", b"3"])  # type: ignore[list-item]  # a caller without types
@@ -82,7 +82,7 @@ def test_a_progress_that_fails_names_what_is_not_confirmed() -> None:
     assert [task.body for task in raised.value.tasks] == [b"2"]
 
 
-def test_a_publisher_that_is_closed_meanwhile_names_the_one_it_did_not_take() -> None:
+def test_a_publisher_that_is_closed_during_that_time_names_the_one_it_did_not_take() -> None:
     broker = Broker()
 
     def tasks() -> Iterator[bytes]:

@@ -43,7 +43,7 @@ def test_it_answers_for_no_other_task(other: Delivery) -> None:
 
 
 @pytest.mark.parametrize("unknown", [delivery(None), delivery(time=None)], ids=["no-id", "no-time"])
-def test_a_task_that_cannot_be_told_from_the_next_one_is_not_remembered(unknown: Delivery) -> None:
+def test_a_task_that_cannot_be_distinguished_from_the_next_one_is_not_remembered(unknown: Delivery) -> None:
     finished = FinishedTasks()
     finished.add(unknown)
     assert not finished.take(unknown)

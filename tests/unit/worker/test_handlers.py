@@ -50,14 +50,14 @@ def test_any_other_exception_is_a_failed_attempt(error: BaseException) -> None:
     assert outcome.detail.startswith(type(error).__name__)
 
 
-def test_the_tutorials_handler_ends_when_it_is_told_to() -> None:
+def test_the_tutorials_handler_ends_when_it_is_asked_to() -> None:
     told = threading.Event()
     told.set()
     with pytest.raises(Retry):
         tutorial(b"." * 1000, task(cancelled=told))
 
 
-def test_the_tutorials_handler_parks_what_it_cannot_decode() -> None:
+def test_the_tutorials_handler_dead_letters_what_it_cannot_decode() -> None:
     with pytest.raises(Reject):
         tutorial(b"\xff", task())
 

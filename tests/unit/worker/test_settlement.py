@@ -69,11 +69,11 @@ def test_a_finished_task_is_acked() -> None:
     assert after(Finished(), 1, POLICY) == Ack()
 
 
-def test_a_rejected_task_is_parked_at_once() -> None:
+def test_a_rejected_task_is_dead_lettered_at_once() -> None:
     assert after(Rejected("no"), 1, POLICY) == DeadLettered(DeadLetterReason.REJECTED, "no")
 
 
-def test_the_last_attempt_that_fails_parks_the_task() -> None:
+def test_the_last_attempt_that_fails_dead_letters_the_task() -> None:
     assert isinstance(after(FAILED, 2, POLICY), RetryLater)
     assert after(FAILED, 3, POLICY) == DeadLettered(DeadLetterReason.ATTEMPTS_EXHAUSTED, "no")
 
@@ -93,7 +93,7 @@ def test_a_count_that_a_producer_made_up_is_bounded_so_that_one_more_can_be_writ
     assert attempts_before(delivery(forged, redelivered=True)) == 2 * HIGHEST_COUNT
 
 
-def test_a_polite_return_is_no_attempt_where_the_broker_tells_it_from_a_failed_one() -> None:
+def test_a_polite_return_is_no_attempt_where_the_broker_distinguishes_it_from_a_failed_one() -> None:
     """RabbitMQ 4.3 counts every taking, and failures apart; the second count is not there while it is zero."""
     handed_back = {"x-acquired-count": 4}
     assert attempts_before(delivery(handed_back, redelivered=True)) == 0
@@ -112,7 +112,7 @@ def test_before_the_broker_deletes_a_task_that_came_back_often_a_copy_starts_its
     assert arrives(often, redelivered=False, done_before=False, policy=patient) == Run()
 
 
-def test_a_task_that_no_fresh_copy_can_be_made_of_is_parked_before_the_broker_deletes_it() -> None:
+def test_a_task_that_no_fresh_copy_can_be_made_of_is_dead_lettered_before_the_broker_deletes_it() -> None:
     last = {"x-delivery-count": LAST_COUNT}
     arrival = arrives(last, redelivered=True, done_before=False, policy=RetryPolicy(max_attempts=1000))
     assert isinstance(arrival, DeadLettered)
@@ -170,7 +170,7 @@ def test_what_a_waiting_dead_letter_says_of_its_last_attempt_is_kept_only_as_a_w
         assert task_copy.for_dead_letter(found, made, verdict, "q", "q.dead") == honest
 
 
-def test_a_task_whose_headers_cannot_be_read_is_parked_and_not_run() -> None:
+def test_a_task_whose_headers_cannot_be_read_is_dead_lettered_and_not_run() -> None:
     arrival = arrives({}, redelivered=False, done_before=False, policy=POLICY, readable=False)
     assert isinstance(arrival, DeadLettered)
     assert "cannot be read" in arrival.detail
@@ -185,7 +185,7 @@ def test_a_redelivery_that_the_broker_counts_runs() -> None:
     assert arrives({"x-delivery-count": 1}, redelivered=True, done_before=False, policy=POLICY) == Run()
 
 
-def test_a_task_whose_attempts_are_used_up_on_arrival_is_parked_as_crashed() -> None:
+def test_a_task_whose_attempts_are_used_up_on_arrival_is_dead_lettered_as_crashed() -> None:
     arrival = arrives({"x-delivery-count": 3}, redelivered=True, done_before=False, policy=POLICY)
     assert isinstance(arrival, DeadLettered)
     assert arrival.reason is DeadLetterReason.CRASHED

@@ -184,7 +184,7 @@ async def test_heartbeats_make_no_other_address(world: World) -> None:
     assert world.store.members(one.address) == [one, two]
 
 
-async def test_secrets_that_nobody_names_any_more_are_forgotten(world: World) -> None:
+async def test_secrets_that_no_workqueue_names_any_more_are_forgotten(world: World) -> None:
     tracked = world.add("jobs")
     await world.after(1)
     world.store.forget_workqueue(tracked.key)

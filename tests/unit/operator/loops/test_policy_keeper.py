@@ -121,7 +121,7 @@ async def test_a_user_who_may_not_is_asked_once_a_look_and_every_queue_says_so(b
     assert broker.store.broker_errors() == {"localhost:5672/%2F": {"management_refused": 1}}
 
 
-async def test_an_api_that_goes_away_meanwhile_is_not_asked_for_the_others(broker: Broker) -> None:
+async def test_an_api_that_goes_away_during_that_time_is_not_asked_for_the_others(broker: Broker) -> None:
     broker.add("one"), broker.add("two")
     broker.api.errors[""] = ManagementUnavailable("no answer")
     await broker.look()
@@ -147,7 +147,7 @@ async def test_a_broker_that_needs_long_for_a_policy_has_three_quarters_of_the_t
     assert len(broker.api.asked) == 3
 
 
-async def test_limits_that_somebody_asked_for_are_set_first(broker: Broker) -> None:
+async def test_limits_that_a_person_asked_for_are_set_first(broker: Broker) -> None:
     broker.add("a-default")
     broker.add("b-limited", queue={"maxLength": 5})
     broker.api.seconds = SET_SECONDS

@@ -48,7 +48,7 @@ async def started() -> tuple[Operator, Refusing, Tracked]:
     return operator, cluster, tracked
 
 
-async def test_the_status_tells_the_decision_in_numbers(operator: Operator) -> None:
+async def test_the_status_shows_the_decision_in_numbers(operator: Operator) -> None:
     tracked = operator.add()
     await operator.next_pass(tracked, Counts(30, 0))
     status = operator.status()
@@ -85,7 +85,7 @@ async def test_counts_of_a_queue_that_cannot_be_read_are_taken_out_of_the_status
     assert {"messagesReady", "consumers"} & operator.status().keys() == set()
 
 
-async def test_a_queue_that_is_read_again_is_told_once(operator: Operator) -> None:
+async def test_a_queue_that_is_read_again_is_reported_once(operator: Operator) -> None:
     tracked = operator.add()
     await operator.after(10, tracked, AWAY)
     await operator.after(10, tracked, Counts(0, 0))
@@ -96,7 +96,7 @@ async def test_a_queue_that_is_read_again_is_told_once(operator: Operator) -> No
     ]
 
 
-async def test_a_dry_run_shrink_is_told_once(operator: Operator) -> None:
+async def test_a_dry_run_scale_down_is_reported_once(operator: Operator) -> None:
     operator.store.see_target(operator.cluster.add_deployment(DEPLOYMENT, 4))
     tracked = operator.add(mode="DryRun")
     await operator.after(61, tracked, Counts(0, 4))
@@ -142,7 +142,7 @@ async def test_a_change_is_dated_when_it_was_made_not_when_it_could_be_written()
     assert change["time"] == made
 
 
-async def test_a_condition_that_turned_while_events_were_refused_is_told_later() -> None:
+async def test_a_condition_that_turned_while_events_were_refused_is_reported_later() -> None:
     operator, cluster, tracked = await started()
     cluster.refused = {"event"}
     await operator.after(10, tracked, AWAY)
@@ -166,7 +166,7 @@ async def test_of_events_that_are_refused_for_long_the_latest_are_kept() -> None
     assert [one.message for one in cluster.events] == [f"change {change}" for change in range(40 - MOST_NOTICES, 40)]
 
 
-async def test_a_spec_that_cannot_be_used_is_told_once() -> None:
+async def test_a_spec_that_cannot_be_used_is_reported_once() -> None:
     """Ready is False for the same reason; one Event is enough for both."""
     operator = Operator()
     await operator.after(5, operator.add(scaling={"minReplicas": 5, "maxReplicas": 2}), Counts(30, 0))
@@ -232,7 +232,7 @@ async def test_of_a_queue_that_cannot_be_read_no_number_is_shown() -> None:
         assert operator.status().get(name) is None
 
 
-async def test_tasks_in_progress_are_shown_only_while_a_shrink_waits_for_them() -> None:
+async def test_tasks_in_progress_are_shown_only_while_a_scale_down_waits_for_them() -> None:
     operator = Operator(replicas_at_start=2)
     tracked = operator.add()
     operator.cluster.tasks.update(dict.fromkeys(operator.cluster.pods, 1))

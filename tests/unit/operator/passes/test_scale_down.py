@@ -106,7 +106,7 @@ async def test_a_status_that_changes_while_the_workers_are_asked_keeps_none_of_t
     assert flapping.writes("scale") == [6, 0]
 
 
-async def test_a_dry_run_shrink_asks_the_workers_and_marks_none(operator: Operator) -> None:
+async def test_a_dry_run_scale_down_asks_the_workers_and_marks_none(operator: Operator) -> None:
     operator.store.see_target(operator.cluster.add_deployment(DEPLOYMENT, 4))
     tracked = operator.add(mode="DryRun")
     await operator.after(70, tracked, Counts(0, 4))
@@ -166,7 +166,7 @@ async def aborted_scale_down(operator: Operator, tracked: Tracked) -> set[str]:
     return to_go
 
 
-async def test_a_shrink_that_is_given_up_says_that_workers_are_busy(operator: Operator) -> None:
+async def test_a_scale_down_that_is_given_up_says_that_workers_are_busy(operator: Operator) -> None:
     tracked = operator.add()
     await aborted_scale_down(operator, tracked)
     assert (operator.replicas, operator.writes("scale")) == (6, [6])
@@ -175,7 +175,7 @@ async def test_a_shrink_that_is_given_up_says_that_workers_are_busy(operator: Op
     assert [one.reason for one in operator.cluster.events] == ["Backlog"]
 
 
-async def test_a_shrink_that_is_given_up_leaves_no_mark_on_workers_at_work(operator: Operator) -> None:
+async def test_a_scale_down_that_is_given_up_leaves_no_mark_on_workers_at_work(operator: Operator) -> None:
     tracked = operator.add()
     await aborted_scale_down(operator, tracked)
     assert operator.writes("mark")
@@ -191,7 +191,7 @@ async def leave_marks(operator: Operator, tracked: Tracked) -> None:
     assert (len(operator.marked()), operator.replicas) == (4, 6)
 
 
-async def test_marks_go_when_no_shrink_is_due_any_more(operator: Operator) -> None:
+async def test_marks_go_when_no_scale_down_is_due_any_more(operator: Operator) -> None:
     tracked = operator.add()
     await aborted_scale_down(operator, tracked)
     await leave_marks(operator, tracked)
@@ -204,7 +204,7 @@ async def test_marks_go_when_no_shrink_is_due_any_more(operator: Operator) -> No
 
 
 @pytest.mark.parametrize("mode", ["Paused", "DryRun"])
-async def test_marks_go_when_the_mode_ends_the_shrinking(operator: Operator, mode: str) -> None:
+async def test_marks_go_when_the_mode_ends_the_scale_down(operator: Operator, mode: str) -> None:
     tracked = operator.add()
     await aborted_scale_down(operator, tracked)
     await leave_marks(operator, tracked)
@@ -251,7 +251,7 @@ async def test_marks_of_those_who_went_are_forgotten(operator: Operator) -> None
     assert operator.cluster.pod_lists == lists
 
 
-async def test_a_task_that_comes_while_the_marks_settle_stops_the_shrink(operator: Operator) -> None:
+async def test_a_task_that_comes_while_the_marks_settle_stops_the_scale_down(operator: Operator) -> None:
     """The workers are asked again after that time, so that their answers are not older for it."""
 
     class Settling(ManualClock):

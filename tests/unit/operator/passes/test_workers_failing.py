@@ -92,7 +92,7 @@ class Looking(FakeCluster):
         return await super().read_pods(target)
 
 
-async def test_while_all_workers_are_well_nobody_looks_at_their_pods() -> None:
+async def test_while_all_workers_are_well_the_operator_never_looks_at_their_pods() -> None:
     operator = Operator(cluster=Looking(), replicas_at_start=4)
     tracked = operator.add()
     await operator.after(300, tracked, Counts(20, 4))
@@ -148,7 +148,7 @@ async def test_a_quota_stops_growth_in_the_deployments_words() -> None:
     assert operator.replicas == 4
 
 
-async def test_a_stuck_rollout_is_told_and_its_idle_workers_too() -> None:
+async def test_a_stuck_rollout_is_reported_and_its_idle_workers_too() -> None:
     operator = Operator(replicas_at_start=3)
     tracked = operator.add()
     words = 'ProgressDeadlineExceeded: ReplicaSet "thumbnails-worker-6c" has timed out progressing.'
@@ -162,7 +162,7 @@ async def test_a_stuck_rollout_is_told_and_its_idle_workers_too() -> None:
     assert operator.replicas == 10
 
 
-async def test_ready_workers_that_leave_the_messages_alone_are_told() -> None:
+async def test_ready_workers_that_leave_the_messages_alone_are_reported() -> None:
     operator = Operator(replicas_at_start=2)
     tracked = operator.add(scaling={"maxReplicas": 2})
     await operator.after(55, tracked, Counts(12, 0))

@@ -34,7 +34,7 @@ async def test_what_no_worker_answered_is_absent_and_not_zero() -> None:
     assert operator.status().get("tasksInProgress") is None
 
 
-async def test_sizes_are_told_apart() -> None:
+async def test_sizes_are_distinguished() -> None:
     operator, tracked = await three_idle_workers()
     operator.ready(2)
     await operator.after(70, tracked, Counts(0, 3))

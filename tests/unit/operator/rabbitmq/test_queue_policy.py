@@ -54,7 +54,7 @@ def verdict(action: object) -> Verdict:
     return action.verdict
 
 
-def test_without_any_limit_what_rabbitmq_takes_away_is_parked() -> None:
+def test_without_any_limit_what_rabbitmq_takes_away_is_dead_lettered() -> None:
     assert wanted_policy(spec()).definition == {
         "delivery-limit": 20,
         "dead-letter-exchange": "",
@@ -103,12 +103,12 @@ def test_a_missing_policy_is_set_also_before_its_queue_is_there() -> None:
         {"definition": {}},
     ],
 )
-def test_a_policy_of_ours_that_somebody_changed_is_set_again(changed: dict[str, Any]) -> None:
+def test_a_policy_of_ours_that_a_person_changed_is_set_again(changed: dict[str, Any]) -> None:
     action = plan(spec(), there(OURS_APPLIES, replace(WANTED, **changed)), None)
     assert action == SetPolicy(WANTED, "it was not as spec.queue asks for")
 
 
-def test_where_there_are_many_policies_only_limits_are_set_that_somebody_asked_for() -> None:
+def test_where_there_are_many_policies_only_limits_are_set_that_a_person_asked_for() -> None:
     """RabbitMQ's work for each grows with all of them."""
     many = [Policy(f"p{number}", "^x$", {}) for number in range(MOST_POLICIES)]
     found = verdict(plan(spec(), there(DEAD, *many), None))

@@ -33,7 +33,7 @@ def test_it_never_grows_past_max_replicas(policy: ScalingPolicy, situation: Situ
 
 
 @given(policies(), situations, histories())
-def test_it_never_shrinks_by_more_than_the_idle_workers(
+def test_it_never_scales_down_by_more_than_the_idle_workers(
     policy: ScalingPolicy, situation: Situation, history: History
 ) -> None:
     gone = situation.workers.replicas - decide(policy, situation, history, NOW).replicas
@@ -41,13 +41,15 @@ def test_it_never_shrinks_by_more_than_the_idle_workers(
 
 
 @given(policies(), situations, histories())
-def test_it_never_shrinks_on_an_unknown_reading(policy: ScalingPolicy, situation: Situation, history: History) -> None:
+def test_it_never_scales_down_on_an_unknown_reading(
+    policy: ScalingPolicy, situation: Situation, history: History
+) -> None:
     assume(isinstance(readable(situation.reading, situation.workers, history.in_use), Unknown))
     assert decide(policy, situation, history, NOW).replicas >= situation.workers.replicas
 
 
 @given(policies(), situations, histories())
-def test_it_never_shrinks_below_the_windows_highest_wish(
+def test_it_never_scales_down_below_the_windows_highest_wish(
     policy: ScalingPolicy, situation: Situation, history: History
 ) -> None:
     highest = history.highest_wish(NOW, policy.scale_down_stabilization_seconds)
@@ -56,7 +58,7 @@ def test_it_never_shrinks_below_the_windows_highest_wish(
 
 
 @given(policies(), situations, histories())
-def test_it_never_shrinks_before_one_whole_window(
+def test_it_never_scales_down_before_one_whole_window(
     policy: ScalingPolicy, situation: Situation, history: History
 ) -> None:
     fresh = replace(history, watched_since=NOW - policy.scale_down_stabilization_seconds + 0.5)
@@ -77,7 +79,7 @@ def test_more_waiting_messages_never_mean_fewer_workers(
 
 
 @given(policies(), situations, histories())
-def test_it_never_shrinks_while_the_deployment_rolls_out(
+def test_it_never_scales_down_while_the_deployment_rolls_out(
     policy: ScalingPolicy, situation: Situation, history: History
 ) -> None:
     rolling = replace(situation, workers=replace(situation.workers, rolling_out=True))
@@ -105,7 +107,7 @@ def test_workers_that_fail_do_not_keep_the_first_worker_from_starting(
 
 
 @given(policies(), workers(), histories())
-def test_nothing_and_nobody_takes_no_worker_of_a_queue_that_was_in_use(
+def test_no_message_and_no_consumer_takes_no_worker_of_a_queue_that_was_in_use(
     policy: ScalingPolicy, seen: Workers, history: History
 ) -> None:
     used = replace(history, in_use=True)
@@ -121,7 +123,7 @@ def test_the_decision_carries_the_reading_as_it_was_judged(
 
 
 @given(workers(), st.booleans())
-def test_nothing_and_nobody_is_an_empty_queue_where_there_are_no_workers(seen: Workers, in_use: bool) -> None:
+def test_no_message_and_no_consumer_is_an_empty_queue_where_there_are_no_workers(seen: Workers, in_use: bool) -> None:
     assert readable(Counts(0, 0), replace(seen, replicas=0), in_use) == Counts(0, 0)
 
 

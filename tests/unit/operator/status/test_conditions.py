@@ -41,7 +41,7 @@ async def test_a_limit_that_is_set_and_does_not_hold_makes_ready_false(operator:
     assert (ready["status"], ready["reason"], ready["message"]) == ("False", policy["reason"], policy["message"])
 
 
-async def test_defaults_that_do_not_hold_are_told_and_leave_ready_alone(operator: Operator) -> None:
+async def test_defaults_that_do_not_hold_are_reported_and_leave_ready_alone(operator: Operator) -> None:
     tracked = operator.add()
     found_out(tracked, missing_management_api())
     await operator.after(1, tracked, Counts(0, 0))
@@ -82,7 +82,7 @@ async def test_while_the_management_api_is_away_what_was_set_is_not_known_to_be_
     assert operator.condition("Ready")["status"] == "True"
 
 
-async def test_after_a_restart_the_condition_stands_until_somebody_looked(operator: Operator) -> None:
+async def test_after_a_restart_the_condition_stands_until_the_operator_looked(operator: Operator) -> None:
     tracked = operator.add(queue={"maxLength": 100})
     found_out(tracked, APPLIED)
     await operator.after(1, tracked, Counts(0, 0))
@@ -93,7 +93,7 @@ async def test_after_a_restart_the_condition_stands_until_somebody_looked(operat
     assert restarted.condition("PolicyApplied") == stored
 
 
-async def test_a_limit_that_changed_is_not_called_applied_before_somebody_looked(operator: Operator) -> None:
+async def test_a_limit_that_changed_is_not_called_applied_before_the_operator_looked(operator: Operator) -> None:
     tracked = operator.add(queue={"maxLength": 100})
     found_out(tracked, APPLIED)
     await operator.after(1, tracked, Counts(0, 0))

@@ -44,7 +44,7 @@ async def test_a_size_that_a_manifest_set_is_named_by_the_tool_that_set_it() -> 
     assert "spec.replicas" in event.message
 
 
-async def test_whoever_scales_after_the_operator_is_named_though_no_manifest_had_a_size() -> None:
+async def test_the_program_that_scales_after_the_operator_is_named_though_no_manifest_had_a_size() -> None:
     operator, tracked = await started()
     await operator.after(5, tracked, Counts(60, 3))
     operator.store.see_target(operator.cluster.scale(DEPLOYMENT, 14, "kubectl"))
@@ -84,7 +84,7 @@ async def test_our_own_scale_is_no_second_operators() -> None:
     ("other", "named"),
     [(Key("team", "mails"), "WorkQueue mails has"), (Key("secret-team", "hidden"), "a WorkQueue of another namespace")],
 )
-async def test_two_workqueues_on_one_queue_are_told(other: Key, named: str) -> None:
+async def test_two_workqueues_on_one_queue_are_reported(other: Key, named: str) -> None:
     operator, tracked = await started()
     tracked.sharers = (other,)
     await operator.after(2, tracked, Counts(15, 3))
@@ -96,7 +96,7 @@ async def test_two_workqueues_on_one_queue_are_told(other: Key, named: str) -> N
     assert operator.told == ["QueueShared"]
 
 
-async def test_a_grace_period_shorter_than_the_longest_task_is_told_with_both_numbers() -> None:
+async def test_a_grace_period_shorter_than_the_longest_task_is_reported_with_both_numbers() -> None:
     operator, tracked = await started(taskTimeoutSeconds=600)
     assert told(operator, "TasksFit") is None
     change(operator, grace_seconds=5)
@@ -121,7 +121,7 @@ async def test_a_grace_period_shorter_than_the_longest_task_is_told_with_both_nu
         (600, 60.0, "more than the consumer timeout of 60 s:"),
     ],
 )
-async def test_a_consumer_timeout_shorter_than_the_longest_task_is_told(
+async def test_a_consumer_timeout_shorter_than_the_longest_task_is_reported(
     task: int, limit: float | None, expected: str | None
 ) -> None:
     operator, tracked = await started(taskTimeoutSeconds=task)

@@ -120,7 +120,7 @@ async def test_where_nothing_is_decided_it_says_why(spec: dict[str, Any], senten
     assert sentence in text
 
 
-async def test_the_changes_before_are_told_also_where_nothing_is_decided_now() -> None:
+async def test_the_changes_before_are_reported_also_where_nothing_is_decided_now() -> None:
     operator = Operator()
     tracked = operator.add()
     await operator.after(1, tracked, Counts(30, 0))

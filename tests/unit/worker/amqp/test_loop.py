@@ -100,7 +100,7 @@ def test_what_the_system_does_not_take_at_once_goes_when_there_is_room_and_who_w
     assert received == 10_000_000
 
 
-def test_what_a_write_finds_out_is_told_before_it_returns(loop: Loop, ends: Ends) -> None:
+def test_what_a_write_finds_out_is_reported_before_it_returns(loop: Loop, ends: Ends) -> None:
     ours, _ = ends
     told: list[str] = []
     loop.add_handler(ours.fileno(), lambda _fd, _events: loop.add_callback(lambda: told.append("broken")), loop.WRITE)
@@ -122,7 +122,7 @@ def test_a_handler_that_another_took_away_is_not_called(loop: Loop, ends: Ends) 
     assert called == ["first"]
 
 
-def test_a_broken_connection_is_told_by_a_read(loop: Loop, ends: Ends) -> None:
+def test_a_broken_connection_is_reported_by_a_read(loop: Loop, ends: Ends) -> None:
     ours, theirs = ends
     events_seen: list[int] = []
     loop.add_handler(ours.fileno(), lambda _fd, events: events_seen.append(events), loop.READ)
@@ -131,7 +131,7 @@ def test_a_broken_connection_is_told_by_a_read(loop: Loop, ends: Ends) -> None:
     assert events_seen == [loop.READ]
 
 
-def test_a_wait_on_a_loop_that_was_closed_meanwhile_ends(loop: Loop) -> None:
+def test_a_wait_on_a_loop_that_was_closed_during_that_time_ends(loop: Loop) -> None:
     waiting = threading.Thread(target=loop.wait, args=(3600,))
     waiting.start()
     loop.wake()
@@ -140,7 +140,7 @@ def test_a_wait_on_a_loop_that_was_closed_meanwhile_ends(loop: Loop) -> None:
     loop.wait(3600)
 
 
-def test_who_runs_until_something_is_so_hears_when_it_is_not_and_says_that_it_lives_meanwhile() -> None:
+def test_who_runs_until_something_is_so_hears_when_it_is_not_and_says_that_it_lives_until_then() -> None:
     alive: list[bool] = []
     loop = Loop(alive=lambda: alive.append(True))
     assert not loop.run_until(lambda: False, 0.01)
