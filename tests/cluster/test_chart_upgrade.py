@@ -19,7 +19,7 @@ Program = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(params=["server-side", "client-side"])
-def upgrade(request, helm: Program, unserved_namespace: str) -> Program:
+def upgrade(request: pytest.FixtureRequest, helm: Program, unserved_namespace: str) -> Program:
     """Install a release that no operator touches (Paused) and whose image is nowhere; returns its upgrade."""
     server_side = f"--server-side={'true' if request.param == 'server-side' else 'false'}"
     settings = (CHART, "-n", unserved_namespace, server_side, "--set", "broker.secretName=none,mode=Paused")
@@ -43,7 +43,9 @@ def deployment(kubectl: Program, unserved_namespace: str) -> Callable[[str], str
     return read
 
 
-def test_it_keeps_the_number_of_workers(kubectl, unserved_namespace, upgrade, deployment):
+def test_it_keeps_the_number_of_workers(
+    kubectl: Program, unserved_namespace: str, upgrade: Program, deployment: Callable[[str], str]
+) -> None:
     kubectl("scale", "deployment", "tasks-worker", "-n", unserved_namespace, "--replicas=3")
     upgrade("image.tag=elsewhere,scaling.minReplicas=2")
     assert deployment(".spec.template.spec.containers[0].image").endswith(":elsewhere")
@@ -51,7 +53,9 @@ def test_it_keeps_the_number_of_workers(kubectl, unserved_namespace, upgrade, de
 
 
 @pytest.mark.parametrize("values", ["queue.name=other", "queue.type=Classic"])
-def test_another_queue_is_refused_before_the_workers_are_sent_there(upgrade, deployment, values):
+def test_another_queue_is_refused_before_the_workers_are_sent_there(
+    upgrade: Program, deployment: Callable[[str], str], values: str
+) -> None:
     before = deployment(".metadata.generation")
     answer = upgrade(values, check=False)
     assert answer.returncode != 0

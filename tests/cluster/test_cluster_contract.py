@@ -51,7 +51,7 @@ class RealGround:
             found = self.proxy.data(f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{key.name}") or {}
             status = found["status"]
             seen = status.get("observedGeneration") == found["metadata"]["generation"]
-            return seen and status.get("replicas", 0) == status.get("readyReplicas", 0) == replicas
+            return bool(seen and status.get("replicas", 0) == status.get("readyReplicas", 0) == replicas)
 
         wait_until(is_settled, 120, f"{replicas} pods of {key} are ready")
 

@@ -12,6 +12,10 @@ import pytest
 
 #: kubectl with its arguments; `stdin` is what -f - reads; `check=False` gives a failure back.
 Kubectl = Callable[..., subprocess.CompletedProcess[str]]
+#: What the fixtures `stored`, `refused` and `change` are; the first two take fields of the spec by name.
+Create = Callable[..., dict[str, Any]]
+Refused = Callable[..., str]
+Change = Callable[[dict[str, Any]], subprocess.CompletedProcess[str]]
 
 
 def workqueue(**spec: Any) -> str:
@@ -27,18 +31,19 @@ def workqueue(**spec: Any) -> str:
 
 
 @pytest.fixture
-def stored(kubectl: Kubectl, unserved_namespace: str) -> Callable[..., dict[str, Any]]:
-    """Create a WorkQueue and tell how the API server keeps it."""
+def stored(kubectl: Kubectl, unserved_namespace: str) -> Create:
+    """Create a WorkQueue; returns it as the API server keeps it."""
 
     def create(**spec: Any) -> dict[str, Any]:
         answer = kubectl("create", "-n", unserved_namespace, "-o", "json", "-f", "-", stdin=workqueue(**spec))
-        return json.loads(answer.stdout)
+        made: dict[str, Any] = json.loads(answer.stdout)
+        return made
 
     return create
 
 
 @pytest.fixture
-def refused(kubectl: Kubectl, unserved_namespace: str) -> Callable[..., str]:
+def refused(kubectl: Kubectl, unserved_namespace: str) -> Refused:
     """The API server's words about a spec that it does not take."""
 
     def create(**spec: Any) -> str:
@@ -51,7 +56,7 @@ def refused(kubectl: Kubectl, unserved_namespace: str) -> Callable[..., str]:
 
 
 @pytest.fixture
-def change(kubectl: Kubectl, unserved_namespace: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+def change(kubectl: Kubectl, unserved_namespace: str) -> Change:
     """Try to change the spec of the stored WorkQueue."""
 
     def patch(spec: dict[str, Any]) -> subprocess.CompletedProcess[str]:
@@ -61,7 +66,7 @@ def change(kubectl: Kubectl, unserved_namespace: str) -> Callable[..., subproces
     return patch
 
 
-def test_defaults_are_stored(stored):
+def test_defaults_are_stored(stored: Create) -> None:
     assert stored()["spec"] == {
         "mode": "Active",
         "broker": {"secretName": "rabbitmq"},
@@ -80,7 +85,7 @@ def test_defaults_are_stored(stored):
     }
 
 
-def test_a_fallback_has_its_delay_by_default(stored):
+def test_a_fallback_has_its_delay_by_default(stored: Create) -> None:
     assert stored(scaling={"fallback": {"replicas": 2}})["spec"]["scaling"]["fallback"] == {
         "afterSeconds": 60,
         "replicas": 2,
@@ -115,15 +120,17 @@ def test_a_fallback_has_its_delay_by_default(stored):
     ],
     ids=str,
 )
-def test_refused(refused, spec, words):
+def test_refused(refused: Refused, spec: dict[str, Any], words: str) -> None:
     assert words in refused(**spec)
 
 
-def test_a_misspelt_field_is_an_error_that_names_it(refused):
+def test_a_misspelt_field_is_an_error_that_names_it(refused: Refused) -> None:
     assert 'unknown field "spec.scaling.maxReplica"' in refused(scaling={"maxReplica": 3})
 
 
-def test_a_misspelt_field_is_not_kept_where_the_client_does_not_ask_for_strictness(kubectl, unserved_namespace):
+def test_a_misspelt_field_is_not_kept_where_the_client_does_not_ask_for_strictness(
+    kubectl: Kubectl, unserved_namespace: str
+) -> None:
     arguments = ("create", "-n", unserved_namespace, "--validate=ignore", "-o", "json", "-f", "-")
     answer = kubectl(*arguments, stdin=workqueue(scaling={"maxReplica": 3}))
     assert "maxReplica" not in json.loads(answer.stdout)["spec"]["scaling"]
@@ -138,7 +145,7 @@ def test_a_misspelt_field_is_not_kept_where_the_client_does_not_ask_for_strictne
     ],
     ids=str,
 )
-def test_names_cannot_change(stored, change, spec, words):
+def test_names_cannot_change(stored: Create, change: Change, spec: dict[str, Any], words: str) -> None:
     stored()
     answer = change(spec)
     assert answer.returncode != 0
@@ -158,18 +165,18 @@ def test_names_cannot_change(stored, change, spec, words):
     ],
     ids=str,
 )
-def test_the_rest_may_change(stored, change, spec):
+def test_the_rest_may_change(stored: Create, change: Change, spec: dict[str, Any]) -> None:
     stored()
     answer = change(spec)
     assert answer.returncode == 0, answer.stderr
 
 
-def test_a_name_given_once_cannot_be_taken_away(stored, change):
+def test_a_name_given_once_cannot_be_taken_away(stored: Create, change: Change) -> None:
     stored(queue={"name": "task_queue"})
     assert "spec.queue.name cannot change" in change({"queue": {"name": None}}).stderr
 
 
-def test_status_is_written_through_its_own_door_only(kubectl, unserved_namespace, stored):
+def test_status_is_written_through_its_own_door_only(kubectl: Kubectl, unserved_namespace: str, stored: Create) -> None:
     body = json.loads(workqueue())
     body["status"] = {"messagesReady": 4711}
     created = kubectl("create", "-n", unserved_namespace, "-o", "json", "-f", "-", stdin=json.dumps(body))
@@ -182,7 +189,9 @@ def test_status_is_written_through_its_own_door_only(kubectl, unserved_namespace
     assert after["metadata"]["generation"] == 2, "the spec's change counted, the status' did not"
 
 
-def test_columns_show_how_many_wait_how_many_work_and_why(kubectl, unserved_namespace, stored):
+def test_columns_show_how_many_wait_how_many_work_and_why(
+    kubectl: Kubectl, unserved_namespace: str, stored: Create
+) -> None:
     stored(queue={"name": "task_queue"})
     time = "2026-01-02T03:04:05Z"
     decision = {"time": time, "replicas": 8, "reason": "Backlog", "message": "40 ready / 5 = 8 workers"}
@@ -210,7 +219,7 @@ def test_columns_show_how_many_wait_how_many_work_and_why(kubectl, unserved_name
     assert values.split()[-2:] == ["0", "50"]
 
 
-def test_no_operator_has_looked_yet_is_what_a_new_one_says(stored):
+def test_no_operator_has_looked_yet_is_what_a_new_one_says(stored: Create) -> None:
     assert stored()["status"] == {"observedGeneration": -1}
 
 
@@ -224,14 +233,16 @@ def test_no_operator_has_looked_yet_is_what_a_new_one_says(stored):
         ("spec.scaleTargetRef.name=worker", True),
     ],
 )
-def test_it_is_found_by_its_fields(kubectl, unserved_namespace, stored, selector, found):
+def test_it_is_found_by_its_fields(
+    kubectl: Kubectl, unserved_namespace: str, stored: Create, selector: str, found: bool
+) -> None:
     """By Kubernetes 1.31 and newer."""
     stored(mode="Paused")
     answer = kubectl("get", "wq", "-n", unserved_namespace, "--field-selector", selector, "-o", "name")
     assert bool(answer.stdout.strip()) == found
 
 
-def test_an_eleventh_recent_decision_is_refused(kubectl, unserved_namespace, stored):
+def test_an_eleventh_recent_decision_is_refused(kubectl: Kubectl, unserved_namespace: str, stored: Create) -> None:
     stored()
     decision = {"time": "2026-01-02T03:04:05Z", "replicas": 8, "reason": "Backlog", "message": ""}
     patch = json.dumps({"status": {"recentDecisions": [decision] * 11}})
@@ -239,7 +250,7 @@ def test_an_eleventh_recent_decision_is_refused(kubectl, unserved_namespace, sto
     assert "must have at most 10 items" in kubectl(*arguments, check=False).stderr
 
 
-def test_one_condition_of_a_type(kubectl, unserved_namespace, stored):
+def test_one_condition_of_a_type(kubectl: Kubectl, unserved_namespace: str, stored: Create) -> None:
     stored()
     ready = {
         "type": "Ready",
@@ -253,7 +264,7 @@ def test_one_condition_of_a_type(kubectl, unserved_namespace, stored):
     assert "Duplicate value" in kubectl(*arguments, check=False).stderr
 
 
-def test_kubectl_explains_every_field_with_its_default(kubectl):
+def test_kubectl_explains_every_field_with_its_default(kubectl: Kubectl) -> None:
     told = kubectl("explain", "wq.spec.scaling.scaleDown.stabilizationWindowSeconds").stdout
     assert "Default: 60." in " ".join(told.split())
     fields = kubectl("explain", "workqueues.spec", "--recursive").stdout

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -38,10 +39,10 @@ def asked(proxy: Proxy, path: str) -> Any:
     return None if answer is None else json.loads(answer)["data"]
 
 
-def values(proxy: Proxy, query: str) -> list[str]:
-    """The numbers of a query's series."""
+def values(proxy: Proxy, query: str) -> list[str] | None:
+    """The numbers of a query's series; None: there is no series."""
     answer = asked(proxy, f"query?query={quote(query)}")
-    return [one["value"][1] for one in answer["result"]] if answer else []
+    return [one["value"][1] for one in answer["result"]] or None if answer else None
 
 
 def assert_prometheus_sees_operator_workers_and_broker(kube: Kube) -> None:
@@ -53,7 +54,7 @@ def assert_prometheus_sees_operator_workers_and_broker(kube: Kube) -> None:
             f'workqueue_worker_slots{{{of_the_demo},queue="task_queue"}}',
             f"rabbitmq_queues{{{of_the_demo}}}",
         ):
-            found = wait_until(lambda query=query: values(proxy, query) or None, 120, f"Prometheus answers {query}")
+            found = wait_until(partial(values, proxy, query), 120, f"Prometheus answers {query}")
             assert len(found) == 1, f"{query} is scraped twice"
         rules = [rule for group in asked(proxy, "rules")["groups"] for rule in group["rules"]]
         assert "WorkQueueNoProgress" in {rule["name"] for rule in rules}

@@ -60,7 +60,9 @@ def restricted(kubectl: Program, unserved_namespace: str) -> Iterator[str]:
     ],
     ids=["operator: defaults", "operator: everything", "queue: defaults", "queue: everything"],
 )
-def test_every_object_is_taken(helm: Program, kubectl: Program, restricted: str, chart, values) -> None:
+def test_every_object_is_taken(
+    helm: Program, kubectl: Program, restricted: str, chart: str, values: dict[str, Any]
+) -> None:
     arguments = ("template", "dry", str(CHARTS / chart), "-n", restricted, "--skip-tests", "--values", "-")
     rendered = [one for one in yaml.safe_load_all(helm(*arguments, stdin=json.dumps(values)).stdout) if one]
     ours = [one for one in rendered if one["kind"] not in FOREIGN]

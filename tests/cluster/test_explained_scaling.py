@@ -2,6 +2,7 @@
 
 import json
 import random
+from functools import partial
 from typing import Any
 
 import pytest
@@ -67,7 +68,7 @@ def scale_down_beside_busy_workers(work: Work, proxy: Proxy, *, scale_downs: int
         staying = set(work.staying())
         floor = sizes.randint(BUSY, WORKERS - 1)
         set_bounds(work, minReplicas=floor)
-        wait_until(lambda floor=floor: len(work.staying()) == floor, 60, f"{floor} workers stay")
+        wait_until(partial(stay, work, floor), 60, f"{floor} workers stay")
         assert not busy & work.going(), "a busy worker was told to go"
         went |= staying - set(work.staying())
         set_bounds(work, minReplicas=WORKERS)
@@ -84,6 +85,10 @@ def counted_since(proxy: Proxy, before: dict[str, int], least: int) -> dict[str,
     counted = {state: count - before[state] for state, count in victims(proxy).items()}
     assert sum(counted.values()) >= least, counted
     return counted
+
+
+def stay(work: Work, pods: int) -> bool:
+    return len(work.staying()) == pods
 
 
 def all_ready(work: Work, count: int) -> bool:

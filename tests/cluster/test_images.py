@@ -12,7 +12,7 @@ from tests.support.waiting import wait_until
 from tests.support.work import SYSTEM, Work, start_producer
 
 #: The Python that the published images have, so that the tests' images have the same.
-PYTHON = re.search(r"python:(3\.\d+)-slim", (Path(__file__).parents[2] / "Dockerfile").read_text())[1]
+(PYTHON,) = set(re.findall(r"python:(3\.\d+)-slim", (Path(__file__).parents[2] / "Dockerfile").read_text()))
 #: Prints Python's version, the libraries that are there, who runs, and how a write to the image ends. As root of a
 #: writable image the write would work, and as another user it would be refused with EACCES; only a read-only root gives
 #: EROFS.

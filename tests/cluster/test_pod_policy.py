@@ -96,7 +96,7 @@ def annotations(kube: Kube) -> dict[str, str]:
 
 
 IMAGE = {"spec": {"containers": [{"name": "w", "image": "nowhere.invalid/after:1"}]}}
-REFUSED = [
+REFUSED: list[tuple[dict[str, Any], str]] = [
     (IMAGE, "nothing in a pod's spec"),
     ({"spec": {"activeDeadlineSeconds": 1}}, "nothing in a pod's spec"),
     ({"metadata": {"labels": {"app": "other"}}}, "no label"),
