@@ -39,11 +39,11 @@ test: setup test-unit test-unit-images ## Run all tests: unit, then real broker 
 
 .PHONY: test-unit
 test-unit: setup ## Run the tests that need nothing but Python and openssl, in a minute
-	@$(PYTEST) -q --numprocesses=auto --maxprocesses=4 --durations=10 tests/unit tests/architecture
+	@$(PYTEST) -q --numprocesses=4 --dist=worksteal --durations=10 tests/unit tests/architecture
 
 .PHONY: test-unit-images
 test-unit-images: $(IMAGES_VENV)/.installed ## Run the unit tests of the parts on the Python of the images
-	@$(IMAGES_VENV)/bin/python -m pytest -q --numprocesses=auto --maxprocesses=4 --hypothesis-profile=few \
+	@$(IMAGES_VENV)/bin/python -m pytest -q --numprocesses=4 --dist=worksteal --hypothesis-profile=few \
 	  tests/unit/broker tests/unit/producer tests/unit/worker tests/unit/operator
 
 .PHONY: test-broker
