@@ -3,6 +3,7 @@
 workqueue-operator [run]                    scale all WorkQueues that are watched
 workqueue-operator explain NAMESPACE/NAME   say why a WorkQueue has the workers it has
 workqueue-operator local FILE…              run WorkQueues and their workers on this machine, without a cluster
+workqueue-operator get                      list the WorkQueues of each `local` that runs, as `kubectl get wq` does
 """
 
 import argparse
@@ -26,7 +27,7 @@ def main() -> None:
     except InvalidSetting as error:
         sys.exit(f"workqueue-operator: {error}")
     logs.configure(settings.log_format)
-    if arguments.command == "local" or getattr(arguments, "local", False):
+    if arguments.command in ("local", "get") or getattr(arguments, "local", False):
         sys.exit(_run_local(arguments, settings))
     try:
         from workqueue_operator import assembly
@@ -51,6 +52,8 @@ def _run_local(arguments: argparse.Namespace, settings: Settings) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # no start that is interrupted is a success
     if arguments.command == "explain":
         return command.explain(arguments.workqueue)
+    if arguments.command == "get":
+        return command.get()
     return command.run(options_of(arguments), settings)
 
 
@@ -61,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     words = commands.add_parser("explain", help="say why a WorkQueue has the workers it has")
     words.add_argument("workqueue", metavar="NAMESPACE/NAME", type=_key)
     words.add_argument("--local", action="store_true", help="of a `workqueue-operator local` that runs")
+    commands.add_parser("get", help="list the WorkQueues of each `local` that runs, as `kubectl get wq` does")
     add_options(commands.add_parser("local", help="run WorkQueues and their workers here, without a cluster"))
     return parser
 

@@ -79,5 +79,8 @@ def test_the_quick_start_as_it_stands(rabbitmq: RabbitMQServer, tmp_path: Path) 
         shell(send, folder)
         wait_until(lambda: "-> 8: " in output.read_text(), SECONDS, f"8 workers; see {output}")
         assert "default/orders" in shell(explain, folder)
+        heading, row = shell("workqueue-operator get", folder).splitlines()
+        assert heading.split()[:3] == ["NAMESPACE", "NAME", "READY"]
+        assert row.split()[:2] == ["default", "orders"]
         queue.wait_for_counts(0, 0, SECONDS)
         wait_until(lambda: "-> 0: " in output.read_text(), SECONDS, f"no worker is left; see {output}")

@@ -71,3 +71,9 @@ def test_every_object_is_taken(
     answer = kubectl("apply", *strict, "-o", "name", "-f", "-", stdin=given)
     assert len(answer.stdout.split()) == len(ours)
     assert "Warning" not in answer.stderr
+
+
+def test_the_files_of_the_quick_start_are_taken_as_they_are(kubectl: Program, restricted: str) -> None:
+    file = str(CHARTS.parent / "examples" / "01-own-handler" / "workqueue.yaml")
+    answer = kubectl("apply", "-n", restricted, "--dry-run=server", "--validate=strict", "-o", "name", "-f", file)
+    assert answer.stdout.split() == ["workqueue.workqueue.dev/orders", "deployment.apps/orders-worker"]

@@ -18,9 +18,10 @@ from workqueue_operator.local.local_operator import LocalOperator
 from workqueue_operator.local.options import Options
 from workqueue_operator.local.own_broker import NoBroker, OwnBroker
 from workqueue_operator.local.preparation import Prepared, prepare, read_files
-from workqueue_operator.local.state_folder import StateFolder, Unusable, find_workqueue
+from workqueue_operator.local.state_folder import StateFolder, Unusable, find_workqueue, workqueues
 from workqueue_operator.resource import Key
 from workqueue_operator.settings import Settings
+from workqueue_operator.status import columns
 from workqueue_operator.status import explain as explaining
 
 #: A broker, port or folder cannot be used; a manifest cannot; Ctrl+C before the first worker.
@@ -51,6 +52,15 @@ def explain(key: Key) -> int:
     if body is None:
         return _complain(Unusable(f"no `workqueue-operator local` of yours runs WorkQueue {key}"), EXIT_FAILED)
     standard_streams.say(explaining.explain(body))
+    return 0
+
+
+def get() -> int:
+    """Print the WorkQueues of each `local` that runs, as `kubectl get wq` does; the exit code."""
+    try:
+        standard_streams.say(columns.table(workqueues()))
+    except Unusable as error:
+        return _complain(error, EXIT_FAILED)
     return 0
 
 

@@ -46,15 +46,15 @@ class StateFolder:
         self._lock.close()
 
 
+def workqueues() -> list[Mapping[str, Any]]:
+    """Those of each `local` of this user that runs. Raises Unusable."""
+    held = (folder for folder in sorted(_base().iterdir()) if folder.is_dir() and _is_held(folder / LOCK))
+    return [body for folder in held for body in _bodies(folder)]
+
+
 def find_workqueue(key: Key) -> Mapping[str, Any] | None:
     """A WorkQueue of any `local` of this user that runs; None: none has it. Raises Unusable."""
-    base = _base()
-    for folder in sorted(base.iterdir()):
-        if folder.is_dir() and _is_held(folder / LOCK):
-            for body in _bodies(folder):
-                if (body["metadata"]["namespace"], body["metadata"]["name"]) == (key.namespace, key.name):
-                    return body
-    return None
+    return next((body for body in workqueues() if Key.of(body) == key), None)
 
 
 def _bodies(folder: Path) -> Sequence[Mapping[str, Any]]:
