@@ -67,13 +67,13 @@ async def test_tasks_of_a_worker_that_was_gone_before_anything_scraped_it_are_co
     task_queue: TaskQueue, start_worker: Callable[..., WorkerProcess]
 ) -> None:
     """From the broker's totals: the worker's own counters went with it."""
-    task_queue.send("a", "b", "c")
-    assert start_worker(task_queue, "ledger_ok", "--max-tasks", "3").exit_code() == 0
-    async with operating() as operator:
-        operator.add(secret(task_queue), queue={"name": task_queue.name, "type": task_queue.type}, mode="Paused")
-        await operator.until(lambda: operator.number("messages_acked_total") == 3, "three tasks were acked")
-        assert operator.number("messages_published_total") == 3
-        assert operator.number("messages_redelivered_total") == 0
+    with task_queue.sent("a", "b", "c"):
+        assert start_worker(task_queue, "ledger_ok", "--max-tasks", "3").exit_code() == 0
+        async with operating() as operator:
+            operator.add(secret(task_queue), queue={"name": task_queue.name, "type": task_queue.type}, mode="Paused")
+            await operator.until(lambda: operator.number("messages_acked_total") == 3, "three tasks were acked")
+            await operator.until(lambda: operator.number("messages_published_total") == 3, "and published")
+            assert operator.number("messages_redelivered_total") == 0
 
 
 async def test_the_age_of_the_first_message_is_that_of_a_message_published_when_it_was(task_queue: TaskQueue) -> None:

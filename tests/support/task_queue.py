@@ -84,6 +84,12 @@ class TaskQueue:
 
     def send(self, *bodies: str | bytes, ids: Sequence[str] = (), **properties: object) -> list[str]:
         """Send persistent messages of now, confirmed; returns their ids: given, or the bodies' numbers."""
+        with self.sent(*bodies, ids=ids, **properties) as names:
+            return names
+
+    @contextmanager
+    def sent(self, *bodies: str | bytes, ids: Sequence[str] = (), **properties: object) -> Iterator[list[str]]:
+        """The same; the channel stays open in the block, as a busy broker may not count what a short one published."""
         properties = {"timestamp": int(time.time())} | properties
         names = list(ids) or [f"m{number}" for number in range(len(bodies))]
         with self.channel() as channel:
@@ -91,7 +97,7 @@ class TaskQueue:
             for name, body in zip(names, bodies, strict=True):
                 made = pika.BasicProperties(message_id=name, delivery_mode=2, **properties)
                 channel.basic_publish("", self.name, body, made, mandatory=True)
-        return names
+            yield names
 
     def send_table(self, table: bytes, body: bytes = b"", name: str = "m0") -> None:
         """Send a message with headers that are bytes already, as a producer of another language may write them."""
