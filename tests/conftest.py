@@ -1,4 +1,4 @@
-"""Fixtures with a real broker, and the markers: a test's folder says what it needs, nobody writes it by hand."""
+"""Fixtures with a real broker, and the markers: a test's folder says what it needs, no marker is written by hand."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -82,7 +82,7 @@ def _stands(report: pytest.TestReport | pytest.CollectReport) -> bool:
 
 @pytest.fixture(scope="session")
 def rabbitmq(rabbitmq_version: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQServer]:
-    """The broker that most tests share, each on a virtual host of its own; nobody stops it or raises its alarms."""
+    """The broker that most tests share, each on a virtual host of its own; no test stops it or raises its alarms."""
     with running(tmp_path_factory.mktemp("rabbitmq"), rabbitmq_version) as server:
         yield server
 

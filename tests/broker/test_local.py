@@ -33,7 +33,7 @@ def words(lines: Sequence[LedgerLine], word: str) -> list[LedgerLine] | None:
 
 
 def is_alive(process: int) -> bool:
-    """False for a zombie too: it has ended, and whoever has it has not looked yet."""
+    """False for a zombie too: the process has ended, and its parent has not waited for it yet."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

@@ -100,7 +100,7 @@ async def test_a_changed_limit_changes_the_policy(quorum_jobs: TaskQueue) -> Non
 
 
 async def test_a_foreign_policy_is_never_touched(quorum_jobs: TaskQueue) -> None:
-    """One below ours gives way, one above ours is told with the remedy."""
+    """One below ours gives way; one above ours is reported in the condition, with the remedy."""
     set_policy(quorum_jobs, "everything", {"max-length": 3})
     async with operating() as operator:
         operator.add(secret(quorum_jobs))
@@ -165,7 +165,7 @@ async def test_a_task_past_its_time_is_dead_lettered(jobs: TaskQueue) -> None:
 
 
 async def test_what_expires_while_the_dead_letter_queue_is_missing_waits_for_it(own_rabbitmq: RabbitMQServer) -> None:
-    """At-least-once: a quorum queue keeps what it cannot park, and the operator makes the queue again."""
+    """At-least-once: a quorum queue keeps what it cannot dead-letter, and the operator makes the queue again."""
     # Milliseconds until RabbitMQ tries again; three minutes by default.
     own_rabbitmq.evaluate("application:set_env(rabbit, dead_letter_worker_publisher_confirm_timeout, 1000)")
     jobs = TaskQueue(own_rabbitmq, "/", QueueType.QUORUM, "jobs")
@@ -189,7 +189,7 @@ async def test_any_name_has_a_policy_of_its_own(rabbitmq: RabbitMQServer, name: 
 
 @pytest.fixture
 def user(quorum_jobs: TaskQueue) -> Iterator[str]:
-    """Somebody who may do everything in the virtual host and has the tag management alone."""
+    """A user who may do everything in the virtual host and has the tag management alone."""
     server, name = quorum_jobs.server, f"user-of-{quorum_jobs.vhost}"
     server.management("PUT", f"/api/users/{name}", {"password": "s3cret-word", "tags": "management"})
     everything = {"configure": ".*", "write": ".*", "read": ".*"}
@@ -274,7 +274,7 @@ async def test_a_dry_run_writes_nothing(quorum_jobs: TaskQueue) -> None:
         operator.add(secret(quorum_jobs), mode="DryRun", queue={"maxLength": 100})
         await operator.until(lambda: operator.unknown_because() == "QueueMissing", "no queue is made")
         quorum_jobs.declare()
-        quorum_jobs.send("task")  # the statistics tell of a queue once it was used
+        quorum_jobs.send("task")  # the statistics list a queue once it was used
         assert "max-length=100" in await not_applied(operator, "DryRun")
         assert operator.condition("Ready")["status"] == "True"
         assert (policies(quorum_jobs), list(queues(quorum_jobs))) == ({}, ["jobs"])

@@ -178,7 +178,7 @@ async def test_a_broker_that_was_never_there_is_unavailable() -> None:
 
 
 async def test_a_server_that_accepts_and_says_nothing_is_unavailable() -> None:
-    """To whoever connects; a reading does not wait that long."""
+    """A client that connects gets BrokerUnavailable; a reading does not wait that long."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = BrokerAddress(hosts=(silent.getsockname(),))
         with pytest.raises(BrokerUnavailable):

@@ -107,7 +107,7 @@ async def test_channel_closed_by_404(broker: BrokerAddress) -> None:
 
 
 async def test_queue_deleted_under_load(broker: BrokerAddress) -> None:
-    """It is made again, and as nobody consumes from the new one yet, the workers are held."""
+    """It is made again, and as no worker consumes from the new one yet, the workers are held."""
     async with operating() as operator:
         await working(operator, broker, secret_of(broker))
         delete_queue(broker)
@@ -417,7 +417,7 @@ async def test_a_bad_secret_is_reported_and_ends_no_other_tenants_scaling(broker
 async def test_a_stranger_in_the_brokers_place_ends_no_other_tenants_scaling(
     broker: BrokerAddress, says: bytes
 ) -> None:
-    """What somebody's server answers to a connection is nobody else's trouble, and it is tried again and again."""
+    """What one server answers to a connection harms no WorkQueue of another server, and it is tried again and again."""
     with Stranger(says) as stranger:
         async with operating() as operator:
             operator.add(secret_of(broker, port=str(stranger.port)), replicas=4)

@@ -1,4 +1,4 @@
-"""A queue that cannot be used is told to RabbitMQ's log now and then, and not at each reading."""
+"""A queue that cannot be used makes RabbitMQ log an error now and then, and not at each reading."""
 
 from collections.abc import Sequence
 

@@ -146,7 +146,7 @@ def test_a_task_whose_dead_letter_cannot_be_published_waits_in_its_own_queue_wha
     """RabbitMQ 4 deletes at the 21st return what has no copy in its place; its count may be in what cannot be read."""
     send(quorum_queue)
     return_often(quorum_queue, LAST_COUNT)
-    for _ in range(3):  # workers that take it, hold it and are told to leave
+    for _ in range(3):  # workers that take it, hold it and are asked to leave
         worker = start_worker(quorum_queue, "by_body", "--declare", "Never")
         wait_until(partial(is_held, worker, "task held", "no queue 'task_queue.dead'"), 60, "it is held")
         worker.tell_to_leave()

@@ -1,4 +1,4 @@
-"""Looking after parked tasks: list, replay and drop, with the command that a person would use."""
+"""Looking after dead-lettered tasks: list, replay and drop, with the command that a person would use."""
 
 import json
 import os

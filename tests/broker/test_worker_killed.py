@@ -20,12 +20,12 @@ KILLS = 12  # in each round, with an alarm after one of them and a crash of the 
 WORKERS = 4
 TASKS_PER_KILL = 3
 ALARM, CRASH = 4, 9
-#: High, since a kill counts as an attempt, and no task of this test deserves to be parked for one.
+#: High, since a kill counts as an attempt, and no task of this test deserves to be dead-lettered for one.
 FLAGS = ("--max-attempts", "1000", "--retry-max-delay", "0.05")
 
 
 def bodies(chance: random.Random) -> Iterator[str]:
-    """Mostly short work, some that fails at first, some that is to be parked."""
+    """Mostly short work, some that fails at first, some that is to be dead-lettered."""
     while True:
         yield chance.choice(["sleep 0", "sleep 0.05", "sleep 0.2", "fail-until 2", "reject no"])
 

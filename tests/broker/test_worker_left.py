@@ -1,4 +1,4 @@
-"""Leaving loses nothing, and told in time runs nothing twice: workers told to leave at any moment, and a ledger."""
+"""Leaving loses nothing, and with time enough runs nothing twice: workers get SIGTERM at any moment, and a ledger."""
 
 import random
 import signal
@@ -21,7 +21,7 @@ ALARMED, CUT_OFF = 3, 6
 
 
 class Told(StrEnum):
-    """How a worker is told to leave."""
+    """How a worker is asked to leave."""
 
     ONCE = "once"
     TWICE = "twice"
@@ -80,7 +80,7 @@ class Crew:
 def test_a_worker_asked_to_leave_at_any_moment(
     own_rabbitmq: RabbitMQServer, start_worker: StartWorker, ledger: Ledger, rounds: int, told: Told, type_: QueueType
 ) -> None:
-    """Told once and with time enough, each task is done once, by whoever had it; else at least once."""
+    """Asked once and with time enough, each task is done once, by the worker that had it; else at least once."""
     queue = TaskQueue(own_rabbitmq, own_rabbitmq.default_vhost, type_).declare()
     crew = Crew(queue, start_worker, ledger, told)
     for number in [*range(LEAVES)] * rounds:

@@ -1,4 +1,4 @@
-"""Failed attempts: retried, counted and parked, the same way on both queue types, also when the worker dies of them."""
+"""Failed attempts: retried, counted, dead-lettered, alike on both queue types, also when the worker dies of them."""
 
 import datetime
 import json

@@ -1,4 +1,4 @@
-"""Leaving, at every moment: told once, told twice, at the grace deadline, with and without a broker."""
+"""Leaving, at every moment: after one signal, after two, at the grace deadline, with and without a broker."""
 
 import signal
 import socket

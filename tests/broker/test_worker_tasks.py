@@ -1,4 +1,4 @@
-"""What a worker does with tasks while nothing fails, and with bodies and handlers that nobody would wish for."""
+"""What a worker does with tasks while nothing fails, and with bodies and handlers that no user would wish for."""
 
 import time
 from importlib.metadata import version

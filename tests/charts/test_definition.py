@@ -1,4 +1,4 @@
-"""The custom resource's definition: structural, bounded, described, and told the same in the reference page."""
+"""The custom resource's definition: structural, bounded, described, and the same in the reference page."""
 
 import re
 from collections.abc import Iterator

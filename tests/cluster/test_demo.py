@@ -1,6 +1,6 @@
 """The programs of `make demo` and `make clean-demo`: what they show, and what they leave.
 
-They run in a namespace of the tests: a person's own demo may be on the cluster, before, after and meanwhile.
+They run in a namespace of the tests: a person's own demo may be on the cluster before, during and after them.
 """
 
 import json

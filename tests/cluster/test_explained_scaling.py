@@ -1,4 +1,4 @@
-"""Scaling that interrupts nobody and explains itself, on a real cluster."""
+"""Scaling that interrupts no task and explains itself, on a real cluster."""
 
 import json
 import random
@@ -146,7 +146,7 @@ def test_a_person_reads_why(work: Work, kube: Kube) -> None:
 def test_a_size_given_by_hand_or_by_a_manifest_is_kept_and_its_field_manager_named(
     work: Work, kube: Kube, proxy: Proxy
 ) -> None:
-    """The field has a manager from the operator's first scale on, so that whoever changes it next is named."""
+    """The field has a manager from the operator's first scale on, so that the next user who changes it is named."""
     work.install()
     work.settle()
     kube.kubectl("scale", f"deployment/{work.name}-worker", "-n", work.namespace, "--replicas=2")

@@ -98,7 +98,7 @@ def test_a_worker_that_a_test_leaves_with_a_long_task_ends_with_the_test(work: W
 
 
 def test_it_is_installed_with_a_secret_and_an_image_and_nothing_else(work: Work) -> None:
-    """As in the README; and nothing of ours is on the live objects that could hold up whoever deletes them."""
+    """As in the README; and nothing of ours is on the live objects that could hold up the user who deletes them."""
     work.queue_name = work.name
     work.install_chart("worker", "--set", "broker.secretName=rabbitmq")
     work.wait_until_ready()
@@ -143,7 +143,7 @@ def test_a_worker_killed_in_the_middle_of_a_task_loses_nothing(work: Work) -> No
 
 
 def test_a_worker_deleted_in_the_middle_of_a_task_finishes_it(work: Work) -> None:
-    """A normal delete: the task is acked by the one that had it, and nobody gets it again."""
+    """A normal delete: the task is acked by the worker that had it, and no other worker gets it."""
     work.install(scaling__minReplicas=2, scaling__maxReplicas=2)
     wait_until(lambda: len(work.tasks_in_progress()) == 2, 120, "two workers answer")
     work.send(["Long task" + "." * 10])
@@ -208,7 +208,7 @@ def outage(work: Work, watch: Watch) -> None:
     ids=" ".join,
 )
 def test_uninstalling_in_any_order_never_hangs(kube: Kube, work: Work, order: tuple[str, ...]) -> None:
-    """Nothing waits for anybody: no finalizer is left behind, whoever goes first."""
+    """Nothing waits for anything else: no finalizer is left behind, whichever is uninstalled first."""
     work.install(scaling__minReplicas=1)
     wait_until(lambda: len(work.tasks_in_progress()) == 1, 120, "a worker answers")
     soon = ("--wait", "--timeout", "60s")

@@ -12,7 +12,7 @@ from random import Random
 from workqueue_broker.errors import BrokerUnavailable
 from workqueue_worker.delivery import Delivery
 
-#: Seconds after which a wait counts as one that nobody would have ended.
+#: Seconds after which a wait counts as one that no thread would have ended.
 FORGOTTEN_SECONDS = 30.0
 
 

@@ -44,7 +44,7 @@ WORKING = Pod(
 
 @dataclass
 class ManualClock:
-    """A clock that goes when it is told to."""
+    """A clock that moves only when a test advances it."""
 
     now: float = 1000.0
 
@@ -101,11 +101,11 @@ class FakeCluster:
     mark_trouble: ClusterError | None = None
     #: Scales that are carried out though their answer is lost.
     lost_answers: int = 0
-    #: Pods that are deleted by somebody just before we write to them.
+    #: Pods that another client deletes just before we write to them.
     vanishing: set[str] = field(default_factory=set)
     #: Tasks that a worker gets just after its next answer, by pod name.
     next_tasks: dict[str, int] = field(default_factory=dict)
-    #: The ReplicaSets do nothing until they are told to `carry_out`.
+    #: The ReplicaSets do nothing until a test calls `carry_out`.
     replicasets_lag: bool = False
     #: Objects made so far; each has a UID, and each pod a name, that no other had.
     born: int = 0
@@ -218,7 +218,7 @@ class FakeCluster:
         self.tasks[name] = 0
 
     def _is_finished(self, pod: Pod) -> bool:
-        """A worker that was told to go leaves when it has no task; one that does not answer may have one."""
+        """A worker that was asked to leave ends when it has no task; one that does not answer may have one."""
         return not pod.running or self.tasks.get(pod.name) == 0
 
     def _pods_of(self, target: Target) -> list[Pod]:

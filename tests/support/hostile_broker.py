@@ -22,7 +22,7 @@ def raw(kind: int, channel: int, payload: bytes) -> bytes:
 HEARTBEAT = raw(spec.FRAME_HEARTBEAT, 0, b"")
 #: The beginning of a frame of 2 GiB.
 HUGE = struct.pack(">BHL", spec.FRAME_METHOD, 0, 2**31)
-#: A message of 2^62 bytes that begins, though nobody consumes.
+#: A message of 2^62 bytes that begins, though no client consumes.
 DELIVERY = method(1, spec.Basic.Deliver("tag", 1, False, "", "jobs"))
 MESSAGE = DELIVERY + raw(spec.FRAME_HEADER, 1, struct.pack(">HHQH", 60, 0, 2**62, 0))
 BODY = raw(spec.FRAME_BODY, 1, b"x" * 131_064)
@@ -71,7 +71,7 @@ def with_open_channel(then: Iterable[bytes | Iterable[bytes]]) -> Talk:
 
 
 def at_once(then: Iterable[bytes | Iterable[bytes]]) -> Talk:
-    """Send these pieces to whoever connects."""
+    """Send these pieces to each client that connects."""
 
     def talk(client: socket.socket) -> None:
         client.recv(8)

@@ -1,4 +1,4 @@
-"""An HTTP server on loopback that answers what a test wants: somebody's management API, or an API server."""
+"""An HTTP server on loopback that answers what a test wants: as a management API, or as an API server."""
 
 import threading
 from collections.abc import Callable

@@ -107,7 +107,7 @@ class Operator:
         await self.watches_ended()
 
     def measured(self, tracked: Tracked, published: int, acked: int, redelivered: int, in_progress: int) -> None:
-        """Five seconds later the management API tells these totals."""
+        """Five seconds later the management API reports these totals."""
         self.clock.advance(5.0)
         sample = Sample(self.clock.now, published, acked, redelivered, in_progress)
         tracked.estimate = tracked.estimate.updated(sample)

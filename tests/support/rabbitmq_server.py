@@ -54,7 +54,7 @@ class RabbitMQServer:
         self.directory = directory.resolve()
         self.version_number = version
         self.listen = listen
-        #: Where address() and uri() lead when nobody names a virtual host.
+        #: Where address() and uri() lead when the caller names no virtual host.
         self.default_vhost = "/"
         self._alarmed = False
         self._installation = ensure(version)

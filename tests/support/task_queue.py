@@ -72,7 +72,7 @@ class TaskQueue:
             channel.queue_delete(self.name)
 
     def stop_leader(self) -> None:
-        """A quorum queue that has nobody to answer for it: it looks empty."""
+        """A quorum queue without a leader to answer for it: it looks empty."""
         self._evaluate("ok = ra:stop_server(quorum_queues, amqqueue:get_pid(Q))")
 
     def start_leader(self) -> None:
@@ -140,7 +140,7 @@ class TaskQueue:
         wait_until(lambda: self.counts() == wanted, seconds, f"{self.name} has (ready, unacknowledged) {wanted}")
 
     def is_consumed(self) -> bool:
-        """Whether somebody takes from it. A quorum queue itself counts a consumer until its last message is settled."""
+        """Whether a client takes from it. A quorum queue itself counts a consumer until its last message is settled."""
         name = f'rabbit_misc:r(<<"{self.vhost}">>, queue, <<"{self.name}">>)'
         consumers = "[element(1, element(1, C)) || C <- ets:tab2list(consumer_created)]"
         return self.server.evaluate(f"lists:member({name}, {consumers})") == "true"

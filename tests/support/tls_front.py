@@ -18,7 +18,7 @@ class Certificate:
 
 
 class Authority:
-    """A certificate authority that nobody else trusts."""
+    """A certificate authority that no program trusts by default."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True)

@@ -10,7 +10,7 @@ PUBLISH = b"\x00\x3c\x00\x28"
 
 
 class Valve:
-    """Listens on loopback; passes everything on until it is told otherwise."""
+    """Listens on loopback; passes everything on until a test asks it to close after a publish."""
 
     def __init__(self, behind_port: int) -> None:
         self._behind = ("127.0.0.1", behind_port)

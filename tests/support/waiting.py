@@ -19,7 +19,7 @@ def wait_until(fact: Callable[[], T | None], deadline_seconds: float, what: str)
         seen: object
         try:
             value = fact()
-        except Exception as error:  # noqa: BLE001 - a fact may not be readable yet; the last error is told
+        except Exception as error:  # noqa: BLE001 - a fact may not be readable yet; the last error is shown
             seen = error
         else:
             if value is not None and value is not False:

@@ -179,11 +179,11 @@ class Work:
         return found
 
     def staying(self) -> dict[str, bool]:
-        """The pods that nobody told to go, by name, and whether each is Ready."""
+        """The pods that are not being deleted, by name, and whether each is Ready."""
         return {pod["metadata"]["name"]: is_ready(pod) for pod in self.pods() if not is_going(pod)}
 
     def going(self) -> set[str]:
-        """The pods that were told to go."""
+        """The pods that are being deleted."""
         return {pod["metadata"]["name"] for pod in self.pods() if is_going(pod)}
 
     def marked(self) -> set[str]:
@@ -198,7 +198,7 @@ class Work:
         return None if page is None else int(total(page, name))
 
     def tasks_in_progress(self) -> dict[str, int]:
-        """By pod, of those that answer and were not told to go."""
+        """By pod, of those that answer and are not being deleted."""
         told = {pod: self.metric(pod, "workqueue_tasks_in_progress") for pod in self.staying()}
         return {pod: tasks for pod, tasks in told.items() if tasks is not None}
 
@@ -227,7 +227,7 @@ class Work:
 
     @contextmanager
     def following(self, pod: str) -> Iterator[Callable[[], list[dict[str, Any]]]]:
-        """The same of a pod that goes meanwhile: call it once the pod has gone."""
+        """The same of a pod that goes during the block: call it once the pod has gone."""
         command = ["kubectl", "--context", self.kube.context, "logs", "--follow", "-n", self.namespace, pod]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             try:

@@ -35,7 +35,7 @@ def ledger_ok(body: bytes, task: Task) -> None:
 
 
 def started_and_done(body: bytes, task: Task) -> None:
-    """Sleeps for the body's number of seconds, in steps, whatever it is told."""
+    """Sleeps for the body's number of seconds, in steps, and ignores every request to stop."""
     note("started", body, task)
     time.sleep(float(body or b"0"))
     note("done", body, task)
@@ -72,7 +72,7 @@ def until_released_then_reject(body: bytes, task: Task) -> None:
 
 
 def polite(body: bytes, task: Task) -> None:
-    """Works until it is told to end, and says so."""
+    """Works until it is asked to end, and says so."""
     note("started", body, task)
     task.cancelled.wait()
     note("cancelled", body, task)

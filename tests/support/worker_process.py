@@ -1,4 +1,4 @@
-"""A real worker in a process of its own, as in a container: started, asked over HTTP, told to stop, killed."""
+"""A real worker in a process of its own, as in a container: started, asked over HTTP, asked to stop, killed."""
 
 import json
 import os
@@ -135,7 +135,7 @@ class WorkerProcess:
 
 
 def is_alive(process: int) -> bool:
-    """False also for one that has ended and that nobody has asked for."""
+    """False also for a process that has ended and that its parent has not waited for."""
     try:
         stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
     except FileNotFoundError:

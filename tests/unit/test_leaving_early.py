@@ -1,4 +1,4 @@
-"""Told to leave before the work begins: real processes, which end at once, in order, and with nothing in hand."""
+"""Signals before the work begins: real processes, which end at once, in order, and with nothing in hand."""
 
 import json
 import os
@@ -141,7 +141,7 @@ def test_a_worker_whose_handler_is_still_imported_leaves_at_once(
 
 
 def test_an_interrupted_check_is_no_success(tmp_path: Path) -> None:
-    """Only a worker leaves in order when it is told to; the other commands have not done what they were asked."""
+    """Only a worker leaves in order when it is asked to; the other commands have not done what they were asked."""
     (tmp_path / "slow_import.py").write_text(IMPORTING)
     with process(tmp_path, "workqueue_worker", "check", "--handler", "slow_import:handle") as running:
         wait_until((tmp_path / "importing").exists, START_SECONDS, "the handler's module is being imported")

@@ -98,7 +98,7 @@ def test_a_password_that_is_no_text_is_said_by_the_name_of_its_variable() -> Non
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 64])
 def test_a_value_that_the_library_refuses_is_an_invalid_address_too(host: str) -> None:
-    """Whoever builds an address by hand gets past the parser."""
+    """A caller that builds an address by hand gets past the parser."""
     address = BrokerAddress(hosts=((host, 1),), password="topsecret\udcff")
     with pytest.raises(BrokerError) as caught:
         connect(address, ConnectionSettings("test"))

@@ -1,4 +1,4 @@
-"""What a Secret may hold: whoever writes one costs the others neither memory nor time."""
+"""What a Secret may hold: the user who writes one costs the other users neither memory nor time."""
 
 import base64
 import subprocess

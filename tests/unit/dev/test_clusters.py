@@ -1,4 +1,4 @@
-"""Which cluster the demo and the tests take, whose it is, and what is told before anything is made."""
+"""Which cluster the demo and the tests take, whose it is, and what is printed before anything is made."""
 
 import os
 import subprocess

@@ -311,7 +311,7 @@ def test_links_lead_to_the_other_dashboards_and_to_those_of_rabbitmq(dashboard: 
 
 
 def test_the_metrics_of_a_cluster_are_no_condition() -> None:
-    """Whoever has no kube-state-metrics loses two panels of a collapsed row, and no other."""
+    """A user without kube-state-metrics loses two panels of a collapsed row, and no other."""
     foreign = [
         (panel["title"], panel["fieldConfig"]["defaults"]["noValue"])
         for dashboard in DASHBOARDS.values()

@@ -1,4 +1,4 @@
-"""The demo shows what it was told: a read that failed is no zero, and what was sent is what was confirmed."""
+"""The demo shows what it has read: a read that failed is no zero, and what was sent is what was confirmed."""
 
 from datetime import UTC, datetime
 from typing import Any

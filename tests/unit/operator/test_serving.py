@@ -12,7 +12,7 @@ from workqueue_operator.serving import MAX_HEAD_BYTES, MOST_CONNECTIONS, Health,
 
 
 class Counted(Collector):
-    """A number of which somebody wants to know how often it was made."""
+    """A number that counts how often it was made."""
 
     made = 0
 
@@ -68,7 +68,7 @@ async def test_one_page_of_metrics_serves_all_who_ask_at_once() -> None:
 
 
 async def test_between_two_metrics_of_a_page_the_event_loop_goes_on() -> None:
-    """A page of a thousand WorkQueues takes a fifth of a second, and readings go on meanwhile."""
+    """A page of a thousand WorkQueues takes a fifth of a second, and readings go on during that time."""
     turns, seen = 0, []
 
     class Many(Collector):

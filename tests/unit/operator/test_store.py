@@ -17,7 +17,7 @@ from tests.support.passes import DEPLOYMENT, WORKQUEUE, Operator, body
 
 
 def test_a_list_takes_back_no_workqueue_that_is_being_deleted() -> None:
-    """Somebody's finalizer may hold it for long; its deletion was seen as an event."""
+    """A user's finalizer may hold it for long; its deletion was seen as an event."""
     store = Store()
     store.see_workqueue(body())
     going = body()
@@ -70,7 +70,7 @@ def test_what_was_measured_of_a_queue_is_not_taken_for_another_one(moved: dict[s
 
 
 async def test_at_the_start_the_older_of_two_is_known_before_anything_is_decided() -> None:
-    """The watch may tell the younger one first; it must not scale in the meantime."""
+    """The watch may report the younger one first; it must not scale in the meantime."""
     operator = Operator()
     late = Key("team", "late")
     operator.cluster.workqueues[late] = body("late", created="2026-06-01T00:00:00Z")
@@ -93,7 +93,7 @@ async def test_at_the_start_the_older_of_two_is_known_before_anything_is_decided
     ],
 )
 def test_whether_a_queue_was_in_use_is_known_from_the_status(status: dict[str, Any], in_use: bool) -> None:
-    """A status without counts says that nobody knew."""
+    """A status without counts says that the counts were unknown."""
     store = Store()
     store.see_workqueue({**body(), "status": status})
     assert [tracked.memory.history.in_use for tracked in store] == [in_use]

@@ -1,4 +1,4 @@
-"""publish_many hears of every end: what it took and what is not confirmed is named, whoever failed."""
+"""publish_many hears of every end: it names what it took and what is not confirmed, whatever failed."""
 
 from collections.abc import Callable, Iterator
 

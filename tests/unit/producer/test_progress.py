@@ -28,7 +28,7 @@ def test_elsewhere_than_on_a_terminal_there_is_a_line_every_five_seconds(total: 
 
 
 class ClosedStream(io.StringIO):
-    """Whoever read it is gone."""
+    """A stream whose reader is gone."""
 
     def write(self, _: str) -> int:
         raise BrokenPipeError

@@ -88,7 +88,7 @@ def test_a_limit_holds_beside_ids_and_for_a_list() -> None:
 
 @pytest.mark.parametrize("returned", [FRESH_COPY_AT, 19])
 def test_what_came_back_often_is_renewed_before_anybody_looks_at_it(returned: int) -> None:
-    """Each is then seen once, as a copy that nobody has returned yet."""
+    """Each is then seen once, as a copy that no command has returned yet."""
     dead_letters = DeadLetters(*"abc", returned=returned)
     assert listed(dead_letters, Selection()) == ["a", "b", "c"]
     assert list(dead_letters.queue) == [("a", 1), ("b", 1), ("c", 1)]

@@ -1,4 +1,4 @@
-"""Tasks whose ack was lost: what may answer for what. It must never answer for a task that nobody ran."""
+"""Tasks whose ack was lost: what may answer for what. It must never answer for a task that no worker ran."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def test_a_run_whose_ack_was_lost_answers_for_its_task_once() -> None:
 
 
 def test_what_brokers_and_workers_write_on_a_task_makes_it_no_other() -> None:
-    """Another worker had it meanwhile, and sent it back counted."""
+    """Another worker had it in between, and sent it back counted."""
     finished = FinishedTasks()
     finished.add(delivery(mine=1))
     again: dict[str, Any] = {"x-delivery-count": 2, "x-workqueue-attempts": 1, "x-workqueue-first-time": "2026"}

@@ -168,7 +168,7 @@ def test_a_signal_in_the_last_moment_changes_no_exit_code(tmp_path: Path, name: 
 
 # Process 1.
 
-#: Leaves an orphan, and says whether somebody reaps it; the exit code of its own child must stay its own.
+#: Leaves an orphan, and says whether process 1 reaps it; the exit code of its own child must stay its own.
 ORPHAN = """
 import os, subprocess, sys, time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The supervisor: when it leaves, with which exit code, and that nobody can keep it from leaving."""
+"""The supervisor: when it leaves, with which exit code, and that nothing can keep it from leaving."""
 
 import logging
 import signal
@@ -68,7 +68,7 @@ def delivered(name: str = "task") -> InHand:
 
 class FakeRunner:
     def run(self, in_hand: InHand) -> None:
-        """Somebody else has answered for it."""
+        """Does nothing, as the task was answered for elsewhere."""
 
 
 class FakeCopies:

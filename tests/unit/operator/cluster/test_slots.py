@@ -98,7 +98,7 @@ async def until(fact: Callable[[], bool]) -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=40), st.integers(1, 4))
 def test_no_slot_is_lost_and_none_is_given_twice(callers: list[tuple[str, bool]], count: int) -> None:
-    """Whoever is cancelled, at whatever moment."""
+    """Whichever caller is cancelled, at whatever moment."""
     asyncio.run(_all_served(callers, count))
 
 

@@ -1,4 +1,4 @@
-"""What a worker's metrics page tells, and what counts as no answer."""
+"""What a worker's metrics page reports, and what counts as no answer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -117,7 +117,7 @@ async def test_a_page_without_an_end_is_no_answer() -> None:
 
 
 async def test_a_redirection_is_not_followed() -> None:
-    """Whoever answers there is not the worker."""
+    """The server that answers there is not the worker."""
     answer = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"
     async with web.open_session() as session, worker(answer) as url:
         assert await web.fetch_page(session, url, 10) is None

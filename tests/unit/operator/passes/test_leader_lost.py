@@ -32,7 +32,7 @@ async def test_a_leader_that_is_lost_for_long_costs_no_worker() -> None:
 
 
 async def test_an_operator_that_starts_while_the_leader_is_lost_holds_the_workers_too() -> None:
-    """What it knew last stands in the status: counts, or that nobody knew."""
+    """What it knew last stands in the status: counts, or that the counts were unknown."""
     for last in (Counts(20, 4), AWAY):
         before = Operator(replicas_at_start=4)
         await before.after(2, before.add(), last)
@@ -62,7 +62,7 @@ async def test_a_step_to_zero_is_no_lost_leader() -> None:
 
 
 async def test_an_emptied_queue_whose_workers_do_not_run_goes_to_zero_by_hand() -> None:
-    """Nobody can tell it from a lost leader; a person can."""
+    """The operator cannot distinguish it from a lost leader; a person can."""
     operator = Operator(replicas_at_start=4)
     tracked = operator.add()
     await operator.after(70, tracked, Counts(20, 4))

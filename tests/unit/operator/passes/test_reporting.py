@@ -18,7 +18,7 @@ AWAY = Unknown("Unavailable", "connection refused")
 
 @dataclass
 class Refusing(FakeCluster):
-    """A cluster that refuses some of the writes for as long as it is told to."""
+    """A cluster that refuses some of the writes for as long as a test wants."""
 
     refused: set[str] = field(default_factory=set)
     #: What was written, in order: "status" or the reason of an Event.
@@ -193,7 +193,7 @@ async def test_the_last_ten_changes_stay_in_the_status_with_their_numbers() -> N
 
 
 async def test_an_idle_queue_with_a_time_to_drain_is_written_about_no_more() -> None:
-    """The rates fade for hours; their last digits are news to nobody."""
+    """The rates fade for hours; their last digits are news to no user."""
     operator = Operator()
     tracked = operator.add(scaling={"drainSeconds": 60})
     for step in range(24):

@@ -183,7 +183,7 @@ async def test_a_scale_down_that_is_given_up_leaves_no_mark_on_workers_at_work(o
 
 
 async def leave_marks(operator: Operator, tracked: Tracked) -> None:
-    """Have another shrink given up, by one worker that gets a task, so that the idle ones stay marked."""
+    """Have another scale-down given up, by one worker that gets a task, so that the idle ones stay marked."""
     operator.cluster.tasks.update(dict.fromkeys(operator.cluster.pods, 0))
     operator.cluster.next_tasks = {max(operator.cluster.pods): 1}
     while operator.cluster.next_tasks:

@@ -69,7 +69,7 @@ async def test_a_scale_of_ours_whose_answer_is_lost_is_still_ours(operator: Oper
 
 
 async def test_a_scale_of_ours_that_is_carried_out_after_all_is_still_ours(operator: Operator) -> None:
-    """The Deployment was read again meanwhile, and was as before."""
+    """The Deployment was read again in between, and was unchanged."""
     tracked = operator.add()
     await operator.after(65, tracked, Counts(0, 0))
     operator.cluster.failures.append(ClusterUnavailable("no answer in time"))

@@ -66,7 +66,7 @@ async def test_pods_of_a_deployment_that_was_deleted_count_for_no_scale_down(ope
     operator.store.forget_target(DEPLOYMENT)
     operator.store.see_target(operator.cluster.add_deployment(DEPLOYMENT, 4))
     await operator.next_pass(tracked, Counts(0, 4))
-    for _ in range(20):  # turns for whoever may still look
+    for _ in range(20):  # turns for a watch that may still look
         await operator.clock.sleep(0)
     await operator.until_counted()
     assert operator.victims() == {"idle": 0, "busy": 0, "unknown": 0}

@@ -1,4 +1,4 @@
-"""The reader is told to end while a broker does not answer, or in the very moment in which it does."""
+"""The reader is cancelled while a broker does not answer, or in the very moment in which it does."""
 
 import asyncio
 import socket

@@ -223,7 +223,7 @@ def test_failing_workers_stop_growth() -> None:
 
 
 def test_one_worker_is_started_although_they_fail() -> None:
-    """Without any nobody could ack, and the breaker would stay shut forever."""
+    """Without any worker no task is acked, and the breaker would stay shut forever."""
     decision = decided(ready(100, 0), Workers(0, 0, failing="9 redeliveries and no ack among them"))
     assert (decision.replicas, decision.wanted, decision.reason) == (1, 20, Reason.WORKERS_FAILING)
     assert decided(ready(1, 0), Workers(0, 0, failing="9 redeliveries and no ack")).reason is Reason.BACKLOG
@@ -272,7 +272,7 @@ def test_a_size_lowered_by_hand_is_kept_as_the_most() -> None:
 
 
 def test_a_size_lowered_by_hand_is_kept_while_the_queue_is_unknown() -> None:
-    """Neither minReplicas nor the fallback start what a person just stopped; nobody stops what runs."""
+    """Neither minReplicas nor the fallback start what a person just stopped; no worker that runs is stopped."""
     policy = replace(POLICY, min_replicas=2, fallback=Fallback(after_seconds=60, replicas=5))
     long = watch(QUIET, NOW - 100, NOW, 0, known=False)
     manual = ManualSize(0, raised=False, kept_seconds=300)

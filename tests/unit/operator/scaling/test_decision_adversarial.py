@@ -130,7 +130,7 @@ def test_a_clock_that_went_back_by_hours_holds_for_one_window_only() -> None:
 
 @pytest.mark.parametrize("pause", [PAUSE_SECONDS + 1, HOUR, 5 * HOUR])
 def test_a_pause_or_a_clock_that_goes_forward_starts_the_watch_again(pause: float) -> None:
-    """An API server that was away, a suspended process, a clock that jumped: nobody saw what was wanted meanwhile."""
+    """An API server away, a suspended process, a clock that jumped: the operator did not see what was wanted then."""
     later = NOW + pause
     decision = decided(ScalingPolicy(), Counts(0, 1), Workers(9, 9, removable=9), LONG, later)
     assert (decision.replicas, decision.reason) == (9, Reason.FIRST_WINDOW)

@@ -131,7 +131,7 @@ def test_no_message_and_no_consumer_is_an_empty_queue_where_there_are_no_workers
 def test_a_clock_that_jumps_takes_no_worker(
     policy: ScalingPolicy, situation: Situation, history: History, jump: float, back: bool
 ) -> None:
-    """Forward by more than a few polls, or back by more than was watched: the window starts anew."""
+    """Forward by more than a few polls, or back by more than was watched: the window starts again."""
     since = history.passed_at if history.watched_since is None else history.watched_since
     now = since - jump if back else history.passed_at + jump
     assert decide(policy, situation, history, now).replicas >= situation.workers.replicas
@@ -141,7 +141,7 @@ def test_a_clock_that_jumps_takes_no_worker(
 def test_a_size_given_by_hand_is_kept_on_its_side(
     policy: ScalingPolicy, situation: Situation, history: History, size: int, raised: bool
 ) -> None:
-    """Raised, nobody goes below it; lowered, nobody is started above it."""
+    """After it was raised, no decision goes below it; after it was lowered, none starts a worker above it."""
     workers = replace(situation.workers, failing=None)
     by_hand = replace(situation, workers=workers, manual=ManualSize(size, raised, 300.0), paused=False)
     replicas, current = decide(policy, by_hand, history, NOW).replicas, situation.workers.replicas

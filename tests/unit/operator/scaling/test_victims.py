@@ -146,7 +146,7 @@ def test_whatever_is_seen_each_worker_counts_at_most_once_and_busy_needs_an_answ
 
 
 async def watched(cluster: FakeCluster, clock: ManualClock, told: list[Victim]) -> VictimWatch:
-    """Four workers shrunk to one, which nobody carries out yet."""
+    """Four workers scaled down to one, which the ReplicaSet does not carry out yet."""
     cluster.add_deployment(DEPLOYMENT, 4)
     cluster.replicasets_lag = True
     asked = [WorkerAnswer(one, 0) for one in cluster.pods.values()]

@@ -89,7 +89,7 @@ def test_a_copy_has_the_headers_in_the_same_bytes_and_what_is_added() -> None:
 
 
 def test_the_end_that_no_program_can_read_is_kept_as_bytes() -> None:
-    """No broker of today lets such a message in; should one, it is parked."""
+    """No broker of today lets such a message in; should one, it is dead-lettered."""
     original = received(DOUBLE + UNKNOWN)
     assert (original.headers, original.unread) == ({"n": 1.5}, UNKNOWN)
     again = Properties().decode(b"".join(copied_properties(original, {}).encode()))
