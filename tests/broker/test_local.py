@@ -40,7 +40,9 @@ def is_alive(process: int) -> bool:
         return False
 
 
-def test_from_zero_to_all_workers_and_back_to_zero(quorum_queue: TaskQueue, tmp_path: Path, ledger: Ledger) -> None:
+def test_from_nothing_to_the_wanted_size_in_one_step_and_back_to_nothing(
+    quorum_queue: TaskQueue, tmp_path: Path, ledger: Ledger
+) -> None:
     text = manifests(quorum_queue, env=handled(tmp_path, "until_released"))
     with LocalRun(tmp_path / "run", text) as local:
         local.until("default/jobs: BacklogDrained: 1 -> 0")
@@ -57,7 +59,7 @@ def test_from_zero_to_all_workers_and_back_to_zero(quorum_queue: TaskQueue, tmp_
         assert [path.name for path in (tmp_path / "run" / "workqueue-local").iterdir()] == ["lock"]
 
 
-def test_a_killed_worker_is_started_again_and_its_task_is_done(
+def test_a_worker_killed_in_the_middle_of_a_task_loses_nothing(
     quorum_queue: TaskQueue, tmp_path: Path, ledger: Ledger
 ) -> None:
     text = manifests(quorum_queue, env=handled(tmp_path, "until_released"), scaling={"minReplicas": 1})
