@@ -16,7 +16,8 @@ help: ## Print this help
 	@printf '\n  With KUBE_CONTEXT=name, demo and tests use that cluster; without, kind or a local one-node cluster.\n'
 
 .PHONY: demo
-demo: setup ## Run the main job: send 60 tasks, watch the workers come and go; without a cluster on this machine
+demo: ## Run the main job: send 60 tasks, watch the workers come and go; without a cluster on this machine
+	@$(PYTHON) -m dev.early_broker > /dev/null 2>&1 & $(MAKE) --no-print-directory setup
 	@$(BIN)/python -m dev.local_demo
 
 .PHONY: demo-cluster

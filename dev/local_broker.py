@@ -17,12 +17,10 @@ from workqueue_operator.local.broker_check import HERE
 from workqueue_operator.local.own_broker import SCRIPTS, NoBroker, OwnBroker
 
 from dev.clusters import has_docker
+from dev.early_broker import VERSION
 from dev.progress import working
 from tests.support.rabbitmq_server import RabbitMQServer
 from tests.support.rabbitmq_versions import NotInstallable, ensure
-
-#: RabbitMQ of the folder that is built where none is installed.
-VERSION = "4.0"
 
 
 @dataclass(frozen=True)
