@@ -17,7 +17,7 @@ help: ## Print this help
 
 .PHONY: demo
 demo: ## Run the main job: send 60 tasks, watch the workers come and go; without a cluster on this machine
-	@$(PYTHON) -m dev.early_broker > /dev/null 2>&1 & $(MAKE) --no-print-directory setup
+	@$(PYTHON) -m dev.early_broker > /dev/null 2>&1 & $(MAKE) --silent --no-print-directory setup
 	@$(BIN)/python -m dev.local_demo
 
 .PHONY: demo-cluster
