@@ -94,6 +94,12 @@ def local_environment() -> dict[str, str]:
     return parse_exports(_answer([*LOCAL_CLUSTER, "env"]), os.environ.get("PATH", os.defpath))
 
 
+def is_at_hand() -> bool:
+    """Whether KUBE_CONTEXT names a cluster, or kind can make one."""
+    context = os.environ.get("KUBE_CONTEXT", "")
+    return bool(context) or choose(context, has_kind) is not Choice.LOCAL
+
+
 def has_kind() -> bool:
     """kind is there, and a docker engine that answers."""
     return bool(shutil.which("kind")) and has_docker()

@@ -13,7 +13,6 @@ from contextlib import nullcontext
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
 from dev import broker_counts, sender
 from dev.clusters import LOCAL_CONTEXT
@@ -29,6 +28,7 @@ from dev.operators import (
 )
 from dev.progress import working
 from dev.reaction import first_growth, in_words
+from dev.summary import Summary, busy_stopped
 from dev.tasks import TASKS
 
 QUEUE = "thumbnails"
@@ -137,16 +137,16 @@ def watch(kube: Kube, view: View) -> sender.Sent:
 
 def print_summary(kube: Kube, view: View, sent: sender.Sent) -> None:
     log = kube.kubectl("logs", "-n", view.namespace, f"deployment/{OPERATOR}", "--tail=1000")
-    shown = Table(title="Summary", show_header=False)
-    shown.add_row("tasks sent (confirmed by the broker)", str(sent.confirmed))
-    shown.add_row("tasks acked", str(view.count(ACKED)))
-    shown.add_row("tasks redelivered", str(view.count(REDELIVERED)))
-    shown.add_row("tasks dead-lettered", str(dead_lettered(kube, view.namespace)))
-    shown.add_row("peak replicas", str(view.peak))
-    scaled = first_growth(log, sent.first_publish)
-    shown.add_row("first publish to first scale", in_words(sent.first_publish, scaled))
-    shown.add_row("busy workers stopped", str(view.busy_stopped))
-    console.print(shown)
+    summary = Summary(
+        sent=sent.confirmed,
+        acked=view.count(ACKED),
+        redelivered=str(view.count(REDELIVERED)),
+        dead_lettered=dead_lettered(kube, view.namespace),
+        peak=view.peak,
+        reaction=in_words(sent.first_publish, first_growth(log, sent.first_publish)),
+        busy_stopped=busy_stopped(view.operator),
+    )
+    console.print(summary.table())
 
 
 def dead_lettered(kube: Kube, namespace: str) -> int:

@@ -18,7 +18,6 @@ BROKER, BROKER_PORT = "rabbitmq-0", 15692
 ACKED = "rabbitmq_global_messages_acknowledged_total"
 REDELIVERED = "rabbitmq_global_messages_redelivered_total"
 CONSUMERS = "rabbitmq_consumers"
-VICTIMS = "workqueue_operator_scale_down_victims_total"
 
 
 @dataclass
@@ -77,11 +76,6 @@ class View:
     def quiet(self) -> bool:
         """No task and no worker, both seen, and no consumer at the broker: nothing is acked any more."""
         return self.pods == {} and self.waiting == 0 and self.broker.get(CONSUMERS) == 0
-
-    @property
-    def busy_stopped(self) -> int:
-        """Busy workers that a scale-down stopped, by the operator's count."""
-        return int(sum(value for key, value in self.operator.items() if key.startswith(VICTIMS) and '"busy"' in key))
 
     def count(self, name: str) -> int:
         """ACKED or REDELIVERED."""

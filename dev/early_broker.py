@@ -10,7 +10,7 @@ import socket
 import sys
 from contextlib import closing, suppress
 
-from dev.clusters import Choice, choose, has_docker, has_kind
+from dev.clusters import has_docker, is_at_hand
 from tests.support.rabbitmq_versions import NotInstallable, ensure
 
 #: RabbitMQ of the folder that is built where none is installed.
@@ -27,8 +27,7 @@ def main() -> int:
 
 def is_needed() -> bool:
     """Whether the demo will find no cluster, no address, no RabbitMQ and no docker."""
-    context = os.environ.get("KUBE_CONTEXT", "")
-    if context or os.environ.get("AMQP_URL") or choose(context, has_kind) is not Choice.LOCAL:
+    if os.environ.get("AMQP_URL") or is_at_hand():
         return False
     places = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/lib/rabbitmq/bin"))
     return not (shutil.which("rabbitmq-server", path=places) or has_docker() or _listens())

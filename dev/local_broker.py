@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -12,9 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, connect
-from workqueue_broker.errors import AccessRefused, BrokerError, InvalidAddress
+from workqueue_broker.errors import BrokerError, InvalidAddress
 from workqueue_operator.local.broker_check import HERE
-from workqueue_operator.local.own_broker import SCRIPTS, NoBroker, OwnBroker
+from workqueue_operator.local.own_broker import NoBroker, OwnBroker, answers, installed
 
 from dev.clusters import has_docker
 from dev.early_broker import VERSION
@@ -40,7 +39,7 @@ def broker(console: Console) -> Iterator[Broker]:
     if given := os.environ.get("AMQP_URL"):
         _check(given)
         yield Broker(given, os.environ.get("AMQP_MANAGEMENT_URL"), "the RabbitMQ of AMQP_URL")
-    elif _answers(HERE):
+    elif answers(HERE):
         yield Broker(HERE, None, "the RabbitMQ of this machine, localhost:5672")
     elif kind := _kind():
         with _own(kind, console) as made:
@@ -53,8 +52,7 @@ def broker(console: Console) -> Iterator[Broker]:
 
 def _kind() -> str | None:
     """How `workqueue-operator local --broker` can start one here; None: it cannot."""
-    places = os.pathsep.join((*SCRIPTS, os.environ.get("PATH", os.defpath), "/usr/sbin"))
-    if shutil.which("rabbitmq-server", path=places):
+    if installed("rabbitmq-server"):
         return "installed"
     return "docker" if has_docker() else None
 
@@ -90,20 +88,6 @@ def _debian(console: Console) -> Iterator[RabbitMQServer]:
 
 def _check(uri: str) -> None:
     try:
-        _connect(uri)
+        connect(BrokerAddress.from_uri(uri), ConnectionSettings("workqueue demo")).close()
     except (BrokerError, InvalidAddress) as error:
         raise NoBroker(f"AMQP_URL: {error}") from error
-
-
-def _answers(uri: str) -> bool:
-    try:
-        _connect(uri)
-    except AccessRefused:  # there is one, but not for guest
-        return False
-    except BrokerError:
-        return False
-    return True
-
-
-def _connect(uri: str) -> None:
-    connect(BrokerAddress.from_uri(uri), ConnectionSettings("workqueue demo")).close()

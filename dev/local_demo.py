@@ -18,18 +18,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, connect
 from workqueue_broker.errors import BrokerError
 from workqueue_operator.cluster.local.held_port import HeldPort
 from workqueue_operator.local.own_broker import NoBroker
 
-from dev.clusters import Choice, choose, has_kind
+from dev.clusters import is_at_hand
 from dev.kube import CHECKOUT, samples, total
 from dev.local_broker import Broker, broker
 from dev.reaction import in_words
 from dev.sender import Sent, parse_summary
+from dev.summary import Summary, busy_stopped
 from dev.tasks import TASKS
 
 MANIFESTS = Path(__file__).with_name("local_demo.yaml")
@@ -85,15 +85,9 @@ class Seen:
         """No task waits and no worker runs, both seen."""
         return self.value("messages_ready") == 0 and self.value("replicas") == 0
 
-    @property
-    def busy_stopped(self) -> int:
-        victims = f"{PREFIX}scale_down_victims_total"
-        return int(sum(value for key, value in self.page.items() if key.startswith(victims) and '"busy"' in key))
-
 
 def main() -> int:
-    context = os.environ.get("KUBE_CONTEXT", "")
-    if sys.argv[1:] != ["--here"] and (context or choose(context, has_kind) is not Choice.LOCAL):
+    if sys.argv[1:] != ["--here"] and is_at_hand():
         os.execvp("make", ["make", "--no-print-directory", "demo-cluster"])
     console.print("No cluster is named: the demo runs on this machine. On Kubernetes: [bold]make demo-cluster[/]")
     try:
@@ -193,16 +187,17 @@ def delete_queues(found: Broker) -> int:
 
 def print_summary(seen: Seen, sent: Sent, dead: int) -> None:
     acked, redelivered = seen.value(ACKED), seen.value(REDELIVERED)
-    shown = Table(title="Summary", show_header=False)
-    shown.add_row("tasks sent (confirmed by the broker)", str(sent.confirmed))
     # Without totals of the broker: none waits and no worker is left, so each was acked or dead-lettered.
-    shown.add_row("tasks acked", str(sent.confirmed - dead if acked is None else int(acked)))
-    shown.add_row("tasks redelivered", "not known: no management API" if redelivered is None else str(int(redelivered)))
-    shown.add_row("tasks dead-lettered", str(dead))
-    shown.add_row("peak replicas", str(seen.peak))
-    shown.add_row("first publish to first scale", in_words(sent.first_publish, seen.scaled(sent)))
-    shown.add_row("busy workers stopped", str(seen.busy_stopped))
-    console.print(shown)
+    summary = Summary(
+        sent=sent.confirmed,
+        acked=sent.confirmed - dead if acked is None else int(acked),
+        redelivered="not known: no management API" if redelivered is None else str(int(redelivered)),
+        dead_lettered=dead,
+        peak=seen.peak,
+        reaction=in_words(sent.first_publish, seen.scaled(sent)),
+        busy_stopped=busy_stopped(seen.page),
+    )
+    console.print(summary.table())
 
 
 def print_hints() -> None:

@@ -55,7 +55,7 @@ class OwnBroker:
         else:
             self._run_installed()
         deadline = time.monotonic() + START_SECONDS[self._kind]
-        while not await asyncio.to_thread(_answers, self.uri):
+        while not await asyncio.to_thread(answers, self.uri):
             if any(process.poll() is not None for process in self._processes):
                 raise NoBroker(f"RabbitMQ ended at its start: {self._said()}")
             if time.monotonic() > deadline:
@@ -131,10 +131,15 @@ def docker_command(name: str, amqp_port: int, management_port: int) -> list[str]
     return ["docker", "run", "--rm", "--name", name, *(word for one in ports for word in ("--publish", one)), IMAGE]
 
 
+def installed(name: str) -> str | None:
+    """The path of a program of the installed package; None: there is none."""
+    places = (*SCRIPTS, *os.environ.get("PATH", "").split(os.pathsep), "/usr/sbin")
+    return shutil.which(name, path=os.pathsep.join(places))
+
+
 def _program(name: str) -> str:
     """Its path; raises NoBroker."""
-    places = (*SCRIPTS, *os.environ.get("PATH", "").split(os.pathsep), "/usr/sbin")
-    found = shutil.which(name, path=os.pathsep.join(places))
+    found = installed(name)
     if found is None:
         raise NoBroker(f"--broker installed: there is no program {name}: {_INSTALL}")
     return found
@@ -159,7 +164,8 @@ def _environment(folder: Path, epmd_port: int, distribution_port: int) -> Mappin
     }
 
 
-def _answers(uri: str) -> bool:
+def answers(uri: str) -> bool:
+    """Whether a RabbitMQ is there that takes the login."""
     try:
         connect(BrokerAddress.from_uri(uri), ConnectionSettings("workqueue-operator local")).close()
     except BrokerError:

@@ -1,13 +1,8 @@
 """Lines of a stream, however its bytes come."""
 
 import os
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,52 +13,7 @@ from workqueue_producer.options import parse
 from workqueue_producer.source import Source
 from workqueue_producer.task_file import read_lines
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@contextmanager
-def listening() -> Iterator[Interruption]:
-    """The signals' handlers are as before afterwards."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    interruption = Interruption()
-    interruption.listen()
-    try:
-        yield interruption
-    finally:
-        signal.set_wakeup_fd(-1)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        os.close(interruption._awake)
-        os.close(interruption._waker)
-
-
-class SignalAtStep:
-    """SIGINT comes just before the `step`-th line of the producer's code that runs inside the block."""
-
-    def __init__(self, step: int) -> None:
-        self._left = step
-
-    @property
-    def came(self) -> bool:
-        return self._left <= 0
-
-    def __enter__(self) -> "SignalAtStep":
-        self._outer = sys.gettrace()
-        sys.settrace(self._on_call)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        sys.settrace(self._outer)
-
-    def _on_call(self, frame: FrameType, event: str, _: Any) -> Any:
-        return self._on_line if "workqueue_producer" in frame.f_code.co_filename else None
-
-    def _on_line(self, frame: FrameType, event: str, _: Any) -> Any:
-        if event == "line":
-            self._left -= 1
-            if self._left == 0:
-                signal.raise_signal(signal.SIGINT)
-        return self._on_line
+from tests.support.interrupted import SignalAtStep, listening
 
 
 @pytest.mark.parametrize("blocks", [[b"0\n1\n2", b"\n3\n"], [b"0\n", b"1\n2\n", b"3\n"]], ids=len)
