@@ -21,7 +21,8 @@ import pytest
 from dev.cluster_tests import failed as failed_tests
 from dev.test_turn import turn
 from tests.support.network_link import NetworkLink
-from tests.support.rabbitmq_versions import NotInstallable, ensure
+from tests.support.rabbitmq_choice import ensure
+from tests.support.rabbitmq_versions import NotInstallable
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 CACHE = Path(".pytest_cache/broker")

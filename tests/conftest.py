@@ -11,8 +11,9 @@ from workqueue_broker.address import BrokerAddress
 from dev.prometheus import Programs
 from tests.support.network_link import NetworkLink
 from tests.support.prometheus_server import Promtool, ensure_programs
+from tests.support.rabbitmq_choice import choices, ensure, numbers
 from tests.support.rabbitmq_server import RabbitMQServer, running
-from tests.support.rabbitmq_versions import NotInstallable, ensure, not_installable
+from tests.support.rabbitmq_versions import NotInstallable, not_installable
 
 # Properties are about values: how long an example took on a busy machine fails no test.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -29,7 +30,7 @@ BROKER_TEST_TIMEOUT = 180
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--rabbitmq", default="3.10", help="RabbitMQ versions to test with, such as 3.10,4.0")
+    parser.addoption("--rabbitmq", default="3.10", help="what to test with, such as 3.10,4.0 or docker:4.0")
     parser.addoption("--rounds", type=int, default=1, help="how often each test marked `kills` repeats its faults")
 
 
@@ -49,7 +50,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     versions = _versions(metafunc.config)
     if metafunc.definition.get_closest_marker("any_rabbitmq"):
-        versions = [max(versions, key=_numbers)]
+        versions = [max(versions, key=numbers)]
     metafunc.parametrize("rabbitmq_version", versions, scope="session")
 
 
@@ -128,8 +129,4 @@ def rounds(pytestconfig: pytest.Config) -> int:
 
 
 def _versions(config: pytest.Config) -> list[str]:
-    return str(config.getoption("--rabbitmq")).replace(",", " ").split()
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(part) for part in version.split(".")]
+    return choices(str(config.getoption("--rabbitmq")))

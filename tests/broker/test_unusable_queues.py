@@ -27,9 +27,7 @@ class CountingReader(AmqpQueueReader):
 
 
 def errors_in_log(server: RabbitMQServer, vhost: str) -> int:
-    logs = (server.directory / "logs").glob("*.log")
-    lines = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
-    return sum(f"in vhost '{vhost}'" in line for line in lines)
+    return sum(f"in vhost '{vhost}'" in line for line in server.log().splitlines())
 
 
 def declare_quorum(address: BrokerAddress) -> None:

@@ -107,7 +107,7 @@ def certified_broker(tmp_path: Path, rabbitmq_version: str) -> Iterator[tuple[Ra
     broker = authority.issue("broker", "IP:127.0.0.1")
     plugins = ("rabbitmq_management", "rabbitmq_auth_mechanism_ssl")
     settings = (
-        "listeners.ssl.1 = 127.0.0.1:{tls_port}",
+        "listeners.ssl.1 = {listen}:{tls_port}",
         f"ssl_options.cacertfile = {authority.certificate}",
         f"ssl_options.certfile = {broker.certificate}",
         f"ssl_options.keyfile = {broker.key}",

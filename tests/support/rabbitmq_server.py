@@ -1,18 +1,14 @@
 """A real RabbitMQ on loopback with ports, data, cookie and epmd of its own; never the machine's service.
 
-Every process is a child that the kernel kills with us, so that a killed test run leaves nothing that runs.
+It runs as processes of Debian's package or in a container (rabbitmq_choice.py), and ends with us.
 Used by the fixtures of tests/conftest.py and by the benchmarks.
 """
 
 import base64
 import json
-import os
-import signal
-import subprocess
 import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,22 +17,15 @@ from urllib.parse import quote
 from workqueue_broker.address import BrokerAddress
 
 from dev import broker_counts
-from dev.local_cluster.listeners import listens
 from tests.support.held_port import HeldPort
-from tests.support.rabbitmq_versions import SCRIPTS, NotInstallable, ensure, not_installable
+from tests.support.rabbitmq_choice import node_of
+from tests.support.rabbitmq_node import Ports
+from tests.support.rabbitmq_versions import NotInstallable, not_installable
 from tests.support.waiting import wait_until
 
 START_SECONDS = 90.0
-STOP_SECONDS = 60.0
-#: A call of rabbitmqctl starts an Erlang machine.
-CALL_SECONDS = 120.0
-#: Flags of an Erlang machine whose threads sleep while there is nothing to do.
-NO_SPINNING = "+sbwt none +sbwtdcpu none +sbwtdio none"
-_COOKIE = "workqueue-tests"
 #: Times that a broker's first start is tried, each on other ports, while another program listens on one of its own.
 START_TRIES = 5
-#: Its one thread starts all of them, as the kernel ends them with the thread that did, and a test's own may end sooner.
-_spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 
 
 class RabbitMQServer:
@@ -50,15 +39,14 @@ class RabbitMQServer:
         listen: str = "127.0.0.1",
         settings: Sequence[str] = (),
     ) -> None:
-        """`settings`: more lines of rabbitmq.conf; `{tls_port}` in them is a port that it keeps for them."""
+        """`version`: as for --rabbitmq. `settings`: more lines of rabbitmq.conf, with `{listen}` and `{tls_port}`."""
         self.directory = directory.resolve()
         self.version_number = version
         self.listen = listen
         #: Where address() and uri() lead when the caller names no virtual host.
         self.default_vhost = "/"
         self._alarmed = False
-        self._installation = ensure(version)
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._node = node_of(version, self.directory, listen)
         self._plugins, self._settings = plugins, settings
         self._ports: list[HeldPort] = []
         self._has_run = False
@@ -70,19 +58,23 @@ class RabbitMQServer:
         Raises RuntimeError with the end of its output when it does not start.
         """
         for _ in range(1 if self._has_run else START_TRIES):
-            if self._comes_up():
+            self._alarmed = False
+            if self._node.comes_up():
                 self._has_run = True
                 return self
-            self._end_all()
-            if not any(listens(port.number) for port in self._ports):
+            said = self._node.output()[-2000:]
+            taken = self._node.has_lost_a_port()
+            if not self._has_run:
+                self._node.end()
+            if not taken:
                 break
             if not self._has_run:
                 self._choose_ports()
-        raise RuntimeError(f"RabbitMQ ended: {self.output.read_text(encoding='utf-8')[-2000:]}")
+        raise RuntimeError(f"RabbitMQ ended: {said}")
 
     def stop(self) -> None:
         """A clean stop, as an operator would do it."""
-        self._end("broker", signal.SIGTERM)
+        self._node.stop()
 
     def kill(self) -> None:
         """A crash.
@@ -92,19 +84,14 @@ class RabbitMQServer:
         its messages. That is not what is tested here.
         """
         self.evaluate("[dets:sync(Table) || Table <- dets:all()], mnesia:sync_log()")
-        self._end("broker", signal.SIGKILL)
+        self._node.kill()
 
     def freeze(self) -> None:
         """Stop every thread of the broker: it accepts connections and answers nothing, until thaw()."""
-        os.kill(self.pid, signal.SIGSTOP)
-        wait_until(self._is_frozen, STOP_SECONDS, "every thread of the broker stands still")
+        self._node.freeze()
 
     def thaw(self) -> None:
-        os.kill(self.pid, signal.SIGCONT)
-
-    def _is_frozen(self) -> bool:
-        threads = Path(f"/proc/{self.pid}/task").glob("*/stat")
-        return all(thread.read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
+        self._node.thaw()
 
     def renew(self) -> None:
         """As good as a new one, for the next test: it runs, has no alarm, and its default virtual host is empty."""
@@ -120,17 +107,13 @@ class RabbitMQServer:
         self.start()
 
     def close(self) -> None:
-        self._end_all()
+        self._node.end()
         for port in self._ports:
             port.close()
 
     @property
     def is_running(self) -> bool:
-        return "broker" in self._processes and self._processes["broker"].poll() is None
-
-    @property
-    def pid(self) -> int:
-        return self._processes["broker"].pid
+        return self._node.is_running
 
     @property
     def release(self) -> str:
@@ -138,9 +121,13 @@ class RabbitMQServer:
         return self.evaluate("rabbit_misc:version()").strip('"')
 
     @property
-    def output(self) -> Path:
-        """What the broker printed."""
-        return self.directory / "broker.out"
+    def place(self) -> str:
+        """The name of its container, or the folder of its data."""
+        return self._node.place
+
+    def log(self) -> str:
+        """What the broker logged."""
+        return self._node.log()
 
     def address(self, vhost: str | None = None) -> BrokerAddress:
         return BrokerAddress(
@@ -172,13 +159,12 @@ class RabbitMQServer:
         return json.loads(text) if text else None
 
     def ctl(self, *arguments: str) -> str:
-        """What rabbitmqctl prints; raises CalledProcessError with its words when it fails."""
-        return self._output([str(SCRIPTS / "rabbitmqctl"), "--quiet", *arguments], binds=(self.directory,))
+        """What rabbitmqctl prints; raises RuntimeError with its words when it fails."""
+        return self._node.ctl(*arguments)
 
     def evaluate(self, erlang: str) -> str:
         """The value of an Erlang expression on the node, in milliseconds where rabbitmqctl takes a second."""
-        call = ["erl_call", "-address", f"localhost:{self._distribution_port}", "-c", _COOKIE, "-e"]
-        answer = self._output(call, given=f"{erlang}.\n")
+        answer = self._node.evaluate(erlang)
         if not answer.startswith("{ok, "):
             raise RuntimeError(f"{erlang}: {answer}")
         return answer.removeprefix("{ok, ").removesuffix("}")
@@ -222,118 +208,36 @@ class RabbitMQServer:
         given_up = self._ports
         hosts = (self.listen, self.listen, self.listen, "127.0.0.1", "127.0.0.1")
         self._ports = [HeldPort(host) for host in hosts]
-        numbers = [port.number for port in self._ports]
-        self.amqp_port, self.management_port, self.tls_port, self._epmd_port, self._distribution_port = numbers
+        self.ports = Ports(*(port.number for port in self._ports))
         for port in given_up:
             port.close()
-        self._write_configuration(self._plugins, self._settings)
+        self._node.configure(self.ports, self._configuration())
 
-    def _write_configuration(self, plugins: tuple[str, ...], settings: Sequence[str]) -> None:
-        for folder in ("home", "data", "logs"):
-            (self.directory / folder).mkdir(parents=True, exist_ok=True)
-        self._write("enabled_plugins", f"[{','.join(plugins)}].")
-        self._write(
-            "rabbitmq.conf",
-            f"listeners.tcp.1 = {self.listen}:{self.amqp_port}\n"
-            f"management.tcp.ip = {self.listen}\n"
+    @property
+    def amqp_port(self) -> int:
+        return self.ports.amqp
+
+    @property
+    def management_port(self) -> int:
+        return self.ports.management
+
+    @property
+    def tls_port(self) -> int:
+        return self.ports.tls
+
+    def _configuration(self) -> Mapping[str, str]:
+        listen = self._node.listen
+        settings = (line.format(tls_port=self.tls_port, listen=listen) for line in self._settings)
+        return {
+            "enabled_plugins": f"[{','.join(self._plugins)}].",
+            "rabbitmq.conf": f"listeners.tcp.1 = {listen}:{self.amqp_port}\n"
+            f"management.tcp.ip = {listen}\n"
             f"management.tcp.port = {self.management_port}\n"
             "loopback_users = none\n"
             "vm_memory_high_watermark.relative = 0.8\n"
             "disk_free_limit.absolute = 50MB\n"  # tests fill queues, never disks
-            "collect_statistics_interval = 1000\n"
-            + "".join(f"{line.format(tls_port=self.tls_port)}\n" for line in settings),
-        )
-        cookie = self.directory / "home/.erlang.cookie"
-        if not cookie.exists():
-            cookie.write_text(_COOKIE, encoding="utf-8")
-            cookie.chmod(0o400)
-
-    def _write(self, name: str, text: str) -> None:
-        (self.directory / name).write_text(text, encoding="utf-8")
-
-    def _environment(self) -> dict[str, str]:
-        return {
-            "PATH": os.environ["PATH"],
-            "LC_ALL": "C.UTF-8",
-            "HOME": str(self.directory / "home"),
-            "ERL_EPMD_PORT": str(self._epmd_port),
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODENAME": "rabbit@localhost",
-            "RABBITMQ_DIST_PORT": str(self._distribution_port),
-            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
-            "RABBITMQ_CONFIG_FILE": str(self.directory / "rabbitmq.conf"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.directory / "enabled_plugins"),
-            "RABBITMQ_MNESIA_BASE": str(self.directory / "data"),
-            "RABBITMQ_LOG_BASE": str(self.directory / "logs"),
-            # Several brokers share the cores: no scheduler is bound to one, or turns there waiting for work. One that
-            # turns is preempted instead of asleep: rabbitmqctl took 40 s for half a second of work on busy cores.
-            "RABBITMQ_SCHEDULER_BIND_TYPE": "u",
-            "RABBITMQ_CTL_ERL_ARGS": f"{NO_SPINNING} +S 1:1",
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} "
-            f"{NO_SPINNING} "
-            "-rabbit quorum_tick_interval 1000",  # milliseconds between a quorum queue's statistics
-            "detached": "1",  # the start script becomes the broker, so that our child's pid is the broker's
+            "collect_statistics_interval = 1000\n" + "".join(f"{line}\n" for line in settings),
         }
-
-    def _run(self, name: str, command: list[str]) -> None:
-        wrapped = self._installation.command(*command, binds=(self.directory,))
-        with (self.directory / f"{name}.out").open("ab") as output:
-            self._processes[name] = _spawner.submit(
-                subprocess.Popen,
-                ["setpriv", "--pdeathsig", "KILL", *wrapped],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=self._environment(),
-                start_new_session=True,  # Ctrl+C in the terminal is for pytest, which then ends us in order
-            ).result()
-
-    def _output(self, command: list[str], given: str = "", binds: tuple[Path, ...] = ()) -> str:
-        wrapped = self._installation.command(*command, binds=binds)
-        done = subprocess.run(
-            wrapped,
-            input=given,
-            capture_output=True,
-            text=True,
-            env=self._environment(),
-            timeout=CALL_SECONDS,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
-        return done.stdout
-
-    def _end(self, name: str, how: signal.Signals) -> None:
-        process = self._processes.pop(name, None)
-        if process is None:
-            return
-        process.send_signal(how)
-        process.wait(STOP_SECONDS)
-
-    def _end_all(self) -> None:
-        for name in list(self._processes):
-            self._end(name, signal.SIGKILL)
-
-    def _comes_up(self) -> bool:
-        """Run what does not run yet; whether it listens on its ports in the end. False once a process has ended."""
-        self._alarmed = False
-        if "epmd" not in self._processes:
-            self._run("epmd", ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"])
-            if not self._listens("epmd", self._epmd_port):
-                return False
-        self._run("broker", [str(SCRIPTS / "rabbitmq-server")])
-        return self._listens("broker", self.amqp_port, self.management_port)
-
-    def _listens(self, name: str, *ports: int) -> bool:
-        """Wait until the process listens on the ports, and not another program; False when it has ended before."""
-        process = self._processes[name]
-
-        def listening() -> bool:
-            return all(listens(port, process.pid) for port in ports)
-
-        what = f"{name} of RabbitMQ {self.version_number} listens on {ports}, see {self.directory}/{name}.out"
-        wait_until(lambda: process.poll() is not None or listening(), START_SECONDS, what)
-        return process.poll() is None
 
 
 @contextmanager
