@@ -48,7 +48,7 @@ test-unit-images: $(IMAGES_VENV)/.installed ## Run the unit tests of the parts o
 	  tests/unit/broker tests/unit/producer tests/unit/worker tests/unit/operator
 
 .PHONY: test-broker
-test-broker: setup ## Run the tests against two real RabbitMQs, which they install and start; RABBITMQ=4.0 for one
+test-broker: setup ## Run the tests against two real RabbitMQs; RABBITMQ=4.0, docker:4.0 or amqp://guest:guest@127.0.0.1/ for one
 	@$(BIN)/python -m dev.broker_tests $(RABBITMQ)
 
 .PHONY: test-kills

@@ -1,4 +1,6 @@
-"""`python -m dev.broker_tests [--kills ROUNDS] VERSION …`: the broker tests on real brokers of these RabbitMQ versions.
+"""`python -m dev.broker_tests [--kills ROUNDS] VERSION …`: the broker tests on these real RabbitMQs.
+
+VERSION is what tests/support/rabbitmq_choice.py describes: 4.0, docker:4.0 or amqp://guest:guest@127.0.0.1:5672/.
 
 One pytest with some processes, as a broker's tests wait most of the time; each process has its own brokers, of one
 version at a time. Of the tests that pass only their number is printed, now and then. What the versions need is

@@ -1,7 +1,7 @@
 """Fixtures with a real broker, and the markers: a test's folder says what it needs, no marker is written by hand."""
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -9,9 +9,11 @@ from hypothesis import HealthCheck, settings
 from workqueue_broker.address import BrokerAddress
 
 from dev.prometheus import Programs
+from tests.support.given_node import needs_own
 from tests.support.network_link import NetworkLink
 from tests.support.prometheus_server import Promtool, ensure_programs
-from tests.support.rabbitmq_choice import choices, ensure, numbers
+from tests.support.rabbitmq_choice import choices, ensure, is_given, name_of, numbers
+from tests.support.rabbitmq_given import Given, GivenRabbitMQ
 from tests.support.rabbitmq_server import RabbitMQServer, running
 from tests.support.rabbitmq_versions import NotInstallable, not_installable
 
@@ -30,8 +32,20 @@ BROKER_TEST_TIMEOUT = 180
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--rabbitmq", default="3.10", help="what to test with, such as 3.10,4.0 or docker:4.0")
+    parser.addoption(
+        "--rabbitmq",
+        default="3.10",
+        help="what to test with, such as 3.10,4.0 or docker:4.0 or amqp://guest:guest@127.0.0.1",
+    )
     parser.addoption("--rounds", type=int, default=1, help="how often each test marked `kills` repeats its faults")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    try:
+        for given in filter(is_given, _versions(config)):
+            Given.parse(given)
+    except ValueError as problem:
+        raise pytest.UsageError(str(problem)) from None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,7 +65,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     versions = _versions(metafunc.config)
     if metafunc.definition.get_closest_marker("any_rabbitmq"):
         versions = [max(versions, key=numbers)]
-    metafunc.parametrize("rabbitmq_version", versions, scope="session")
+    metafunc.parametrize("rabbitmq_version", versions, ids=map(name_of, versions), scope="session")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -84,6 +98,10 @@ def _stands(report: pytest.TestReport | pytest.CollectReport) -> bool:
 @pytest.fixture(scope="session")
 def rabbitmq(rabbitmq_version: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQServer]:
     """The broker that most tests share, each on a virtual host of its own; no test stops it or raises its alarms."""
+    if is_given(rabbitmq_version):
+        with closing(GivenRabbitMQ(rabbitmq_version)) as given:
+            yield given.start()
+        return
     with running(tmp_path_factory.mktemp("rabbitmq"), rabbitmq_version) as server:
         yield server
 
@@ -91,6 +109,8 @@ def rabbitmq(rabbitmq_version: str, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session")
 def _stoppable_rabbitmq(rabbitmq_version: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQServer]:
     """One for all tests that stop a broker, as a start costs seconds."""
+    if is_given(rabbitmq_version):
+        needs_own("it is stopped, killed, frozen or alarmed")
     with running(tmp_path_factory.mktemp("stoppable"), rabbitmq_version) as server:
         yield server
 

@@ -31,10 +31,11 @@ def error_of(address: BrokerAddress) -> BrokerError:
 
 def refused_as(server: RabbitMQServer, vhost: str, **permissions: str) -> BrokerAddress:
     """The address of a user with these permissions only."""
-    server.management("PUT", "/api/users/limited", {"password": "limited", "tags": ""})
+    name = f"{vhost}-limited"
+    server.management("PUT", f"/api/users/{name}", {"password": name, "tags": ""})
     everything = {"configure": ".*", "write": ".*", "read": ".*"}
-    server.management("PUT", f"/api/permissions/{vhost}/limited", everything | permissions)
-    return replace(server.address(vhost), username="limited", password="limited")
+    server.management("PUT", f"/api/permissions/{vhost}/{name}", everything | permissions)
+    return replace(server.address(vhost), username=name, password=name)
 
 
 def test_a_queue_with_arguments_can_be_used_as_it_is_and_no_user_is_asked_to_delete_it(

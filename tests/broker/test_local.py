@@ -164,7 +164,7 @@ def test_without_a_broker_it_says_where_it_looked_and_how_to_start_one(
     queue = TaskQueue(rabbitmq, "nowhere", "Quorum")  # type: ignore[arg-type]
     with LocalRun(tmp_path / "run", manifests(queue)) as local:
         assert local.exit_code() == 1
-        assert "Secret default/rabbitmq: amqp://guest@127.0.0.1" in local.text
+        assert f"Secret default/rabbitmq: amqp://{rabbitmq.user}@127.0.0.1" in local.text
     with LocalRun(tmp_path / "run", manifests(queue), "--amqp-url", "amqp://rabbitmq.team.svc") as local:
         assert local.exit_code() == 1
         assert "the host rabbitmq.team.svc has no address here" in local.text

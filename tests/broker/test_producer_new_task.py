@@ -249,14 +249,11 @@ def test_a_refusal_is_exit_code_3_at_once_with_the_remedy(task_queue: TaskQueue,
     run = new_task(task_queue.uri, tmp_path, "x", "--queue", "nowhere", "--declare", "Never")
     assert run.code == 3
     assert "no queue 'nowhere'" in run.err
-    run = new_task(task_queue.uri.replace("guest:guest", "guest:hush-hush"), tmp_path, "x")
+    run = new_task(task_queue.server.uri(task_queue.vhost, ("guest", "hush-hush")), tmp_path, "x")
     assert run.code == 3
     assert "refuses this user, password" in run.err
     assert "hush" not in run.err
-    task_queue.server.management("PUT", "/api/users/weak", {"password": "weak", "tags": ""})
-    rights = {"configure": "", "write": ".*", "read": ".*"}
-    task_queue.server.management("PUT", f"/api/permissions/{task_queue.vhost}/weak", rights)
-    run = new_task(task_queue.uri.replace("guest:guest", "weak:weak"), tmp_path, "x", "--queue-type", task_queue.type)
+    run = new_task(task_queue.set_permissions(configure=""), tmp_path, "x", "--queue-type", task_queue.type)
     assert run.code == 3
     assert "refuses it: 403 ACCESS_REFUSED" in run.err
     assert len(unconfirmed(tmp_path)) == 4

@@ -12,7 +12,8 @@ from workqueue_broker.connection import ConnectionSettings, connect
 from workqueue_broker.declaration import QueueDeclaration, QueueType
 from workqueue_broker.errors import BrokerError
 
-from tests.support.rabbitmq_choice import image, numbers
+from tests.support.given_node import needs_own
+from tests.support.rabbitmq_choice import image, is_given, numbers
 from tests.support.rabbitmq_server import RabbitMQServer
 from tests.support.waiting import wait_until
 
@@ -42,6 +43,8 @@ def test_a_missing_queue_has_no_counts_which_is_not_an_empty_queue(
 
 
 def test_runs_the_version_that_was_asked_for(rabbitmq: RabbitMQServer, rabbitmq_version: str) -> None:
+    if is_given(rabbitmq_version):
+        needs_own("its version is asked for")
     wanted = numbers(rabbitmq_version)
     assert [int(part) for part in rabbitmq.release.split(".")][: len(wanted)] == wanted
 
@@ -103,6 +106,8 @@ def test_the_nodes_own_words_and_settings_are_at_hand(rabbitmq: RabbitMQServer) 
 @pytest.mark.any_rabbitmq
 def test_nothing_of_a_killed_run_goes_on(rabbitmq_version: str, tmp_path: Path) -> None:
     """Its port is refused at last, and of a container nothing is left."""
+    if is_given(rabbitmq_version):
+        needs_own("its end with the run is looked at")
     program = (
         "import sys, time; from pathlib import Path; from tests.support.rabbitmq_server import RabbitMQServer\n"
         "server = RabbitMQServer(Path(sys.argv[1]), sys.argv[2]).start()\n"

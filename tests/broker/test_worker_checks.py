@@ -91,7 +91,7 @@ def test_a_check_names_the_dead_letter_queue_that_cannot_be_had(quorum_queue: Ta
 
 @pytest.mark.any_rabbitmq
 def test_a_check_says_each_thing_that_is_wrong(quorum_queue: TaskQueue) -> None:
-    wrong = quorum_queue.uri.replace("guest:guest", "guest:wr0ng-word")
+    wrong = quorum_queue.server.uri(quorum_queue.vhost, ("guest", "wr0ng-word"))
     done = try_out("check", "--handler", "worker_handlers:nothing", uri=wrong)
     assert done.returncode == 1
     first, second = done.stdout.splitlines()

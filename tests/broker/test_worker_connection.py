@@ -162,8 +162,9 @@ def test_a_password_that_changes_in_a_mounted_secret_is_read_at_the_next_connect
 def test_an_address_may_come_in_parts_with_the_password_in_a_file(
     quorum_queue: TaskQueue, start_worker: StartWorker, tmp_path: Path
 ) -> None:
-    (tmp_path / "password").write_text("guest\n")
-    parts = {"HOST": "127.0.0.1", "PORT": str(quorum_queue.server.amqp_port), "USERNAME": "guest"}
+    server = quorum_queue.server
+    (tmp_path / "password").write_text(f"{server.password}\n")
+    parts = {"HOST": "127.0.0.1", "PORT": str(server.amqp_port), "USERNAME": server.user}
     parts |= {"VHOST": quorum_queue.vhost, "PASSWORD_FILE": str(tmp_path / "password")}
     variables = {f"AMQP_{name}": value for name, value in parts.items()}
     start_worker(quorum_queue, "ledger_ok", place=None, AMQP_URL="", **variables).ready()

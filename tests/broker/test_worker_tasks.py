@@ -290,7 +290,6 @@ DESCRIBED: dict[str, Any] = {
     "reply_to": "answers",
     "type": "order",
     "app_id": "shop",
-    "user_id": "guest",
     "expiration": "60000",
     "priority": 5,
 }
@@ -300,11 +299,12 @@ def test_a_handler_sees_all_properties_of_a_message(
     quorum_queue: TaskQueue, start_worker: StartWorker, ledger: Ledger
 ) -> None:
     worker = start_worker(quorum_queue, "by_body").ready()
-    quorum_queue.send("described", **DESCRIBED)
+    user = quorum_queue.server.user
+    quorum_queue.send("described", **DESCRIBED, user_id=user)
     quorum_queue.send("described")
     worker.wait_for_metric("tasks_acked_total", 2)
     bodies = [line.body for line in ledger() if line.word == "described"]
-    assert bodies == ["gzip c1 answers order shop guest 60000 5", " ".join(["None"] * 8)]
+    assert bodies == [f"gzip c1 answers order shop {user} 60000 5", " ".join(["None"] * 8)]
 
 
 @pytest.mark.any_rabbitmq

@@ -36,8 +36,9 @@ def make_front(quorum_queue: TaskQueue) -> Iterator[MakeFront]:
         yield make
 
 
-def address(queue: TaskQueue, front: TlsFront) -> str:
-    return f"amqps://guest:guest@127.0.0.1:{front.port}/{queue.vhost}"
+def address(queue: TaskQueue, front: TlsFront, login: str = "") -> str:
+    login = login or f"{queue.server.user}:{queue.server.password}"
+    return f"amqps://{login}@127.0.0.1:{front.port}/{queue.vhost}"
 
 
 def readiness_says(worker: WorkerProcess, words: str) -> None:
@@ -85,7 +86,7 @@ def test_a_client_certificate_is_shown_to_a_broker_that_asks(
     server, everything = quorum_queue.server, {"configure": ".*", "write": ".*", "read": ".*"}
     server.management("PUT", "/api/users/certified", {"password": "and-a-word", "tags": ""})
     server.management("PUT", f"/api/permissions/{quorum_queue.vhost}/certified", everything)
-    uri = address(quorum_queue, front).replace("guest:guest", "certified:and-a-word")
+    uri = address(quorum_queue, front, "certified:and-a-word")
     common = {"AMQP_URL": uri, "AMQP_CA_FILE": str(authority.certificate)}
     without = start_worker(quorum_queue, "ledger_ok", place=None, **common)
     readiness_says(without, "not consuming")

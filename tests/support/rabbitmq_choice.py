@@ -1,7 +1,8 @@
-"""What `--rabbitmq` may name: a version of Debian's package, or one of docker's images.
+"""What `--rabbitmq` may name: a version of Debian's package, an image of docker, or a RabbitMQ that runs.
 
 `4.0` is Debian's package, `docker:4.0` the official image of that version with the management API, and
 `docker:registry.example/rabbitmq:4-management` any image that does as the official one.
+`amqp://guest:guest@127.0.0.1:5672/` runs already (rabbitmq_given.py).
 """
 
 import re
@@ -10,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 from tests.support import rabbitmq_versions
+from tests.support.given_node import GivenNode
 from tests.support.rabbitmq_container import Container
 from tests.support.rabbitmq_node import Node
 from tests.support.rabbitmq_processes import Processes
@@ -17,12 +19,22 @@ from tests.support.rabbitmq_versions import NotInstallable
 
 DOCKER = "docker:"
 #: What a machine can use on which Debian's package cannot be installed.
-ELSEWHERE = "With docker: --rabbitmq docker:4.0"
+ELSEWHERE = "With docker: --rabbitmq docker:4.0; for one that runs: --rabbitmq amqp://guest:guest@127.0.0.1:5672/"
 
 
 def choices(text: str) -> list[str]:
     """Those that commas or spaces divide."""
     return text.replace(",", " ").split()
+
+
+def is_given(choice: str) -> bool:
+    """Whether it runs already."""
+    return "://" in choice
+
+
+def name_of(choice: str) -> str:
+    """For the tests' names; an address has a password."""
+    return "given" if is_given(choice) else choice
 
 
 def image(choice: str) -> str | None:
@@ -34,7 +46,9 @@ def image(choice: str) -> str | None:
 
 
 def numbers(choice: str) -> list[int]:
-    """The version's, to find the newest; none for an image whose tag has no number."""
+    """The version's, to find the newest; none where the choice does not say it."""
+    if is_given(choice):
+        return []
     tag = (image(choice) or choice).rpartition(":")[2]
     found = re.fullmatch(r"(\d+(?:\.\d+)*)(?:-[\w.-]+)?", tag)
     return [int(part) for part in found[1].split(".")] if found else []
@@ -42,6 +56,8 @@ def numbers(choice: str) -> list[int]:
 
 def ensure(choice: str) -> None:
     """Install or pull what is missing; raises NotInstallable, which names the remedy."""
+    if is_given(choice):
+        return
     if name := image(choice):
         _ensure_image(name)
         return
@@ -53,6 +69,8 @@ def ensure(choice: str) -> None:
 
 def node_of(choice: str, directory: Path, listen: str) -> Node:
     """Where it runs; raises NotInstallable."""
+    if is_given(choice):
+        return GivenNode()
     ensure(choice)
     name = image(choice)
     return Container(directory, name, listen) if name else Processes(directory, choice, listen)

@@ -31,6 +31,8 @@ START_TRIES = 5
 class RabbitMQServer:
     """One broker. Its data survive stop(), kill() and start(); close() ends everything it runs."""
 
+    user = password = "guest"
+
     def __init__(
         self,
         directory: Path,
@@ -41,7 +43,6 @@ class RabbitMQServer:
     ) -> None:
         """`version`: as for --rabbitmq. `settings`: more lines of rabbitmq.conf, with `{listen}` and `{tls_port}`."""
         self.directory = directory.resolve()
-        self.version_number = version
         self.listen = listen
         #: Where address() and uri() lead when the caller names no virtual host.
         self.default_vhost = "/"
@@ -116,6 +117,11 @@ class RabbitMQServer:
         return self._node.is_running
 
     @property
+    def version_number(self) -> str:
+        """The first two numbers of it."""
+        return ".".join(self.release.split(".")[:2])
+
+    @property
     def release(self) -> str:
         """The whole version number, as the node itself reports it."""
         return self.evaluate("rabbit_misc:version()").strip('"')
@@ -132,12 +138,17 @@ class RabbitMQServer:
     def address(self, vhost: str | None = None) -> BrokerAddress:
         return BrokerAddress(
             hosts=((self.listen, self.amqp_port),),
+            username=self.user,
+            password=self.password,
             virtual_host=vhost or self.default_vhost,
             management_uri=self.management_uri,
         )
 
-    def uri(self, vhost: str | None = None) -> str:
-        return f"amqp://guest:guest@{self.listen}:{self.amqp_port}/{quote(vhost or self.default_vhost, safe='')}"
+    def uri(self, vhost: str | None = None, login: tuple[str, str] | None = None) -> str:
+        """With its own login where none is given."""
+        user, password = (quote(word, safe="") for word in login or (self.user, self.password))
+        place = f"{self.listen}:{self.amqp_port}/{quote(vhost or self.default_vhost, safe='')}"
+        return f"amqp://{user}:{password}@{place}"
 
     @property
     def management_uri(self) -> str:
@@ -152,7 +163,9 @@ class RabbitMQServer:
         """One call of the management API; the answer, parsed from JSON, None without one."""
         data = json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(self.management_uri + path, data=data, method=method)
-        request.add_header("Authorization", "Basic " + base64.b64encode(b"guest:guest").decode())
+        request.add_header(
+            "Authorization", "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        )
         request.add_header("Content-Type", "application/json")
         with urllib.request.urlopen(request, timeout=30) as response:
             text = response.read()
@@ -175,6 +188,12 @@ class RabbitMQServer:
         if found is None:
             raise LookupError(f"there is no queue {queue} in virtual host {vhost}")
         return found
+
+    def is_consumed(self, vhost: str, queue: str) -> bool:
+        """Whether a client takes from it. A quorum queue itself counts a consumer until its last message is settled."""
+        name = f'rabbit_misc:r(<<"{vhost}">>, queue, <<"{queue}">>)'
+        consumers = "[element(1, element(1, C)) || C <- ets:tab2list(consumer_created)]"
+        return self.evaluate(f"lists:member({name}, {consumers})") == "true"
 
     @contextmanager
     def setting(self, **values: int) -> Iterator[None]:

@@ -51,7 +51,7 @@ class TaskQueue:
         self.server.management("PUT", f"/api/users/{name}", {"password": name, "tags": ""})
         permissions = {"configure": configure, "write": write, "read": read}
         self.server.management("PUT", f"/api/permissions/{quote(self.vhost, safe='')}/{name}", permissions)
-        return self.uri.replace("guest:guest", f"{name}:{name}")
+        return self.server.uri(self.vhost, (name, name))
 
     @contextmanager
     def channel(self) -> Iterator[BlockingChannel]:
@@ -140,10 +140,8 @@ class TaskQueue:
         wait_until(lambda: self.counts() == wanted, seconds, f"{self.name} has (ready, unacknowledged) {wanted}")
 
     def is_consumed(self) -> bool:
-        """Whether a client takes from it. A quorum queue itself counts a consumer until its last message is settled."""
-        name = f'rabbit_misc:r(<<"{self.vhost}">>, queue, <<"{self.name}">>)'
-        consumers = "[element(1, element(1, C)) || C <- ets:tab2list(consumer_created)]"
-        return self.server.evaluate(f"lists:member({name}, {consumers})") == "true"
+        """Whether a client takes from it."""
+        return self.server.is_consumed(self.vhost, self.name)
 
     def take_all(self) -> list[tuple[pika.BasicProperties, bytes]]:
         """Every ready message, taken out."""

@@ -1,15 +1,18 @@
 """What `--rabbitmq` may name, and which container comes of it."""
 
 import os
+import re
 import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from workqueue_operator.local.own_broker import IMAGE
 
-from tests.support.rabbitmq_choice import choices, image, numbers
+from tests.support.rabbitmq_choice import choices, image, name_of, numbers
 from tests.support.rabbitmq_container import LABEL, create_command
+from tests.support.rabbitmq_given import Given
 from tests.support.rabbitmq_node import Ports
 
 ROOT = Path(__file__).parents[3]
@@ -29,6 +32,10 @@ def test_a_number_after_docker_is_the_official_image_and_anything_else_is_an_ima
     choice: str, name: str | None
 ) -> None:
     assert image(choice) == name
+
+
+def test_the_tests_and_local_name_the_same_official_image() -> None:
+    assert image("docker:4") == IMAGE
 
 
 def test_the_newest_is_found_among_versions_and_images() -> None:
@@ -63,3 +70,31 @@ def test_what_cannot_be_had_is_a_skip_that_names_what_else_there_is(tmp_path: Pa
     )
     assert "1 skipped" in done.stdout, done.stdout + done.stderr
     assert words in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("amqp://guest:s3cret@rabbitmq.example/", "the tests need amqp:// on 127.0.0.1; forward the ports"),
+        ("amqps://guest:s3cret@127.0.0.1/", "the tests need amqp:// on 127.0.0.1"),
+        ("amqp://guest:s3cret@127.0.0.1/jobs", "name no virtual host"),
+        ("amqp://guest:s3cret@127.0.0.1/?heartbeat=5", "management_port is the only parameter"),
+    ],
+)
+def test_an_address_that_the_tests_cannot_use_is_refused_without_its_password(uri: str, words: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)) as raised:
+        Given.parse(uri)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_an_address_says_where_amqp_and_the_management_api_are() -> None:
+    given = Given.parse("amqp://orders:a%2Fb@localhost:5673/?management_port=15673")
+    assert given == Given(5673, 15673, "orders", "a/b")
+    assert Given.parse("amqp://127.0.0.1") == Given(5672, 15672, "guest", "guest")
+    assert "a/b" not in repr(given)
+
+
+def test_an_address_is_no_part_of_a_tests_name() -> None:
+    assert name_of("amqp://orders:s3cret@127.0.0.1/") == "given"
+    assert name_of("docker:4.0") == "docker:4.0"
+    assert max(["amqp://127.0.0.1", "4.0"], key=numbers) == "4.0"
