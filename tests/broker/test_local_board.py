@@ -35,6 +35,7 @@ http.server.HTTPServer(("127.0.0.1", int(os.environ["METRICS_PORT"])), Page).ser
 async def test_a_row_has_what_waits_what_is_in_progress_the_workers_and_the_reason(
     quorum_queue: TaskQueue, tmp_path: Path
 ) -> None:
+    quorum_queue.server.collects_statistics_each_second()
     file = tmp_path / "manifests.yaml"
     file.write_text(manifests(quorum_queue, {"command": [sys.executable, "-c", WORKER]}))
     options = Options((str(file),), "default")

@@ -12,7 +12,7 @@ from workqueue_operator.local.own_broker import IMAGE
 
 from tests.support.local_run import LocalRun, manifests
 from tests.support.rabbitmq_choice import ensure as ensure_choice
-from tests.support.rabbitmq_choice import image
+from tests.support.rabbitmq_choice import image, name_of
 from tests.support.rabbitmq_server import RabbitMQServer
 from tests.support.rabbitmq_versions import SCRIPTS, SUITES, ensure
 from tests.support.task_queue import TaskQueue
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.any_rabbitmq
 def installed(folder: Path, version: str) -> Path:
     """A folder with the package's programs, each of which runs the tests' RabbitMQ of this version."""
     if version not in SUITES:
-        pytest.skip(f"needs Debian's package of RabbitMQ, such as --rabbitmq 4.0, and not {version}")
+        pytest.skip(f"needs Debian's package of RabbitMQ, such as --rabbitmq 4.0, and not {name_of(version)}")
     folder.mkdir()
     for name, program in (("rabbitmq-server", str(SCRIPTS / "rabbitmq-server")), ("epmd", "epmd")):
         command = shlex.join(ensure(version).command(program, binds=(folder.parent,)))

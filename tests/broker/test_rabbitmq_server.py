@@ -15,6 +15,7 @@ from workqueue_broker.errors import BrokerError
 from tests.support.given_node import needs_own
 from tests.support.rabbitmq_choice import image, is_given, numbers
 from tests.support.rabbitmq_server import RabbitMQServer
+from tests.support.task_queue import TaskQueue
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,19 @@ def test_counts_show_ready_and_unacknowledged(
             channel.basic_publish("", "q", b"x")
         wait_until(lambda: channel.basic_get("q")[0], 5, "a message to take")
         assert rabbitmq.counts(broker.virtual_host, "q") == (2, 1)
+
+
+@pytest.mark.parametrize("queue_type", list(QueueType))
+def test_what_is_waited_for_is_counted_on_a_given_broker_too(rabbitmq: RabbitMQServer, queue_type: QueueType) -> None:
+    queue = TaskQueue(rabbitmq, rabbitmq.new_vhost(), queue_type).declare()
+    queue.send("a", "b", "c")
+    with queue.channel() as channel:
+        wait_until(lambda: channel.basic_get(queue.name)[0], 5, "a message to take")
+        queue.wait_for_counts(2, 1)
+        assert not queue.is_consumed()
+        channel.basic_consume(queue.name, lambda *_: None)
+        wait_until(queue.is_consumed, 30, "its consumer is known")
+    queue.wait_for_counts(3, 0)
 
 
 def test_a_missing_queue_has_no_counts_which_is_not_an_empty_queue(

@@ -80,7 +80,7 @@ class Container:
 
     def stop(self) -> None:
         if self.is_running:
-            _said("stop", "--time", f"{STOP_SECONDS:.0f}", self._name)
+            _said("stop", "-t", f"{STOP_SECONDS:.0f}", self._name)  # --time is deprecated, --timeout is new
 
     def kill(self) -> None:
         _said("kill", self._name)

@@ -57,6 +57,8 @@ class Given:
 class GivenRabbitMQ(RabbitMQServer):
     """The same for a test, as far as management API and AMQP reach."""
 
+    late_seconds = MOTION_SECONDS
+
     def __init__(self, uri: str) -> None:
         given = Given.parse(uri)
         self.listen, self.default_vhost = GivenNode.listen, "/"
@@ -103,12 +105,15 @@ class GivenRabbitMQ(RabbitMQServer):
             self._users.add(name)
         return super().management(method, path, body)
 
-    def counts(self, vhost: str, queue: str) -> tuple[int, int]:
+    def collects_statistics_each_second(self) -> None:
+        needs_own("it has to collect statistics each second")
+
+    def late_counts(self, vhost: str, queue: str) -> tuple[int, int]:
         """As they were after this was called, in seconds: the management API has the second one late."""
         deadline = time.monotonic() + MOTION_SECONDS
         while True:
-            before, asked = self._ready(vhost, queue), time.monotonic()
-            wait_until(lambda: time.monotonic() > asked + STATISTICS_SECONDS, 60, "its statistics are newer")  # noqa: B023
+            before = self._ready(vhost, queue)
+            _wait_for_newer_statistics()
             found = self.management("GET", f"/api/queues/{quote(vhost, safe='')}/{quote(queue, safe='')}")
             after = self._ready(vhost, queue)
             steady = before == after == found.get("messages_ready")
@@ -116,6 +121,8 @@ class GivenRabbitMQ(RabbitMQServer):
                 return after, int(found.get("messages_unacknowledged", 0))
 
     def is_consumed(self, vhost: str, queue: str) -> bool:
+        """As it was after this was called."""
+        _wait_for_newer_statistics()
         consumers = self.management("GET", f"/api/consumers/{quote(vhost, safe='')}")
         return any(consumer["queue"]["name"] == queue for consumer in consumers)
 
@@ -137,3 +144,8 @@ class GivenRabbitMQ(RabbitMQServer):
                 raise
             return False
         return True
+
+
+def _wait_for_newer_statistics() -> None:
+    asked = time.monotonic()
+    wait_until(lambda: time.monotonic() > asked + STATISTICS_SECONDS, 60, "the statistics are newer")

@@ -32,6 +32,8 @@ class RabbitMQServer:
     """One broker. Its data survive stop(), kill() and start(); close() ends everything it runs."""
 
     user = password = "guest"
+    #: What late_counts() may take.
+    late_seconds = 0.0
 
     def __init__(
         self,
@@ -188,6 +190,13 @@ class RabbitMQServer:
         if found is None:
             raise LookupError(f"there is no queue {queue} in virtual host {vhost}")
         return found
+
+    def late_counts(self, vhost: str, queue: str) -> tuple[int, int]:
+        """The same for a test that only waits for them."""
+        return self.counts(vhost, queue)
+
+    def collects_statistics_each_second(self) -> None:
+        """For a test that waits for statistics of its management API."""
 
     def is_consumed(self, vhost: str, queue: str) -> bool:
         """Whether a client takes from it. A quorum queue itself counts a consumer until its last message is settled."""

@@ -137,7 +137,9 @@ class TaskQueue:
 
     def wait_for_counts(self, ready: int, unacknowledged: int, seconds: float = 30.0) -> None:
         wanted = (ready, unacknowledged)
-        wait_until(lambda: self.counts() == wanted, seconds, f"{self.name} has (ready, unacknowledged) {wanted}")
+        what = f"{self.name} has (ready, unacknowledged) {wanted}"
+        counted = self.server.late_counts
+        wait_until(lambda: counted(self.vhost, self.name) == wanted, seconds + self.server.late_seconds, what)
 
     def is_consumed(self) -> bool:
         """Whether a client takes from it."""
