@@ -46,6 +46,9 @@ def pytest_configure(config: pytest.Config) -> None:
             Given.parse(given)
     except ValueError as problem:
         raise pytest.UsageError(str(problem)) from None
+    if any(map(is_given, _versions(config))):
+        # A test that is skipped halfway leaves programs and connections that Python reports in the tests after it.
+        config.addinivalue_line("filterwarnings", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
