@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from workqueue_broker.address import BrokerAddress
+from workqueue_broker.declaration import QueueType
 
 from dev.prometheus import Programs
 from tests.support.given_node import needs_own
@@ -51,7 +52,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = [item for item in items if _is_for_many_rounds(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
     for item in items:
         folder = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
         if folder in MARKED_FOLDERS:
@@ -59,6 +63,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if folder == "broker" and item.get_closest_marker("timeout") is None:
             times = item.config.getoption("--rounds") if item.get_closest_marker("kills") else 1
             item.add_marker(pytest.mark.timeout(BROKER_TEST_TIMEOUT * times))
+
+
+def _is_for_many_rounds(item: pytest.Item) -> bool:
+    """Whether a test marked `kills` has a version and a type of queue that its one round leaves to `make test-kills`.
+
+    One round has each version and each type once: the newest RabbitMQ with quorum queues, an older with classic ones.
+    """
+    versions = _versions(item.config)
+    if not item.get_closest_marker("kills") or item.config.getoption("--rounds") > 1 or len(versions) == 1:
+        return False
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    types = [value for value in parameters.values() if isinstance(value, QueueType)]
+    is_newest = parameters.get("rabbitmq_version") == max(versions, key=numbers)
+    return types == [QueueType.CLASSIC if is_newest else QueueType.QUORUM]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

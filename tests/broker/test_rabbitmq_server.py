@@ -139,11 +139,11 @@ def test_nothing_of_a_killed_run_goes_on(rabbitmq_version: str, tmp_path: Path) 
 
 
 @pytest.mark.any_rabbitmq
-@pytest.mark.parametrize("port", ["amqp", "management", "distribution", "epmd"])
+@pytest.mark.parametrize("port", ["amqp", "epmd"])
 def test_a_broker_whose_port_another_program_takes_starts_on_others(
     rabbitmq_version: str, tmp_path: Path, port: str
 ) -> None:
-    if image(rabbitmq_version) and port in ("distribution", "epmd"):
+    if image(rabbitmq_version) and port == "epmd":
         pytest.skip("a container has this port for itself")
     server = RabbitMQServer(tmp_path, rabbitmq_version)
     try:
