@@ -35,7 +35,7 @@ clean-demo: ## Remove what the demo made, and only that; makes nothing first
 .PHONY: test
 # All of it, or it says what is missing: nothing is skipped.
 test: export CI ?= 1
-test: setup test-unit test-unit-images ## Run all tests: unit, then real broker and real cluster side by side
+test: setup $(IMAGES_VENV)/.installed ## Run all tests: unit, then real broker and real cluster side by side
 	@$(BIN)/python -m dev.suites $(RABBITMQ)
 
 .PHONY: test-unit

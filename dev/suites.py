@@ -1,6 +1,7 @@
-"""`python -m dev.suites VERSION …`: the broker tests and the cluster tests side by side, as both wait most of the time.
+"""`python -m dev.suites VERSION …`: all tests, two suites side by side, as each waits a part of its time.
 
-Each line of output names its suite. A suite's failure does not end the other one.
+First the unit tests on both Pythons, then, if these pass, the broker tests and the cluster tests. Each line of output
+names its suite. A suite's failure does not end the one beside it.
 """
 
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 from dev.test_turn import turn
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+#: What runs a module of this checkout.
+MODULE = (sys.executable, "-m")
 
 
 class Suite:
@@ -21,7 +24,7 @@ class Suite:
         self.name = name
         self._began = time.monotonic()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", *command],
+            command,
             cwd=CHECKOUT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -45,21 +48,31 @@ class Suite:
 
 def main() -> int:
     versions = sys.argv[1:]
+    units = side_by_side(
+        Suite("unit", "make", "--no-print-directory", "test-unit"),
+        Suite("unit of the images", "make", "--no-print-directory", "test-unit-images"),
+    )
+    if units:
+        return units
     with turn("the broker and cluster tests"):
         # First, with nothing beside it: on a new machine a cluster is compiled, which would starve the broker tests.
         # What goes wrong here goes wrong in the cluster suite again, which reports it.
-        subprocess.run([sys.executable, "-m", "dev.with_cluster", "--", "true"], cwd=CHECKOUT, check=False)
-        suites = [
-            Suite("broker", "dev.broker_tests", *versions),
-            Suite("cluster", "dev.with_cluster", "--", sys.executable, "-m", "dev.cluster_tests"),
-        ]
-        try:
-            return report(suites)
-        except KeyboardInterrupt:  # both have received it too, and end in order
-            return report(suites)
+        subprocess.run([*MODULE, "dev.with_cluster", "--", "true"], cwd=CHECKOUT, check=False)
+        return side_by_side(
+            Suite("broker", *MODULE, "dev.broker_tests", *versions),
+            Suite("cluster", *MODULE, "dev.with_cluster", "--", *MODULE, "dev.cluster_tests"),
+        )
 
 
-def report(suites: list[Suite]) -> int:
+def side_by_side(*suites: Suite) -> int:
+    """Wait for all; print how each ended. The exit code that is furthest from 0."""
+    try:
+        return report(suites)
+    except KeyboardInterrupt:  # each has received it too, and ends in order
+        return report(suites)
+
+
+def report(suites: tuple[Suite, ...]) -> int:
     """Print how each ended; the exit code that is furthest from 0."""
     ends = [suite.ended() for suite in suites]
     for _, line in ends:

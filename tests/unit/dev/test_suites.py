@@ -2,13 +2,13 @@
 
 import pytest
 
-from dev.suites import Suite, report
+from dev.suites import MODULE, Suite, side_by_side
 
 
 def test_each_line_names_its_suite_and_a_failure_of_one_is_the_failure_of_all(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    code = report([Suite("broker", "no_such_module"), Suite("cluster", "base64", "-t")])
+    code = side_by_side(Suite("broker", *MODULE, "no_such_module"), Suite("cluster", *MODULE, "base64", "-t"))
     lines = capsys.readouterr().out.splitlines()
     assert code == 1
     assert [line for line in lines if line.startswith("[broker] ") and "No module named no_such_module" in line]
