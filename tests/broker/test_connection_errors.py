@@ -19,7 +19,7 @@ from tests.support.task_queue import TaskQueue
 from tests.support.tls_front import Authority, TlsFront
 
 SETTINGS = ConnectionSettings(name="errors")
-NOBODY = ("127.0.0.1", 1)
+CLOSED = ("127.0.0.1", 1)
 NEVER = "--declare Never (QUEUE_DECLARE, spec.queue.declare: Never)"
 
 
@@ -72,7 +72,7 @@ def test_of_several_hosts_all_are_named_and_what_a_person_must_change_comes_firs
     rabbitmq: RabbitMQServer, first: int
 ) -> None:
     here = (rabbitmq.listen, rabbitmq.amqp_port)
-    hosts = (NOBODY, here) if first else (here, NOBODY)
+    hosts = (CLOSED, here) if first else (here, CLOSED)
     address = replace(rabbitmq.address(), hosts=hosts, password="wrong")
     refused, unreachable = f"{here[0]}:{here[1]}/", "127.0.0.1:1/"
     seen = {str(error_of(address)) for _ in range(4)}  # the order in which they are tried is random
@@ -82,14 +82,14 @@ def test_of_several_hosts_all_are_named_and_what_a_person_must_change_comes_firs
     with pytest.raises(AccessRefused) as raised:  # the worker's own way to connect
         Session(address, SETTINGS)
     assert str(raised.value) == text
-    assert isinstance(error_of(replace(address, hosts=(NOBODY,))), BrokerUnavailable)
+    assert isinstance(error_of(replace(address, hosts=(CLOSED,))), BrokerUnavailable)
 
 
 @pytest.mark.any_rabbitmq
 @pytest.mark.parametrize("first", [0, 1])
 async def test_the_operators_connection_names_all_hosts_too(rabbitmq: RabbitMQServer, first: int) -> None:
     here = (rabbitmq.listen, rabbitmq.amqp_port)
-    hosts = (NOBODY, here) if first else (here, NOBODY)
+    hosts = (CLOSED, here) if first else (here, CLOSED)
     address = replace(rabbitmq.address(), hosts=hosts, password="wrong")
     seen = set()
     for _ in range(4):
@@ -103,7 +103,7 @@ async def test_the_operators_connection_names_all_hosts_too(rabbitmq: RabbitMQSe
 
 @pytest.mark.any_rabbitmq
 def test_a_host_that_is_up_is_used_whatever_the_others_are(rabbitmq: RabbitMQServer) -> None:
-    address = replace(rabbitmq.address(), hosts=(NOBODY, (rabbitmq.listen, rabbitmq.amqp_port), ("a.invalid", 5672)))
+    address = replace(rabbitmq.address(), hosts=(CLOSED, (rabbitmq.listen, rabbitmq.amqp_port), ("a.invalid", 5672)))
     for _ in range(4):
         connect(address, SETTINGS).close()
 

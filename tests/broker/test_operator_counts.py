@@ -73,7 +73,7 @@ async def test_tasks_of_a_worker_that_was_gone_before_anything_scraped_it_are_co
     with task_queue.sent("a", "b", "c"):
         # A busy broker may lose the counts of a channel that closes before they are collected.
         wait_until(lambda: totals(task_queue) == (3, 3), 60, "the broker has counted three published and three acked")
-    worker.tell_to_leave()
+    worker.terminate()
     assert worker.exit_code() == 0
     async with operating() as operator:
         operator.add(secret(task_queue), queue={"name": task_queue.name, "type": task_queue.type}, mode="Paused")

@@ -273,7 +273,7 @@ def test_a_partition_is_noticed_by_the_heartbeat_and_healed(
         connections = "length(rabbit_networking:local_connections())"
         link.cut()
         wait_until(lambda: server.evaluate(connections) == "0", 60, "the broker has given the connection up")
-        link.mend()
+        link.restore()
         out, err = process.communicate(timeout=120)
         assert (process.returncode, b"Sent 300 tasks" in out) == (0, True), err
         assert len({properties.message_id for properties, _ in queue.take_all()}) == 300

@@ -92,10 +92,10 @@ async def test_a_changed_limit_changes_the_policy(quorum_jobs: TaskQueue) -> Non
     async with operating() as operator:
         operator.add(secret(quorum_jobs), queue={"maxLength": 100})
         await applied(operator)
-        operator.change(queue={"maxLength": 7, "deadLetterQueue": "parked"})
+        operator.change(queue={"maxLength": 7, "deadLetterQueue": "rejects"})
         await operator.until(lambda: policies(quorum_jobs)[NAME]["definition"].get("max-length") == 7, "it is changed")
-        assert policies(quorum_jobs)[NAME]["definition"]["dead-letter-routing-key"] == "parked"
-        assert "parked" in queues(quorum_jobs)
+        assert policies(quorum_jobs)[NAME]["definition"]["dead-letter-routing-key"] == "rejects"
+        assert "rejects" in queues(quorum_jobs)
         await applied(operator)
 
 
@@ -154,12 +154,12 @@ async def test_a_task_past_its_time_is_dead_lettered(jobs: TaskQueue) -> None:
         operator.add(secret(jobs), queue={"type": jobs.type, "messageTtlSeconds": 1})
         await applied(operator)
 
-        def sent_and_parked() -> bool:
+        def sent_and_dead_lettered() -> bool:
             """A classic queue's process hears of its policy a little later; what came before that never expires."""
             jobs.send("late", ids=["l"])
             return jobs.dead.counts()[0] > 0
 
-        await asyncio.to_thread(wait_until, sent_and_parked, 30, "a task is parked")
+        await asyncio.to_thread(wait_until, sent_and_dead_lettered, 30, "a task is dead-lettered")
         (properties, body), *_ = jobs.dead.take_all()
         assert (body, properties.headers["x-death"][0]["reason"]) == (b"late", "expired")
 

@@ -165,14 +165,14 @@ def test_a_publisher_says_what_it_waits_for_then_gives_up_and_connects_again(
     link = Link(settings, QueueMetrics(PublisherMetrics(None), "task_queue"))
     seen: list[str | None] = []
 
-    def told(words: str) -> bool:
+    def reported(words: str) -> bool:
         seen.append(link.trouble)
         return words in (seen[-1] or "")
 
-    wait_until(lambda: told(f"the broker has not answered {step} yet"), 10, "it says what it waits for")
-    wait_until(lambda: told(f"did not answer {step} within 1 s"), 10, "it gives up")
+    wait_until(lambda: reported(f"the broker has not answered {step} yet"), 10, "the link names the answer")
+    wait_until(lambda: reported(f"did not answer {step} within 1 s"), 10, "the link gives up")
     mute.answer = None
-    wait_until(lambda: link.trouble is None, 10, "it connects again")
+    wait_until(lambda: link.trouble is None, 10, "the link connects again")
     link.stop()
 
 

@@ -402,7 +402,7 @@ async def test_a_bad_secret_is_reported_and_ends_no_other_tenants_scaling(broker
         send_to(broker, "neighbour", 10)
         await operator.until(lambda: operator.neighbours_replicas == 2, "the neighbour is scaled")
         operator.cluster.secrets[SECRET] = secret_of(broker)
-        await operator.until(lambda: operator.unknown_because() == "NoLeader", "the mended Secret is used", LONG)
+        await operator.until(lambda: operator.unknown_because() == "NoLeader", "the corrected Secret is used", LONG)
 
 
 @pytest.mark.any_rabbitmq

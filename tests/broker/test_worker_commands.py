@@ -46,15 +46,15 @@ def test_a_command_gets_body_and_metadata_and_its_exit_code_is_the_outcome(
 def test_exit_code_65_dead_letters_and_every_other_one_or_a_signal_is_tried_again(
     quorum_queue: TaskQueue, start_worker: StartWorker
 ) -> None:
-    script = 'case "$(cat)" in park) exit 65;; fail) exit 1;; die) kill -9 $$;; esac'
+    script = 'case "$(cat)" in reject) exit 65;; fail) exit 1;; die) kill -9 $$;; esac'
     flags = ("--max-attempts", "2", "--retry-max-delay", "0.05")
     worker = start_worker(quorum_queue, None, *flags, "--", "sh", "-c", script).ready()
-    quorum_queue.send("park", "fail", "die", "do", ids=["park", "fail", "die", "do"])
+    quorum_queue.send("reject", "fail", "die", "do", ids=["reject", "fail", "die", "do"])
     worker.wait_for_metric("tasks_acked_total", 1)
     quorum_queue.dead.wait_for_counts(3, 0)
     headers = {properties.message_id: properties.headers for properties, _ in quorum_queue.dead.take_all()}
     assert {name: values["x-workqueue-reason"] for name, values in headers.items()} == {
-        "park": "rejected",
+        "reject": "rejected",
         "fail": "attempts_exhausted",
         "die": "attempts_exhausted",
     }

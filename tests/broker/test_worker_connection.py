@@ -232,7 +232,7 @@ def test_a_partition_is_noticed_by_the_heartbeat_and_healed_without_a_second_run
         queue.wait_for_counts(2, 0, seconds=60)  # the broker has given the connection up
         release(worker)
         wait_until(lambda: any("lost" in str(record.get("message")) for record in worker.log), 60, "the worker too")
-        link.mend()
+        link.restore()
         worker.wait_for_metric("tasks_acked_total", 2, seconds=60)
         assert [(line.word, line.body) for line in ledger()].count(("done", "a")) == 1
         queue.wait_for_counts(0, 0)

@@ -105,7 +105,7 @@ def test_the_brokers_delivery_limit_deletes_no_task_whose_dead_letter_cannot_be_
             channel.basic_nack(method.delivery_tag, requeue=True)
     worker = start_worker(quorum_queue, "by_body", "--declare", "Never")
     wait_until(lambda: is_held(worker, "task held", "no queue 'task_queue.dead'"), 30, "it is held in sight")
-    worker.tell_to_leave()
+    worker.terminate()
     assert worker.exit_code() == 0
     quorum_queue.wait_for_counts(1, 0)
     ((properties, _body),) = quorum_queue.take_all()
@@ -149,7 +149,7 @@ def test_a_task_whose_dead_letter_cannot_be_published_waits_in_its_own_queue_wha
     for _ in range(3):  # workers that take it, hold it and are asked to leave
         worker = start_worker(quorum_queue, "by_body", "--declare", "Never")
         wait_until(partial(is_held, worker, "task held", "no queue 'task_queue.dead'"), 60, "it is held")
-        worker.tell_to_leave()
+        worker.terminate()
         assert worker.exit_code() == 0
         quorum_queue.wait_for_counts(1, 0)
     quorum_queue.dead.declare()
@@ -190,7 +190,7 @@ def test_a_task_held_for_want_of_a_permission_shows_and_stops_no_shutdown(
     wait_until(lambda: not quorum_queue.is_consumed(), 30, "it has cancelled its consumer")
     quorum_queue.send("ok", ids=["next"])
     assert worker.metric("tasks_in_progress") == 1
-    worker.tell_to_leave()
+    worker.terminate()
     assert worker.exit_code() == 0
     quorum_queue.wait_for_counts(2, 0)
     assert [line.id for line in ledger()] == ["held"]
@@ -242,7 +242,7 @@ def test_a_body_that_no_copy_can_carry_shows_how_near_the_limit_it_is_and_a_poli
         return_often(queue, DELIVERY_LIMIT)
         worker = start_worker(queue, "by_body", *FAST)
         wait_until(lambda: is_held(worker, "task large", "message size", "returned 20 times"), 30, "it is held")
-        worker.tell_to_leave()
+        worker.terminate()
         assert worker.exit_code() == 0
         wait_until(lambda: queue.dead.counts() == (1, 0), 30, "the broker has moved it")
     ((properties, body),) = queue.dead.take_all()

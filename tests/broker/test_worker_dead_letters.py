@@ -27,13 +27,13 @@ def dead_letters(queue: TaskQueue, *words: str) -> subprocess.CompletedProcess[s
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 
-def park(queue: TaskQueue, *ids: str) -> None:
+def dead_letter(queue: TaskQueue, *ids: str) -> None:
     queue.dead.declare().send(*(f"body of {name}" for name in ids), ids=ids, headers=REASONS | {"mine": 1})
 
 
 @pytest.mark.any_rabbitmq
 def test_the_list_shows_what_is_known_and_changes_nothing(quorum_queue: TaskQueue) -> None:
-    park(quorum_queue, "a", "b")
+    dead_letter(quorum_queue, "a", "b")
     done = dead_letters(quorum_queue, "list")
     assert done.returncode == 0, done.stderr
     head, *rows = (line.split("\t") for line in done.stdout.splitlines())
@@ -50,11 +50,11 @@ def opened(queue: TaskQueue) -> DeadLetterQueue:
 
 def test_listing_thirty_times_costs_no_task(task_queue: TaskQueue) -> None:
     """RabbitMQ 4 deletes what was returned to a quorum queue 20 times."""
-    park(task_queue, "a")
+    dead_letter(task_queue, "a")
     for _ in range(30):
-        parked = opened(task_queue)
-        assert list_tasks(parked, Selection(), lambda _text: None) == 1
-        parked.close()
+        dead = opened(task_queue)
+        assert list_tasks(dead, Selection(), lambda _text: None) == 1
+        dead.close()
     task_queue.dead.wait_for_counts(1, 0)
     ((properties, body),) = task_queue.dead.take_all()
     assert body == b"body of a"
@@ -64,11 +64,11 @@ def test_listing_thirty_times_costs_no_task(task_queue: TaskQueue) -> None:
 def test_choosing_others_thirty_times_costs_no_task(task_queue: TaskQueue) -> None:
     """Who looks for one takes those before it, and returns them."""
     ids = [f"chosen-{number}" for number in range(30)]
-    park(task_queue, "innocent", *ids)
+    dead_letter(task_queue, "innocent", *ids)
     for name in ids:
-        parked = opened(task_queue)
-        assert replay_tasks(parked, task_queue.name, Selection(frozenset({name}))) == 1
-        parked.close()
+        dead = opened(task_queue)
+        assert replay_tasks(dead, task_queue.name, Selection(frozenset({name}))) == 1
+        dead.close()
     task_queue.dead.wait_for_counts(1, 0)
     assert [properties.message_id for properties, _ in task_queue.dead.take_all()] == ["innocent"]
     assert sorted(properties.message_id for properties, _ in task_queue.take_all()) == sorted(ids)
@@ -80,22 +80,22 @@ class Interrupted(Exception):
 
 def test_thirty_lists_and_replays_that_are_cut_off_cost_no_task(task_queue: TaskQueue) -> None:
     """The connection goes with the tasks in hand, which the broker counts against each of them."""
-    park(task_queue, "a", "b", "c")
+    dead_letter(task_queue, "a", "b", "c")
 
     def cut_off(text: str) -> None:
         if not text.startswith("id"):
-            parked.close()
+            dead.close()
             raise Interrupted
 
     for number in range(30):
-        parked = opened(task_queue)
+        dead = opened(task_queue)
         if number % 2:
             with pytest.raises(BrokerError):  # putting back is what fails
-                list_tasks(parked, Selection(), cut_off)
+                list_tasks(dead, Selection(), cut_off)
         else:
             with pytest.raises(PartlyDone, match="replayed 0, then: there is no queue 'nowhere'"):
-                replay_tasks(parked, "nowhere", Selection())
-            parked.close()
+                replay_tasks(dead, "nowhere", Selection())
+            dead.close()
     task_queue.dead.wait_for_counts(3, 0)
     assert sorted(properties.message_id for properties, _ in task_queue.dead.take_all()) == ["a", "b", "c"]
 
@@ -103,7 +103,7 @@ def test_thirty_lists_and_replays_that_are_cut_off_cost_no_task(task_queue: Task
 @pytest.mark.any_rabbitmq
 def test_a_replay_shows_how_far_it_is_and_a_kill_in_the_middle_loses_nothing(task_queue: TaskQueue) -> None:
     ids = [f"m{number}" for number in range(500)]
-    park(task_queue, *ids)
+    dead_letter(task_queue, *ids)
     here, there = pty.openpty()
     command = [sys.executable, "-m", "workqueue_worker", "dead-letters", "replay", "--queue", task_queue.name]
     process = subprocess.Popen(
@@ -125,7 +125,7 @@ def test_a_replay_shows_how_far_it_is_and_a_kill_in_the_middle_loses_nothing(tas
 
 
 def test_a_queue_without_a_leader_is_an_error_and_no_empty_queue(quorum_queue: TaskQueue) -> None:
-    park(quorum_queue, "a")
+    dead_letter(quorum_queue, "a")
     quorum_queue.dead.stop_leader()
     done = dead_letters(quorum_queue, "replay")
     assert (done.returncode, done.stdout) == (1, "")
@@ -136,7 +136,7 @@ def test_a_queue_without_a_leader_is_an_error_and_no_empty_queue(quorum_queue: T
 @pytest.mark.any_rabbitmq
 def test_what_comes_back_while_it_counts_is_counted(quorum_queue: TaskQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who had it in hand lets go of it between the count and the take; the queue then said that it is empty."""
-    park(quorum_queue, "a", "b")
+    dead_letter(quorum_queue, "a", "b")
     answers = iter([QueueCounts(0, 0)])
     monkeypatch.setattr(
         "workqueue_worker.amqp.dead_letter_queue.read_counts", lambda *queue: next(answers, None) or read_counts(*queue)
@@ -148,7 +148,7 @@ def test_what_comes_back_while_it_counts_is_counted(quorum_queue: TaskQueue, mon
 
 
 def test_a_replayed_task_starts_again_in_its_queue(task_queue: TaskQueue) -> None:
-    park(task_queue, "a", "b")
+    dead_letter(task_queue, "a", "b")
     done = dead_letters(task_queue, "replay")
     assert (done.stdout, done.returncode) == ("replayed 2\n", 0)
     task_queue.dead.wait_for_counts(0, 0)
@@ -162,7 +162,7 @@ def test_a_replayed_task_starts_again_in_its_queue(task_queue: TaskQueue) -> Non
 
 @pytest.mark.any_rabbitmq
 def test_a_replay_of_some_leaves_the_others(quorum_queue: TaskQueue) -> None:
-    park(quorum_queue, "a", "b", "c")
+    dead_letter(quorum_queue, "a", "b", "c")
     assert dead_letters(quorum_queue, "replay", "--id", "b").stdout == "replayed 1\n"
     assert [properties.message_id for properties, _ in quorum_queue.take_all()] == ["b"]
     quorum_queue.dead.wait_for_counts(2, 0)
@@ -171,7 +171,7 @@ def test_a_replay_of_some_leaves_the_others(quorum_queue: TaskQueue) -> None:
 
 
 def test_a_replay_to_a_queue_that_is_not_there_loses_nothing(quorum_queue: TaskQueue) -> None:
-    park(quorum_queue, "a")
+    dead_letter(quorum_queue, "a")
     quorum_queue.delete()
     done = dead_letters(quorum_queue, "replay")
     assert done.returncode == 1
@@ -215,7 +215,7 @@ def test_tasks_without_an_id_can_be_seen_and_chosen(quorum_queue: TaskQueue) -> 
 
 @pytest.mark.any_rabbitmq
 def test_an_unknown_id_is_an_error(quorum_queue: TaskQueue) -> None:
-    park(quorum_queue, "a")
+    dead_letter(quorum_queue, "a")
     for words in (("drop", "--yes"), ("replay",), ("list",)):
         done = dead_letters(quorum_queue, *words, "--id", "nosuch")
         assert done.returncode == 1
@@ -226,7 +226,7 @@ def test_an_unknown_id_is_an_error(quorum_queue: TaskQueue) -> None:
 @pytest.mark.any_rabbitmq
 @pytest.mark.parametrize(("end", "code"), [("| head -1", 0), ("| true", 0), (">&-", 0), ("> /dev/full", 1)])
 def test_a_list_that_cannot_be_written_ends_without_a_traceback(quorum_queue: TaskQueue, end: str, code: int) -> None:
-    park(quorum_queue, *(f"m{number}" for number in range(50)))
+    dead_letter(quorum_queue, *(f"m{number}" for number in range(50)))
     words = f"{sys.executable} -m workqueue_worker dead-letters list --queue {quorum_queue.name}"
     environment = os.environ | {"AMQP_URL": quorum_queue.uri}
     done = subprocess.run(
@@ -245,7 +245,7 @@ def test_a_list_that_cannot_be_written_ends_without_a_traceback(quorum_queue: Ta
 
 @pytest.mark.any_rabbitmq
 def test_a_drop_deletes_for_good_and_only_when_asked_to(quorum_queue: TaskQueue) -> None:
-    park(quorum_queue, "a", "b")
+    dead_letter(quorum_queue, "a", "b")
     assert dead_letters(quorum_queue, "drop").returncode == 2
     quorum_queue.dead.wait_for_counts(2, 0)
     assert dead_letters(quorum_queue, "drop", "--id", "a", "--yes").stdout == "dropped 1\n"

@@ -57,5 +57,5 @@ def test_the_example_that_publishes_makes_a_task_of_each_line(
         ("m0-2", b"price: 2\n"),
     ]
     assert "\norder_lines_published_total 2.0\n" in worker.get("/metrics")[1]
-    worker.tell_to_leave()
+    worker.terminate()
     assert worker.exit_code() == 0

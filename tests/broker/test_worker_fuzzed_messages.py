@@ -127,11 +127,11 @@ def publish(queue: TaskQueue, messages: list[tuple[CopiedProperties, bytes]]) ->
 
 
 def numbers_of_dead_letters(queue: TaskQueue) -> list[int]:
-    parked = DeadLetterQueue(queue.server.address(queue.vhost), "test", queue.dead.name)
+    dead = DeadLetterQueue(queue.server.address(queue.vhost), "test", queue.dead.name)
     try:
-        return [int(delivery.body.split(b" ")[1]) for delivery in iter(parked.take, None)]
+        return [int(delivery.body.split(b" ")[1]) for delivery in iter(dead.take, None)]
     finally:
-        parked.close()
+        dead.close()
 
 
 @pytest.mark.once

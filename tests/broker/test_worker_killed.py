@@ -104,12 +104,12 @@ def test_every_confirmed_task_is_finished_or_dead_lettered_though_workers_and_br
                 own_rabbitmq.start()
                 any_moment()
     queue.wait_for_counts(0, 0, seconds=120)
-    parked = {properties.message_id for properties, _ in queue.dead.take_all()}
+    dead_lettered = {properties.message_id for properties, _ in queue.dead.take_all()}
     done = {line.id for line in ledger() if line.word == "done"}
     assert len(producer.confirmed) >= rounds * KILLS * TASKS_PER_KILL
-    to_be_parked = {name for name, text in producer.sent.items() if text.startswith("reject")}
-    assert producer.confirmed & to_be_parked <= parked <= to_be_parked
-    assert producer.confirmed - to_be_parked <= done
+    to_be_dead_lettered = {name for name, text in producer.sent.items() if text.startswith("reject")}
+    assert producer.confirmed & to_be_dead_lettered <= dead_lettered <= to_be_dead_lettered
+    assert producer.confirmed - to_be_dead_lettered <= done
 
 
 @pytest.mark.once

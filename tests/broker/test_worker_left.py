@@ -20,7 +20,7 @@ BODIES = ("sleep 0", "sleep 0.05", "sleep 0.3", "fail-until 2", "retry-until 2",
 ALARMED, CUT_OFF = 3, 6
 
 
-class Told(StrEnum):
+class Asked(StrEnum):
     """How a worker is asked to leave."""
 
     ONCE = "once"
@@ -32,17 +32,17 @@ class Told(StrEnum):
 class Crew:
     """Workers on one queue, each of whom leaves some time."""
 
-    def __init__(self, queue: TaskQueue, start_worker: StartWorker, ledger: Ledger, told: Told) -> None:
+    def __init__(self, queue: TaskQueue, start_worker: StartWorker, ledger: Ledger, asked: Asked) -> None:
         seed = random.randrange(1_000_000)
         print(f"seed {seed}")
         self._chance = random.Random(seed)
-        self._queue, self._start_worker, self._ledger, self._told = queue, start_worker, ledger, told
+        self._queue, self._start_worker, self._ledger, self._asked = queue, start_worker, ledger, asked
         self.sent: dict[str, str] = {}
         self.left: list[WorkerProcess] = []
         self.at_work = [self._start() for _ in range(WORKERS)]
 
     def _start(self) -> WorkerProcess:
-        grace = "0.1" if self._told is Told.IN_A_HURRY else "60"
+        grace = "0.1" if self._asked is Asked.IN_A_HURRY else "60"
         flags = ("--max-attempts", "1000", "--retry-max-delay", "0.3", "--grace-period", grace)
         return self._start_worker(self._queue, "by_body", *flags, "--concurrency", str(self._chance.choice([1, 3])))
 
@@ -58,8 +58,8 @@ class Crew:
 
     def leave(self) -> None:
         self.left.append(self.at_work.pop(0))
-        for _ in range(2 if self._told is Told.TWICE else 1):
-            self.left[-1].tell_to_leave()
+        for _ in range(2 if self._asked is Asked.TWICE else 1):
+            self.left[-1].terminate()
 
     def change(self) -> None:
         self.leave()
@@ -76,16 +76,21 @@ class Crew:
 @pytest.mark.once
 @pytest.mark.kills
 @pytest.mark.parametrize("type_", list(QueueType))
-@pytest.mark.parametrize("told", list(Told))
+@pytest.mark.parametrize("asked", list(Asked))
 def test_a_worker_asked_to_leave_at_any_moment(
-    own_rabbitmq: RabbitMQServer, start_worker: StartWorker, ledger: Ledger, rounds: int, told: Told, type_: QueueType
+    own_rabbitmq: RabbitMQServer,
+    start_worker: StartWorker,
+    ledger: Ledger,
+    rounds: int,
+    asked: Asked,
+    type_: QueueType,
 ) -> None:
     """Asked once and with time enough, each task is done once, by the worker that had it; else at least once."""
     queue = TaskQueue(own_rabbitmq, own_rabbitmq.default_vhost, type_).declare()
-    crew = Crew(queue, start_worker, ledger, told)
+    crew = Crew(queue, start_worker, ledger, asked)
     for number in [*range(LEAVES)] * rounds:
         crew.send()
-        if number == CUT_OFF and told is not Told.ONCE:  # it costs acks, and so second runs
+        if number == CUT_OFF and asked is not Asked.ONCE:  # it costs acks, and so second runs
             crew.at_work[0].ready()
             queue.close_connections()
         crew.any_moment()
@@ -94,12 +99,12 @@ def test_a_worker_asked_to_leave_at_any_moment(
         own_rabbitmq.set_memory_alarm(False)
     queue.wait_for_counts(0, 0, seconds=60)
     codes = crew.exit_codes()
-    parked = [properties.message_id for properties, _ in queue.dead.take_all()]
+    dead_lettered = [properties.message_id for properties, _ in queue.dead.take_all()]
     done = [line.id for line in ledger() if line.word == "done"]
-    to_be_parked = {name for name, text in crew.sent.items() if text.startswith("reject")}
-    assert (set(parked), set(done)) == (to_be_parked, crew.sent.keys() - to_be_parked)
-    if told is Told.ONCE:
+    to_be_dead_lettered = {name for name, text in crew.sent.items() if text.startswith("reject")}
+    assert (set(dead_lettered), set(done)) == (to_be_dead_lettered, crew.sent.keys() - to_be_dead_lettered)
+    if asked is Asked.ONCE:
         assert codes == {0}
-        assert (len(parked), len(done)) == (len(set(parked)), len(set(done)))
+        assert (len(dead_lettered), len(done)) == (len(set(dead_lettered)), len(set(done)))
     else:
         assert codes <= {0, 75}

@@ -143,9 +143,9 @@ def test_headers_that_the_library_cannot_read_stop_nothing_and_go_into_the_copy_
     worker.wait_for_metric('tasks_dead_lettered_total{reason="rejected"}', 1)
     seen = json.loads((tmp_path / "headers").read_text())
     assert (seen["when"], seen["score"], seen["\\xff"]) == (1_700_000_000_000, 0.7, {"\\xff": True})
-    parked = DeadLetterQueue(quorum_queue.server.address(quorum_queue.vhost), "test", quorum_queue.dead.name)
-    delivery = parked.take()
-    parked.close()
+    dead = DeadLetterQueue(quorum_queue.server.address(quorum_queue.vhost), "test", quorum_queue.dead.name)
+    delivery = dead.take()
+    dead.close()
     assert delivery is not None
     assert delivery.message_id == "strange"
     for sent in (MILLISECONDS, FRACTION, NESTED):

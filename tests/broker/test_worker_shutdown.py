@@ -31,7 +31,7 @@ def test_a_worker_asked_to_leave_finishes_its_task_acks_it_and_takes_no_other(
     worker = start_worker(task_queue, "until_released").ready()
     task_queue.send("a", "b")
     started(ledger)
-    worker.tell_to_leave()
+    worker.terminate()
     wait_until(lambda: worker.metric("worker_draining") == 1, 30, "it answers while it leaves, and says that it does")
     assert worker.get("/readyz")[0] == 503
     assert worker.get("/healthz")[0] == 200
@@ -49,7 +49,7 @@ def test_all_tasks_in_progress_are_finished_with_concurrency(
     worker = start_worker(quorum_queue, "until_released", "--concurrency", "4").ready()
     quorum_queue.send(*"abcdef")
     started(ledger, 4)
-    worker.tell_to_leave()
+    worker.terminate()
     wait_until(lambda: worker.metric("worker_draining") == 1, 30, "draining")
     (worker.output_file.parent / "release").touch()
     assert worker.exit_code() == 0
@@ -66,9 +66,9 @@ def test_a_second_signal_hands_the_task_back(
     worker = start_worker(quorum_queue, handler).ready()
     quorum_queue.send("a")
     started(ledger)
-    worker.tell_to_leave()
+    worker.terminate()
     wait_until(lambda: worker.metric("worker_draining") == 1, 30, "draining")
-    worker.tell_to_leave()
+    worker.terminate()
     assert worker.exit_code() == 75
     quorum_queue.wait_for_counts(1, 0)
     assert "done" not in [line.word for line in ledger()]
@@ -82,7 +82,7 @@ def test_at_the_grace_deadline_the_task_is_handed_back(
     worker = start_worker(task_queue, "until_released", "--grace-period", "1").ready()
     task_queue.send("a")
     started(ledger)
-    worker.tell_to_leave()
+    worker.terminate()
     assert worker.exit_code() == 75
     task_queue.wait_for_counts(1, 0)
 
@@ -100,7 +100,7 @@ def test_a_commands_processes_are_gone_when_its_task_is_handed_back(
     processes = wait_until(
         lambda: [int((tmp_path / name).read_text()) for name in ("child", "parent")], 30, "the command runs"
     )
-    worker.tell_to_leave()
+    worker.terminate()
     assert worker.exit_code() == 75
     quorum_queue.wait_for_counts(1, 0)
     wait_until(lambda: not any(is_alive(process) for process in processes), 30, "both processes are gone")
@@ -113,7 +113,7 @@ def test_a_task_that_waits_for_its_retry_is_sent_back_counted_and_at_once(
     worker = start_worker(quorum_queue, "by_body", "--retry-max-delay", "600").ready()
     quorum_queue.send("retry 600")
     worker.wait_for_metric('tasks_failed_total{reason="exception"}', 1)
-    worker.tell_to_leave()
+    worker.terminate()
     assert worker.exit_code() == 0
     ((properties, _body),) = quorum_queue.take_all()
     assert properties.headers["x-workqueue-attempts"] == 1
@@ -123,7 +123,7 @@ def test_a_task_that_waits_for_its_retry_is_sent_back_counted_and_at_once(
 def test_a_worker_that_cannot_connect_leaves_at_once(quorum_queue: TaskQueue, start_worker: StartWorker) -> None:
     worker = start_worker(quorum_queue, AMQP_URL="amqp://127.0.0.1:1")
     wait_until(lambda: "not consuming" in worker.get("/readyz")[1], 30, "it has tried")
-    worker.tell_to_leave()
+    worker.terminate()
     assert worker.exit_code() == 0
 
 
@@ -139,7 +139,7 @@ def test_a_worker_whose_connect_hangs_leaves_at_once_and_in_order(
         with client:
             assert client.recv(8) == b"AMQP\x00\x00\x09\x01"
             for _ in range(signals):
-                worker.tell_to_leave()
+                worker.terminate()
             assert worker.exit_code(8) == 0
 
 
@@ -149,7 +149,7 @@ def test_two_signals_at_once_to_an_idle_worker_are_an_orderly_end(
 ) -> None:
     worker = start_worker(quorum_queue, "ledger_ok", "--concurrency", "3").ready()
     for _ in range(2):
-        worker.tell_to_leave()
+        worker.terminate()
     assert worker.exit_code() == 0
 
 
@@ -167,10 +167,10 @@ def test_a_task_that_waits_for_a_thread_is_handed_back_and_not_begun(
     quorum_queue.send("b")
     quorum_queue.wait_for_counts(0, 2)
     started(ledger, 2)
-    worker.tell_to_leave()
+    worker.terminate()
     quorum_queue.wait_for_counts(1, 1)
     if signals == 2:
-        worker.tell_to_leave()
+        worker.terminate()
     else:
         (worker.output_file.parent / "release").touch()
     assert worker.exit_code() == (0 if signals == 1 else 75)
@@ -188,7 +188,7 @@ def test_without_its_broker_a_worker_still_finishes_its_task_before_it_leaves(
     started(ledger)
     queue.server.stop()
     wait_until(lambda: worker.metric("broker_connected") == 0, 30, "it has lost its broker")
-    worker.tell_to_leave()
+    worker.terminate()
     wait_until(lambda: worker.metric("worker_draining") == 1, 30, "draining")
     assert worker.process.poll() is None
     (worker.output_file.parent / "release").touch()
@@ -207,7 +207,7 @@ def test_a_failed_task_held_by_an_alarm_is_handed_back_at_the_grace_deadline(
     queue.server.set_memory_alarm(True)
     (worker.output_file.parent / "release").touch()
     worker.wait_for_metric('tasks_failed_total{reason="rejected"}', 1)
-    worker.tell_to_leave()
+    worker.terminate()
     assert worker.exit_code() == 75
     queue.wait_for_counts(1, 0)
 
@@ -234,7 +234,7 @@ def test_at_the_grace_deadline_a_coroutine_is_cancelled_and_its_task_handed_back
     worker = start_worker(quorum_queue, "by_body", "--grace-period", "1").ready()
     quorum_queue.send("async-sleep 3600")
     started(ledger)
-    worker.tell_to_leave()
+    worker.terminate()
     assert worker.exit_code() == 75
     quorum_queue.wait_for_counts(1, 0)
     assert [line.word for line in ledger()] == ["started", "cleaned"]
@@ -248,9 +248,9 @@ def test_a_forced_end_without_stdout_has_its_exit_code(
     worker = start_worker(quorum_queue, "until_released", place=without_stdout).ready()
     quorum_queue.send("a")
     started(ledger)
-    worker.tell_to_leave()
+    worker.terminate()
     wait_until(lambda: worker.metric("worker_draining") == 1, 30, "draining")  # two pending signals would be one
-    worker.tell_to_leave()
+    worker.terminate()
     assert worker.exit_code() == 75
     quorum_queue.wait_for_counts(1, 0)
 
@@ -263,5 +263,5 @@ def test_the_tutorials_handler_does_its_tasks_though_no_program_reads_its_lines(
     worker = start_worker(quorum_queue, place=Place(command=("sh", "-c", f'exec "$@" {stdout}', "sh"))).ready()
     quorum_queue.send("a", "b")
     worker.wait_for_metric("tasks_acked_total", 2)
-    worker.tell_to_leave()
+    worker.terminate()
     assert worker.exit_code() == 0

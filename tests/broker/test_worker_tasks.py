@@ -269,7 +269,7 @@ def test_a_coroutine_past_its_time_limit_is_cancelled_and_its_worker_goes_on(
     assert worker.metric('tasks_failed_total{reason="timeout"}') == 1
     assert [line.word for line in ledger()] == ["started", "cleaned", "started", "awaited"]
     assert "await asyncio.sleep" in str(worker.outcomes[0]["exception"])
-    worker.tell_to_leave()
+    worker.terminate()
     assert worker.exit_code() == 0
 
 

@@ -170,11 +170,11 @@ def test_the_reference_lists_every_field_with_its_default(schema: Schema) -> Non
     spec, table = leaves(schema["properties"]["spec"]), documented()
     assert list(table) == list(spec), "the same fields, in the same order"
     for path, field in spec.items():
-        told = table[path].strip()
+        documented_default = table[path].strip()
         if "default" in field:
-            assert told == f"`{field['default']}`", path
+            assert documented_default == f"`{field['default']}`", path
         else:
-            assert not re.fullmatch(r"`[^`]*`", told), f"{path} has no default in the schema"
+            assert not re.fullmatch(r"`[^`]*`", documented_default), f"{path} has no default in the schema"
 
 
 def test_the_reference_lists_status_and_conditions(schema: Schema) -> None:

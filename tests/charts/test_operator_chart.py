@@ -130,12 +130,12 @@ def test_who_edits_or_views_a_namespace_may_do_so_with_its_workqueues(helm: Helm
     assert aggregated == {"view": read, "edit": read | write, "admin": read | write}
 
 
-@pytest.mark.parametrize(("namespaces", "told"), [([], ""), (["blue"], "blue"), (["blue", "green"], "blue,green")])
-def test_environment(helm: Helm, one: Pick, namespaces: Sequence[str], told: str) -> None:
+@pytest.mark.parametrize(("namespaces", "value"), [([], ""), (["blue"], "blue"), (["blue", "green"], "blue,green")])
+def test_environment(helm: Helm, one: Pick, namespaces: Sequence[str], value: str) -> None:
     deployment = one(helm.template("workqueue-operator", {"watchNamespaces": namespaces}), "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     env = {item["name"]: item["value"] for item in container["env"]}
-    assert env == {"WATCH_NAMESPACES": told, "LOG_FORMAT": "json", "METRICS_PORT": "8080"}
+    assert env == {"WATCH_NAMESPACES": value, "LOG_FORMAT": "json", "METRICS_PORT": "8080"}
     assert container["args"] == ["run"]
 
 

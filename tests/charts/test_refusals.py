@@ -44,7 +44,7 @@ def test_the_broker_must_not_give_up_before_the_worker_can_say_why(helm: Helm) -
         ({"queue": {"vhost": "/"}}, "vhost"),
         ({"taskTimeoutSeconds": 0}, "taskTimeoutSeconds"),
         ({"taskTimeoutSeconds": 86_401}, "taskTimeoutSeconds"),
-        ({"handler": "my_tasks.shrink"}, 'handler is "my_tasks.shrink": set it to MODULE:FUNCTION'),
+        ({"handler": "my_tasks.resize"}, 'handler is "my_tasks.resize": set it to MODULE:FUNCTION'),
         ({"command": "convert -resize"}, "command"),
         ({"concurrency": 0}, "concurrency"),
         ({"metricsPort": 80}, "metricsPort"),

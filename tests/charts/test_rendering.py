@@ -95,7 +95,7 @@ QUEUE: dict[str, Manifest] = {
         },
     },
     "command": {"command": ["convert", "-resize", "10%", "-", "out.png"], "concurrency": 4, "maxAttempts": 2},
-    "handler": {"handler": "my_tasks.pictures:shrink", "env": [{"name": "A", "value": "1"}]},
+    "handler": {"handler": "my_tasks.pictures:resize", "env": [{"name": "A", "value": "1"}]},
     "monitored": {"podMonitor": {"enabled": True, "additionalLabels": {"release": "prometheus"}}},
     "pod extras": {
         **POD_EXTRAS,

@@ -115,8 +115,8 @@ def test_a_program_gets_its_arguments_as_they_are(render: Render) -> None:
 
 
 def test_a_handler_is_named_in_the_environment(render: Render) -> None:
-    deployment, _ = render({"handler": "my_tasks:shrink"})
-    assert environment(deployment)["WORKER_HANDLER"] == "my_tasks:shrink"
+    deployment, _ = render({"handler": "my_tasks:resize"})
+    assert environment(deployment)["WORKER_HANDLER"] == "my_tasks:resize"
 
 
 def test_probes_ask_the_worker_itself(render: Render) -> None:

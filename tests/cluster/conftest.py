@@ -110,10 +110,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def kube() -> Kube:
     """The cluster that KUBE_CONTEXT names, with our images in it."""
     if "WORKQUEUE_IMAGES" not in os.environ:
-        told = "no cluster: run `make test-cluster`, or python -m dev.with_cluster -- pytest tests/cluster"
+        remedy = "no cluster: run `make test-cluster`, or python -m dev.with_cluster -- pytest tests/cluster"
         if os.environ.get("CI"):
-            pytest.fail(told)
-        pytest.skip(told)
+            pytest.fail(remedy)
+        pytest.skip(remedy)
     return Kube(os.environ["KUBE_CONTEXT"])
 
 

@@ -71,7 +71,7 @@ class RealGround:
         )
 
     def add_workqueue(self, name: str) -> str:
-        spec = {"mode": "Paused", "broker": {"secretName": "nowhere"}, "scaleTargetRef": {"name": f"nobody-{name}"}}
+        spec = {"mode": "Paused", "broker": {"secretName": "nowhere"}, "scaleTargetRef": {"name": f"missing-{name}"}}
         self._apply("workqueue.dev/v1alpha1", "WorkQueue", name, **spec)
         return str(self.kube.get("wq", name, "-n", self.namespace)["metadata"]["uid"])
 

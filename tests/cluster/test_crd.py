@@ -265,7 +265,7 @@ def test_one_condition_of_a_type(kubectl: Kubectl, unserved_namespace: str, stor
 
 
 def test_kubectl_explains_every_field_with_its_default(kubectl: Kubectl) -> None:
-    told = kubectl("explain", "wq.spec.scaling.scaleDown.stabilizationWindowSeconds").stdout
-    assert "Default: 60." in " ".join(told.split())
+    explained = kubectl("explain", "wq.spec.scaling.scaleDown.stabilizationWindowSeconds").stdout
+    assert "Default: 60." in " ".join(explained.split())
     fields = kubectl("explain", "workqueues.spec", "--recursive").stdout
     assert {"secretName", "deadLetterQueue", "drainSeconds", "afterSeconds", "metricsPort"} <= set(fields.split())

@@ -69,7 +69,7 @@ def scale_down_beside_busy_workers(work: Work, proxy: Proxy, *, scale_downs: int
         floor = sizes.randint(BUSY, WORKERS - 1)
         set_bounds(work, minReplicas=floor)
         wait_until(partial(stay, work, floor), 60, f"{floor} workers stay")
-        assert not busy & work.going(), "a busy worker was told to go"
+        assert not busy & work.going(), "a busy worker was deleted"
         went |= staying - set(work.staying())
         set_bounds(work, minReplicas=WORKERS)
         wait_until(lambda: all_ready(work, WORKERS), 120, "ten workers are Ready again")
@@ -129,9 +129,9 @@ def test_a_person_reads_why(work: Work, kube: Kube) -> None:
     row = kube.kubectl("get", "wq", work.name, "-n", work.namespace, "--no-headers").split()
     assert row[:2] == [work.name, "True"]
     assert "AtMaxReplicas" in row
-    told = kube.kubectl("describe", "wq", work.name, "-n", work.namespace)
+    described = kube.kubectl("describe", "wq", work.name, "-n", work.namespace)
     for expected in ("2 is maxReplicas; asked:", "ready / 5 per replica", "Backlog", "0 -> 2"):
-        assert expected in told
+        assert expected in described
     operator = f"deployment/{operator_name(kube)}"
     words = kube.kubectl(
         *("exec", "-n", SYSTEM, operator, "--", "python", "-m", "workqueue_operator", "explain"),
@@ -220,7 +220,7 @@ def test_paused_with_a_backlog_it_leaves_the_workers_alone(work: Work, kube: Kub
     work.install(mode="Paused")
     kube.kubectl("scale", f"deployment/{work.name}-worker", "-n", work.namespace, "--replicas=2")
     work.send(["Task" + "." * 60] * 30)
-    wait_until(lambda: work.status().get("messagesReady", 0) >= 28, 60, "it tells the backlog")
+    wait_until(lambda: work.status().get("messagesReady", 0) >= 28, 60, "the status reports the backlog")
     several_looks(proxy)
     assert (work.replicas(), work.marked()) == (2, set())
     assert work.status()["lastDecision"]["reason"] == "Paused"

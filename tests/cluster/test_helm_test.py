@@ -35,6 +35,6 @@ def test_a_queue_without_a_worker_passes_and_says_so(helm: Program, work: Work) 
 def test_a_login_that_the_broker_refuses_fails(helm: Program, kube: Kube, work: Work) -> None:
     work.install(wait=False, broker__secretName="refused", mode="Paused")
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "refused", "namespace": work.namespace}}
-    kube.apply({**secret, "stringData": {"uri": f"amqp://nobody:wrong@rabbitmq.{BROKER}:5672/%2F"}})
+    kube.apply({**secret, "stringData": {"uri": f"amqp://stranger:wrong@rabbitmq.{BROKER}:5672/%2F"}})
     answer = helm("test", work.name, "-n", work.namespace, "--timeout", "120s", check=False)
     assert answer.returncode != 0

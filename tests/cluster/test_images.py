@@ -27,9 +27,9 @@ except OSError as error:
 python = platform.python_version().rpartition(".")[0]
 print(json.dumps({"python": python, "libraries": found, "user": os.getuid(), "write": write}))
 """
-NOBODY = 65532
+NONROOT = 65532
 #: Of a worker and a producer.
-EXPECTED = {"python": PYTHON, "libraries": ["pika"], "user": NOBODY, "write": "EROFS"}
+EXPECTED = {"python": PYTHON, "libraries": ["pika"], "user": NONROOT, "write": "EROFS"}
 
 
 def look(kube: Kube, namespace: str, pod: str) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def test_the_producer_holds_nothing_of_the_operator_and_can_write_nothing(kube: 
 
 def test_the_operator_can_write_nothing(kube: Kube, operator: str) -> None:
     seen = look(kube, SYSTEM, f"deployment/{kube.get('deployments', '-n', SYSTEM)['items'][0]['metadata']['name']}")
-    assert (seen["python"], seen["user"], seen["write"]) == (PYTHON, NOBODY, "EROFS")
+    assert (seen["python"], seen["user"], seen["write"]) == (PYTHON, NONROOT, "EROFS")
     assert not {"pip", "uv"} & set(seen["libraries"])
 
 
@@ -65,10 +65,10 @@ def test_a_teams_own_image_works_as_its_readme_says(work: Work) -> None:
     work.install_chart("01-own-handler", "--set", "broker.secretName=rabbitmq")
     work.wait_until_ready()
     work.send([ORDER, "not JSON"])
-    wait_until(lambda: work.count("workqueue_tasks_dead_lettered_total") == 1, 60, "what is no order is parked")
+    wait_until(lambda: work.count("workqueue_tasks_dead_lettered_total") == 1, 60, "what is no order is dead-lettered")
     wait_until(lambda: "order A1: 6 (attempt 1)" in logs(work).splitlines(), 30, "the order is added up")
     wait_until(lambda: work.counts() == (0, 0), 30, "the queue is empty")
-    wait_until(lambda: work.dead_lettered() == 1, 30, "the broker counts what was parked")
+    wait_until(lambda: work.dead_lettered() == 1, 30, "the broker counts the dead-lettered task")
 
 
 @pytest.mark.timeout(300)

@@ -54,7 +54,7 @@ def test_from_nothing_to_the_wanted_size_in_one_step_and_back_to_nothing(work: W
     with Watch(work) as watch:
         wait_until(lambda: watch.sizes == [0], 30, "the watch sees no worker")
         send_unseen(work, [f"Task {number}..." for number in range(30)])
-        row = wait_until(lambda: row_if(work, REPLICAS="6"), 30, "kubectl get wq tells six")
+        row = wait_until(lambda: row_if(work, REPLICAS="6"), 30, "kubectl get wq shows six")
         wait_until(lambda: work.replicas() == 0, 180, "no worker is wanted any more")
         work.settle()
     assert (row["NAME"], row["READY"], row["QUEUE"], row["DESIRED"]) == (work.name, "True", work.queue, "6")

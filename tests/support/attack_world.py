@@ -60,24 +60,24 @@ class World:
         await self.operator.until(lambda: self.neighbour.readings >= enough, "the neighbour's readings go on", SECONDS)
         assert self.operator.observed(NEIGHBOUR.name)
 
-    async def told_of(self, server: HostileServer) -> str:
+    async def reported_of_management(self, server: HostileServer) -> str:
         """What was found out about the attacker's management API. A status does not follow what differs by a port."""
 
-        def told() -> str:
+        def reported() -> str:
             checked = [one.policy for one in self.operator.store if one.key == NAME and one.policy]
             message = checked[0].verdict.message if checked else ""
             return message if f":{server.port}/" in message else ""
 
-        return await self.operator.until(told, "PolicyApplied is reported", SECONDS)
+        return await self.operator.until(reported, "PolicyApplied is reported", SECONDS)
 
-    async def told_of_broker(self, server: HostileServer, words: str) -> str:
+    async def reported_of_broker(self, server: HostileServer, words: str) -> str:
         """What was found out about the attacker's broker, once that says these words."""
 
-        def told() -> str:
+        def reported() -> str:
             texts = [str(one.last.trouble) for one in self.operator.store if one.key == NAME and one.last.trouble]
             return next((text for text in texts if f":{server.port}/" in text and words in text), "")
 
-        return await self.operator.until(told, f"the reading says: {words}", SECONDS)
+        return await self.operator.until(reported, f"the reading says: {words}", SECONDS)
 
 
 @asynccontextmanager
@@ -121,7 +121,7 @@ MANAGEMENT_ATTACKS: dict[str, Callable[[], Talk]] = {
 
 #: Talks of a hostile broker, by name, and what is said of it.
 BROKER_ATTACKS: dict[str, tuple[Talk, str]] = {
-    "a message that nobody asked for": (with_open_channel([MESSAGE, Endless(BODY)]), "sends a message"),
+    "a message without a consumer": (with_open_channel([MESSAGE, Endless(BODY)]), "sends a message"),
     "a frame of 2 GiB": (with_open_channel([HUGE, Endless(b"x" * MIB)]), "a frame of 2147483648 bytes"),
     "a frame of 2 GiB as a greeting": (at_once([HUGE, Endless(b"x" * MIB)]), "a frame of 2147483648 bytes"),
     "heartbeats without end": (with_open_channel(Endless(HEARTBEAT * 1000)), "frames that nothing asked for"),
@@ -140,21 +140,21 @@ async def _attack() -> None:
         for name, (talk, words) in BROKER_ATTACKS.items():
             with HostileServer(talk) as server:
                 world.operator.change_secret(broker_secret(server))
-                told = await world.told_of_broker(server, words)
+                message = await world.reported_of_broker(server, words)
                 await world.readings_go_on()
-            _print(name, told, world.neighbour)
+            _print(name, message, world.neighbour)
     async with attack_world({"host": "127.0.0.1"}) as world:
         for name, make in MANAGEMENT_ATTACKS.items():
             with HostileServer(await asyncio.to_thread(make)) as server:
                 world.operator.change_secret(management_secret(server))
-                told = await world.told_of(server)
+                message = await world.reported_of_management(server)
                 await world.readings_go_on()
-            _print(name, told, world.neighbour)
+            _print(name, message, world.neighbour)
 
 
-def _print(attack: str, told: str, neighbour: NeighboursReader) -> None:
+def _print(attack: str, message: str, neighbour: NeighboursReader) -> None:
     """What came of the attack. The peak is the process's since it began; the pause is the longest under this attack."""
-    came = {"attack": attack, "told": told, "peak_mib": _peak_mib(), "longest_pause": neighbour.longest_pause}
+    came = {"attack": attack, "reported": message, "peak_mib": _peak_mib(), "longest_pause": neighbour.longest_pause}
     print(json.dumps(came), flush=True)
     neighbour.longest_pause = 0.0
 

@@ -123,30 +123,30 @@ class FakeCluster:
         return {"": list(self.workqueues.values())}
 
     async def read_secret(self, key: Key) -> Mapping[str, str]:
-        self._fail_if_told()
+        self._raise_next_failure()
         if key not in self.secrets:
             raise NotFound(f"secrets {key.name} not found")
         return self.secrets[key]
 
     async def read_target(self, key: Key) -> Target:
-        self._fail_if_told()
+        self._raise_next_failure()
         if key not in self.targets:
             raise NotFound(f"deployments {key.name} not found")
         return self.targets[key]
 
     async def read_pods(self, target: Target) -> Sequence[Pod]:
-        self._fail_if_told()
+        self._raise_next_failure()
         self.pod_lists += 1
         for pod in [pod for pod in self.pods.values() if pod.terminating and self._is_finished(pod)]:
             del self.pods[pod.name]
         return self._pods_of(target)
 
     async def find_autoscaler(self, target: Key) -> str | None:
-        self._fail_if_told()
+        self._raise_next_failure()
         return self.autoscalers.get(target)
 
     async def set_deletion_cost(self, namespace: str, pod: str, cost: int | None) -> None:
-        self._fail_if_told()
+        self._raise_next_failure()
         if self.mark_trouble:
             raise self.mark_trouble
         if pod in self.vanishing:
@@ -158,7 +158,7 @@ class FakeCluster:
         self.pods[pod] = replace(self.pods[pod], deletion_cost=cost or 0)
 
     async def set_replicas(self, target: Target, replicas: int) -> Target:
-        self._fail_if_told()
+        self._raise_next_failure()
         if target.key not in self.targets:
             raise NotFound(f"deployments {target.key.name} not found")
         there = self.targets[target.key]
@@ -174,7 +174,7 @@ class FakeCluster:
         return self.targets[target.key]
 
     async def write_status(self, key: Key, status: Mapping[str, Any]) -> None:
-        self._fail_if_told()
+        self._raise_next_failure()
         if key not in self.workqueues:
             raise NotFound(f"workqueues {key.name} not found")
         sent = json.loads(json.dumps(status))  # as it must go over the wire
@@ -182,7 +182,7 @@ class FakeCluster:
         self.workqueues[key]["status"] = merged(self.workqueues[key].get("status"), sent)
 
     async def post_event(self, key: Key, uid: str, notice: Notice) -> None:
-        self._fail_if_told()
+        self._raise_next_failure()
         self.events.append(notice)
         count = self.posted[uid, notice.reason].count + 1 if (uid, notice.reason) in self.posted else 1
         self.posted[uid, notice.reason] = PostedEvent(notice.reason, notice.message, count)
@@ -238,7 +238,7 @@ class FakeCluster:
         if not self.replicasets_lag:
             self.carry_out(target.key)
 
-    def _fail_if_told(self) -> None:
+    def _raise_next_failure(self) -> None:
         if self.failures:
             raise self.failures.pop(0)
 

@@ -48,7 +48,7 @@ class NetworkLink:
     def cut(self) -> None:
         _ip("-netns", self.namespace, "link", "set", self._other_card, "down")
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         _ip("-netns", self.namespace, "link", "set", self._other_card, "up")
 
     def close(self) -> None:

@@ -132,7 +132,7 @@ class Operator:
         return [value for written, value in self.cluster.writes if written == verb]
 
     @property
-    def told(self) -> list[str]:
+    def event_reasons(self) -> list[str]:
         """The reasons of all Events, oldest first."""
         return [str(one.reason) for one in self.cluster.events]
 

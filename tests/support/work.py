@@ -199,15 +199,15 @@ class Work:
 
     def tasks_in_progress(self) -> dict[str, int]:
         """By pod, of those that answer and are not being deleted."""
-        told = {pod: self.metric(pod, "workqueue_tasks_in_progress") for pod in self.staying()}
-        return {pod: tasks for pod, tasks in told.items() if tasks is not None}
+        answers = {pod: self.metric(pod, "workqueue_tasks_in_progress") for pod in self.staying()}
+        return {pod: tasks for pod, tasks in answers.items() if tasks is not None}
 
     def count(self, name: str) -> int:
         """A counter over the workers that run now; raises Unread when one of them does not answer."""
-        told = {pod: self.metric(pod, name) for pod in self.running()}
-        if silent := [pod for pod, value in told.items() if value is None]:
+        answers = {pod: self.metric(pod, name) for pod in self.running()}
+        if silent := [pod for pod, value in answers.items() if value is None]:
             raise Unread(f"{name} of {', '.join(silent)}")
-        return sum(value for value in told.values() if value is not None)
+        return sum(value for value in answers.values() if value is not None)
 
     def acked_by_broker(self) -> int:
         """Messages acked since the broker's start, of every queue; exact between two settle().

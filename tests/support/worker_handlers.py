@@ -76,7 +76,7 @@ def polite(body: bytes, task: Task) -> None:
     note("started", body, task)
     task.cancelled.wait()
     note("cancelled", body, task)
-    raise Retry("told to end")
+    raise Retry("cancelled")
 
 
 def by_body(body: bytes, task: Task) -> object:

@@ -91,7 +91,7 @@ class WorkerProcess:
     @property
     def port(self) -> int:
         if self._port is None:
-            self._port = wait_until(self._logged_port, START_SECONDS, f"the worker tells its port in {self.log_file}")
+            self._port = wait_until(self._logged_port, START_SECONDS, f"the worker logs its port in {self.log_file}")
         return self._port
 
     def ready(self) -> "WorkerProcess":
@@ -117,7 +117,7 @@ class WorkerProcess:
     def wait_for_metric(self, name: str, at_least: float, seconds: float = 30.0) -> None:
         wait_until(lambda: self.metric(name) >= at_least, seconds, f"{name} >= {at_least}; see {self.log_file}")
 
-    def tell_to_leave(self) -> None:
+    def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:

@@ -45,9 +45,9 @@ BAD_SECRETS = {
 }
 
 
-def told(error: BaseException | None) -> str:
+def texts_of(error: BaseException | None) -> str:
     """All that a log could have of it: its words, and those of what it came from."""
-    return f"{error} {told(error.__cause__ or error.__context__)}" if error else ""
+    return f"{error} {texts_of(error.__cause__ or error.__context__)}" if error else ""
 
 
 @pytest.mark.parametrize("secret", BAD_SECRETS)
@@ -56,7 +56,7 @@ def test_a_bad_secret_is_an_invalid_address_that_names_the_key(secret: str) -> N
     with pytest.raises(InvalidAddress) as caught:
         BrokerAddress.from_secret({"password": "topsecret", **data})
     assert f"key {key}" in str(caught.value)
-    assert "topsecret" not in told(caught.value)
+    assert "topsecret" not in texts_of(caught.value)
 
 
 @given(
@@ -93,7 +93,7 @@ def test_an_encrypted_client_key_is_an_error_and_no_question_on_the_terminal(tmp
 def test_a_password_that_is_no_text_is_said_by_the_name_of_its_variable() -> None:
     with pytest.raises(InvalidAddress, match="AMQP_PASSWORD is not UTF-8") as caught:
         BrokerAddress.from_environment({"AMQP_HOST": "h", "AMQP_PASSWORD": "topsecret\udcff"})
-    assert "topsecret" not in told(caught.value)
+    assert "topsecret" not in texts_of(caught.value)
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 64])
@@ -103,7 +103,7 @@ def test_a_value_that_the_library_refuses_is_an_invalid_address_too(host: str) -
     with pytest.raises(BrokerError) as caught:
         connect(address, ConnectionSettings("test"))
     assert isinstance(caught.value, InvalidAddress)
-    assert "topsecret" not in told(caught.value)
+    assert "topsecret" not in texts_of(caught.value)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Which cluster the demo and the tests take, whose it is, and what is printed before anything is made."""
+"""Which cluster the demo and the tests take, whose it is, and what is text before anything is made."""
 
 import os
 import subprocess
@@ -57,8 +57,8 @@ def test_a_missing_program_is_named() -> None:
 
 
 def test_what_the_local_cluster_prints_for_a_shell_is_read_as_values() -> None:
-    told = 'export PATH="/cache/node:$PATH"\nexport KUBECONFIG="/home/of/it"\nexport KUBE_CONTEXT="workqueue-local"\n'
-    assert parse_exports(told, "/usr/bin:/bin") == {
+    text = 'export PATH="/cache/node:$PATH"\nexport KUBECONFIG="/home/of/it"\nexport KUBE_CONTEXT="workqueue-local"\n'
+    assert parse_exports(text, "/usr/bin:/bin") == {
         "PATH": "/cache/node:/usr/bin:/bin",
         "KUBECONFIG": "/home/of/it",
         "KUBE_CONTEXT": "workqueue-local",

@@ -39,7 +39,7 @@ def test_no_broker_and_no_management_api_cost_the_neighbour_a_reading_or_the_pro
 async def test_an_answer_of_a_management_api_is_reported_to_those_it_concerns() -> None:
     with HostileServer(http(answer(b"[" * 100_000, "404 Not Found"))) as server:
         async with attack_world.attack_world(management_secret(server)) as world:
-            message = await world.told_of(server)
+            message = await world.reported_of_management(server)
             await world.operator.until(
                 lambda: world.operator.condition("PolicyApplied").get("reason") == "ManagementApiUnavailable",
                 "the condition",
@@ -53,7 +53,7 @@ async def test_a_redirection_is_not_followed_and_nothing_of_a_page_is_shown() ->
         moved = answer(b"internal-only: token=AKIA-INTERNAL", "307 Temporary Redirect", Location=place)
         with HostileServer(http(moved)) as server:
             async with attack_world.attack_world(management_secret(server)) as world:
-                message = await world.told_of(server)
+                message = await world.reported_of_management(server)
         assert internal.visits == 0
         assert "answers 307 Temporary Redirect" in message
         assert "AKIA" not in message
@@ -63,7 +63,7 @@ async def test_rabbitmqs_own_words_are_shown_on_one_line_and_cut() -> None:
     words = {"error": "bad_request", "reason": "line one\n\x1b[2J" + "x" * 1000}
     with HostileServer(http(answer(json.dumps(words).encode(), "400 Bad Request"))) as server:
         async with attack_world.attack_world(management_secret(server)) as world:
-            message = await world.told_of(server)
+            message = await world.reported_of_management(server)
     assert "answers 400 Bad Request: line one [2Jxxx" in message
     assert "\n" not in message
     assert len(message) < 600
@@ -89,7 +89,7 @@ async def test_a_server_that_says_nothing_is_said_to_have_timed_out() -> None:
 
     with HostileServer(talk) as silent:
         async with attack_world.attack_world(management_secret(silent)) as world:
-            message = await world.told_of(silent)
+            message = await world.reported_of_management(silent)
     assert "timed out after 5 s" in message
 
 
@@ -98,7 +98,7 @@ async def test_a_broker_that_lives_and_answers_nothing_is_left_and_connected_wit
     with HostileServer(with_heartbeats) as server:
         threads = threading.active_count()
         async with attack_world.attack_world(broker_secret(server), amqp=True) as world:
-            await world.told_of_broker(server, "did not answer within 5 s")
+            await world.reported_of_broker(server, "did not answer within 5 s")
             await world.operator.until(lambda: server.visits >= 2, "it is connected with again")
             await world.operator.until(lambda: server.open == 1, "the first connection was given back")
             await world.readings_go_on()

@@ -75,9 +75,9 @@ def test_tasks_that_end_in_an_error_of_their_own_name_what_is_not_confirmed(erro
 
 def test_a_progress_that_fails_names_what_is_not_confirmed() -> None:
     def progress(_: int) -> None:
-        raise BrokenPipeError("nobody reads")
+        raise BrokenPipeError("the reader is gone")
 
-    with pytest.raises(NotConfirmed, match="nobody reads") as raised:
+    with pytest.raises(NotConfirmed, match="the reader is gone") as raised:
         bulk(Broker(b"2"), progress).run([b"1", b"2"])
     assert [task.body for task in raised.value.tasks] == [b"2"]
 

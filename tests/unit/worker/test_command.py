@@ -33,13 +33,13 @@ def test_a_command_that_ends_in_order_after_sigterm_has_done_its_work(tmp_path: 
     def run(ends_with: str) -> object:
         (tmp_path / "ready").unlink(missing_ok=True)
         script = f"trap '{ends_with}' TERM; touch {tmp_path}/ready; while true; do sleep 0.01; done"
-        told = Cancellation()
+        cancellation = Cancellation()
         outcomes: list[object] = []
         work = CommandHandler(["sh", "-c", script])
-        thread = threading.Thread(target=lambda: outcomes.append(work.run(b"", task(cancelled=told))))
+        thread = threading.Thread(target=lambda: outcomes.append(work.run(b"", task(cancelled=cancellation))))
         thread.start()
         wait_until((tmp_path / "ready").exists, 30, "the command runs")
-        told.set()
+        cancellation.set()
         thread.join()
         return outcomes[0]
 
@@ -49,14 +49,14 @@ def test_a_command_that_ends_in_order_after_sigterm_has_done_its_work(tmp_path: 
 
 def test_a_command_that_has_ended_gets_no_late_signal(tmp_path: Path) -> None:
     """Its number may be another's by then. A child that it left behind listens in its place."""
-    told = Cancellation()
+    cancellation = Cancellation()
     child = f"""
         trap 'touch {tmp_path}/ended' TERM; trap 'touch {tmp_path}/asked' WINCH; touch {tmp_path}/listens
         while true; do sleep 0.01; done"""
     script = f'sh -c "$0" & echo $! > {tmp_path}/child; until [ -e {tmp_path}/listens ]; do sleep 0.01; done'
-    assert CommandHandler(["sh", "-c", script, child]).run(b"", task(cancelled=told)) == Finished()
+    assert CommandHandler(["sh", "-c", script, child]).run(b"", task(cancelled=cancellation)) == Finished()
     number = int((tmp_path / "child").read_text())
-    told.set()
+    cancellation.set()
     os.kill(number, signal.SIGWINCH)  # the higher number: a shell looks at it after SIGTERM
     wait_until((tmp_path / "asked").exists, 30, "the child has looked at its signals")
     os.kill(number, signal.SIGKILL)

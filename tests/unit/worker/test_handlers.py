@@ -51,10 +51,10 @@ def test_any_other_exception_is_a_failed_attempt(error: BaseException) -> None:
 
 
 def test_the_tutorials_handler_ends_when_it_is_asked_to() -> None:
-    told = threading.Event()
-    told.set()
+    cancelled = threading.Event()
+    cancelled.set()
     with pytest.raises(Retry):
-        tutorial(b"." * 1000, task(cancelled=told))
+        tutorial(b"." * 1000, task(cancelled=cancelled))
 
 
 def test_the_tutorials_handler_dead_letters_what_it_cannot_decode() -> None:

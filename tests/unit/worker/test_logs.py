@@ -79,7 +79,7 @@ def test_no_configuration_of_a_handler_silences_the_workers_lines(configuration:
 def test_a_stderr_that_is_gone_raises_nothing(stream: io.StringIO) -> None:
     logs.configure(LogFormat.TEXT, stream=stream)
     stream.close()
-    logs.logger("workqueue_worker.x").info("nobody reads this")
+    logs.logger("workqueue_worker.x").info("this line has no reader")
 
 
 def test_json_keeps_name_and_extras_of_other_loggers_and_its_own_keys(stream: io.StringIO) -> None:

@@ -63,8 +63,8 @@ def test_a_worker_that_is_worn_out_leaves_as_after_a_signal_with_time_for_the_ot
 
 
 def test_a_worn_out_worker_that_gets_sigterm_has_its_grace_period_from_then_on() -> None:
-    worn_out, told = Shutdown().wore_out(5.0, 1000.0), Shutdown().signalled(5.0, GRACE)
-    for shutdown in (worn_out.signalled(5.0, GRACE), told.wore_out(5.0, 1000.0)):
+    worn_out, signalled = Shutdown().wore_out(5.0, 1000.0), Shutdown().signalled(5.0, GRACE)
+    for shutdown in (worn_out.signalled(5.0, GRACE), signalled.wore_out(5.0, 1000.0)):
         assert step(shutdown, 5.0 + GRACE - 1.0, 1) is Step.FINISH_TASKS
         assert step(shutdown, 5.0 + GRACE, 1) is Step.STOP_TASKS
 

@@ -309,12 +309,12 @@ def test_a_path_has_as_many_segments_as_names(names: list[str]) -> None:
         assert path(*names).count("/") == len(names)
 
 
-@pytest.mark.parametrize(("told", "tasks"), [("3", 3), ("10000", 10_000), ("10001", None)])
+@pytest.mark.parametrize(("value", "tasks"), [("3", 3), ("10000", 10_000), ("10001", None)])
 async def test_a_worker_with_more_tasks_than_any_can_have_has_not_answered(
-    server: ApiServer, told: str, tasks: int | None
+    server: ApiServer, value: str, tasks: int | None
 ) -> None:
     """The status sums up the tasks of all workers in an int32."""
-    server.says(f"workqueue_tasks_in_progress {told}\n", content_type="text/plain")
+    server.says(f"workqueue_tasks_in_progress {value}\n", content_type="text/plain")
     pod = Pod("w", "1", "127.0.0.1", False, True, True, False, False, 0.0, 0, 0)
     async with web.open_session() as session:
         cluster = KubernetesCluster(None, session)  # type: ignore[arg-type]

@@ -58,10 +58,10 @@ class StandingReader(FakeQueueReader):
 class FailingReader(FakeQueueReader):
     """A reader that has a bug, until it is fixed."""
 
-    mended = False
+    fixed = False
 
     async def read(self, queues: Sequence[QueueSpec]) -> Sequence[ReadResult]:
-        if not self.mended:
+        if not self.fixed:
             raise ZeroDivisionError("a\nbug")
         return await super().read(queues)
 
@@ -116,9 +116,9 @@ async def ask(path: str, operator: Running) -> tuple[int, str]:
     server = Server(operator.registry, operator.scheduler.loops.health)
     await server.listen(0, "127.0.0.1")
     async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{server.port}{path}") as answer:
-        told = answer.status, await answer.text()
+        seen = answer.status, await answer.text()
     await server.close()
-    return told
+    return seen
 
 
 async def test_an_api_server_that_does_not_answer_is_no_standstill_of_ours() -> None:
@@ -166,7 +166,7 @@ async def test_a_brokers_loop_that_fails_is_counted_reported_and_run_again(caplo
         assert "ZeroDivisionError" in condition["message"]
         assert "bug" not in condition["message"]  # its words may be anybody's
         assert any("ZeroDivisionError: a bug in read (" in line for line in caplog.messages)
-        reader.mended = True
+        reader.fixed = True
         operator.clock.ahead += 10.0
         await operator.until(lambda: operator.condition("QueueObserved").get("status") == "True", "it reads again")
 

@@ -45,11 +45,11 @@ async def test_dry_run_decides_and_writes_only_the_status(operator: Operator) ->
 
 
 async def test_a_missing_deployment_is_a_condition_that_names_the_field(operator: Operator) -> None:
-    tracked = operator.add(scaleTargetRef={"name": "nobody"})
+    tracked = operator.add(scaleTargetRef={"name": "missing"})
     await operator.after(1, tracked, Counts(30, 0))
     condition = operator.condition("TargetFound")
     assert condition["status"] == "False"
-    assert condition["message"] == "spec.scaleTargetRef.name: there is no Deployment nobody in team; create it"
+    assert condition["message"] == "spec.scaleTargetRef.name: there is no Deployment missing in team; create it"
 
 
 async def test_a_deployment_that_was_deleted_and_made_again_is_found(operator: Operator) -> None:

@@ -56,7 +56,7 @@ async def test_a_step_to_zero_is_no_lost_leader() -> None:
     await operator.after(3, tracked, Counts(0, 0))
     operator.ready(0)
     await operator.after(60, tracked, Counts(0, 0))
-    assert operator.told == ["Backlog", "BacklogDrained"]
+    assert operator.event_reasons == ["Backlog", "BacklogDrained"]
     assert [one.type for one in operator.cluster.events] == ["Normal", "Normal"]
     await operator.watches_ended()
 

@@ -143,7 +143,7 @@ async def test_an_overload_that_passes_is_no_news() -> None:
     cluster.failures.append(Conflict("the replicas are not as they were seen"))
     await operator.after(10, tracked, Counts(40, 1))
     assert operator.replicas == 8
-    assert operator.told == ["Backlog"]
+    assert operator.event_reasons == ["Backlog"]
 
 
 async def test_an_overload_that_lasts_is_in_the_status_and_passes() -> None:
@@ -154,7 +154,7 @@ async def test_an_overload_that_lasts_is_in_the_status_and_passes() -> None:
     cluster.refused = {}
     await operator.after(31, tracked, Counts(40, 1))
     assert (operator.replicas, operator.condition("ScalingActive")["status"]) == (8, "True")
-    assert operator.told == ["ApiServerUnavailable", "Backlog"]
+    assert operator.event_reasons == ["ApiServerUnavailable", "Backlog"]
 
 
 async def test_a_refused_request_is_made_again_now_and_then_only() -> None:

@@ -111,10 +111,10 @@ async def test_a_refused_event_is_posted_later_and_once() -> None:
     operator, cluster, tracked = await started()
     cluster.refused = {"event"}
     await operator.after(3, tracked, Counts(30, 0))
-    assert (operator.replicas, operator.told) == (6, [])
+    assert (operator.replicas, operator.event_reasons) == (6, [])
     cluster.refused = set()
     await operator.after(100, tracked, Counts(30, 6))
-    assert operator.told == ["Backlog"]
+    assert operator.event_reasons == ["Backlog"]
     assert cluster.events[0].message == "0 -> 6: 30 ready / 5 per replica = 6"
 
 
@@ -127,7 +127,7 @@ async def test_a_refused_status_still_gets_the_change_and_comes_before_its_event
     (change,) = operator.status()["recentDecisions"]
     assert (change["reason"], change["message"]) == ("Backlog", "0 -> 6: 30 ready / 5 per replica = 6")
     assert cluster.order[:2] == ["status", "Backlog"]
-    assert operator.told == ["Backlog"]
+    assert operator.event_reasons == ["Backlog"]
 
 
 async def test_a_change_is_dated_when_it_was_made_not_when_it_could_be_written() -> None:

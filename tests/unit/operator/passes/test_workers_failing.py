@@ -22,11 +22,11 @@ async def test_tasks_that_only_come_back_stop_growth_until_one_is_acked() -> Non
     await operator.after(5, tracked, Counts(100, 1))
     assert (operator.replicas, operator.status()["lastDecision"]["reason"]) == (1, "WorkersFailing")
     assert operator.condition("WorkersHealthy")["status"] == "False"
-    assert operator.told == ["Backlog", "WorkersFailing"]
+    assert operator.event_reasons == ["Backlog", "WorkersFailing"]
     operator.measured(tracked, published=10, acked=6, redelivered=4, in_progress=1)
     await operator.after(2, tracked, Counts(100, 1))
     assert (operator.replicas, operator.condition("WorkersHealthy")["status"]) == (20, "True")
-    assert operator.told == ["Backlog", "WorkersFailing", "Backlog", "Healthy"]
+    assert operator.event_reasons == ["Backlog", "WorkersFailing", "Backlog", "Healthy"]
 
 
 async def test_with_no_worker_left_one_is_tried_although_tasks_only_came_back() -> None:
@@ -61,8 +61,8 @@ async def test_a_crash_loop_stops_growth_also_between_two_crashes() -> None:
             operator.ready(ready)
             await operator.after(seconds, tracked, Counts(100, ready))
             assert operator.replicas == 2
-    assert operator.told.count("WorkersFailing") == 1
-    assert operator.told.count("Healthy") == 0
+    assert operator.event_reasons.count("WorkersFailing") == 1
+    assert operator.event_reasons.count("Healthy") == 0
 
 
 async def test_after_a_crash_loop_growth_goes_on() -> None:
@@ -157,7 +157,7 @@ async def test_a_stuck_rollout_is_reported_and_its_idle_workers_too() -> None:
     assert operator.status()["lastDecision"]["reason"] == "RolloutInProgress"
     healthy = operator.condition("WorkersHealthy")
     assert (healthy["reason"], healthy["message"]) == ("RolloutStuck", f"Deployment thumbnails-worker: {words}")
-    assert operator.told == ["RolloutStuck"]
+    assert operator.event_reasons == ["RolloutStuck"]
     await operator.after(1, tracked, Counts(50, 3))
     assert operator.replicas == 10
 

@@ -54,7 +54,7 @@ async def test_silence_that_lasts_is_a_condition_and_one_event_until_they_answer
     assert (healthy["status"], healthy["reason"]) == ("False", "WorkersSilent")
     assert "3 of 3 workers gave no answer" in healthy["message"]
     assert operator.condition("Ready")["reason"] == "WorkersSilent"
-    assert operator.told == ["WorkersSilent"]
+    assert operator.event_reasons == ["WorkersSilent"]
     operator.cluster.tasks.update(dict.fromkeys(operator.cluster.pods, 0))
     await operator.after(10, tracked, Counts(0, 3))
     assert operator.replicas == 0

@@ -69,7 +69,7 @@ async def test_workers_that_just_became_ready_are_no_warning() -> None:
     assert operator.status().get("messagesReady") is None
     await operator.after(5, tracked, Counts(0, 2))
     assert operator.condition("QueueObserved")["status"] == "True"
-    assert operator.told == []
+    assert operator.event_reasons == []
 
 
 def seen(asked_at: float = 100.0, *, kind: str | None = "quorum", empty: bool = True) -> LeaderSeen:

@@ -20,7 +20,7 @@ def pod(name: str, **more: object) -> Pod:
     return replace(WORKING, name=name, uid=name, **more)  # type: ignore[arg-type]
 
 
-def shrunk(to: int, *asked: WorkerAnswer) -> Tally:
+def scaled_down(to: int, *asked: WorkerAnswer) -> Tally:
     """A scale with these answers before it; all but those called `wrong` were meant to go."""
     return Tally().scaled(to, asked, {one.pod.uid for one in asked if not one.pod.name.startswith("wrong")})
 
@@ -30,18 +30,18 @@ def states(tally: Tally, pods: list[Pod], answers: dict[str, int | None] | None 
 
 
 def test_who_has_gone_counts_with_the_last_answer() -> None:
-    assert states(shrunk(0, WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b"), 1)), []) == {"a": IDLE, "b": BUSY}
+    assert states(scaled_down(0, WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b"), 1)), []) == {"a": IDLE, "b": BUSY}
 
 
 def test_the_answer_of_one_who_goes_counts_for_more_than_the_one_before() -> None:
-    tally = shrunk(0, WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b"), 0))
+    tally = scaled_down(0, WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b"), 0))
     going = [pod("a", terminating=True), pod("b", terminating=True)]
     assert states(tally, going, {"a": 2, "b": 0}) == {"a": BUSY, "b": IDLE}
 
 
 def test_one_who_goes_and_does_not_answer_is_waited_for() -> None:
     """It may have got a task after its last answer."""
-    tally, victims = shrunk(0, WorkerAnswer(pod("a"), 0)).after([pod("a", terminating=True)], {"a": None})
+    tally, victims = scaled_down(0, WorkerAnswer(pod("a"), 0)).after([pod("a", terminating=True)], {"a": None})
     assert (victims, tally.is_done) == ([], False)
     assert states(tally, [pod("a", terminating=True)], {"a": 1}) == {"a": BUSY}
     assert states(tally, []) == {"a": IDLE}
@@ -49,38 +49,38 @@ def test_one_who_goes_and_does_not_answer_is_waited_for() -> None:
 
 
 def test_who_never_answered_is_unknown() -> None:
-    assert states(shrunk(0, WorkerAnswer(pod("a"), None)), []) == {"a": UNKNOWN}
+    assert states(scaled_down(0, WorkerAnswer(pod("a"), None)), []) == {"a": UNKNOWN}
 
 
 def test_a_container_that_never_ran_was_idle() -> None:
     made = WorkerAnswer(pod("a", running=False, pending=True, ready=False), None)
-    assert states(shrunk(0, made), []) == {"a": IDLE}
+    assert states(scaled_down(0, made), []) == {"a": IDLE}
 
 
 def test_a_container_that_began_to_run_after_the_last_answer_is_unknown() -> None:
-    tally, _ = shrunk(0, WorkerAnswer(pod("a", running=False, pending=True), None)).after([pod("a")], {})
+    tally, _ = scaled_down(0, WorkerAnswer(pod("a", running=False, pending=True), None)).after([pod("a")], {})
     assert states(tally, []) == {"a": UNKNOWN}
 
 
 def test_a_container_that_has_ended_is_not_waited_for() -> None:
-    tally = shrunk(0, WorkerAnswer(pod("a"), 0))
+    tally = scaled_down(0, WorkerAnswer(pod("a"), 0))
     assert states(tally, [pod("a", terminating=True, running=False)]) == {"a": IDLE}
 
 
 def test_who_went_before_the_scale_is_not_counted() -> None:
     before = WorkerAnswer(pod("a", terminating=True), 1)
-    tally = shrunk(1, before, WorkerAnswer(pod("b"), 0), WorkerAnswer(pod("c"), 0))
+    tally = scaled_down(1, before, WorkerAnswer(pod("b"), 0), WorkerAnswer(pod("c"), 0))
     assert states(tally, [pod("c")]) == {"b": IDLE}
 
 
 def test_evicted_pods_are_neither_awaited_nor_counted() -> None:
-    tally = shrunk(1, WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b", finished=True, running=False), None))
+    tally = scaled_down(1, WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b", finished=True, running=False), None))
     assert tally.awaited == 0
     assert states(tally, [pod("a")]) == {}
 
 
 def test_it_is_done_when_no_more_than_wanted_stay_and_each_other_one_is_counted() -> None:
-    tally = shrunk(1, WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b"), 0), WorkerAnswer(pod("c"), 0))
+    tally = scaled_down(1, WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b"), 0), WorkerAnswer(pod("c"), 0))
     assert not tally.is_done
     tally, _ = tally.after([pod("a"), pod("b", terminating=True)], {"b": None})
     assert (tally.is_done, tally.awaited) == (False, 1)
@@ -90,7 +90,7 @@ def test_it_is_done_when_no_more_than_wanted_stay_and_each_other_one_is_counted(
 
 def test_a_later_scale_continues_with_the_pods_that_were_stopped_before() -> None:
     """One that does not answer is still counted once, with the answer that it gives at last."""
-    tally, victims = shrunk(1, WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b"), 0)).after(
+    tally, victims = scaled_down(1, WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b"), 0)).after(
         [pod("a", terminating=True), pod("b")], {}
     )
     assert victims == []
@@ -99,7 +99,7 @@ def test_a_later_scale_continues_with_the_pods_that_were_stopped_before() -> Non
 
 
 def test_who_is_counted_is_not_counted_again_by_a_look_from_before() -> None:
-    tally, victims = shrunk(1, WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b"), 0)).after([pod("b")], {})
+    tally, victims = scaled_down(1, WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b"), 0)).after([pod("b")], {})
     assert [victim.name for victim in victims] == ["a"]
     again = tally.scaled(0, [WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b"), 0)], {"a", "b"})
     assert states(again, []) == {"b": IDLE}
@@ -107,14 +107,14 @@ def test_who_is_counted_is_not_counted_again_by_a_look_from_before() -> None:
 
 def test_a_pod_that_was_made_after_the_scale_counts_too() -> None:
     """The ReplicaSet was still behind with growth; it deletes the new ones first."""
-    tally, _ = shrunk(1, WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b"), 0)).after(
+    tally, _ = scaled_down(1, WorkerAnswer(pod("a"), 0), WorkerAnswer(pod("b"), 0)).after(
         [pod("a"), pod("b"), pod("late", running=False)], {}
     )
     assert states(tally, [pod("a")]) == {"b": IDLE, "late": IDLE}
 
 
 def test_a_pod_that_was_not_meant_to_go_is_logged() -> None:
-    (victim,) = shrunk(1, WorkerAnswer(pod("wrong"), 1), WorkerAnswer(pod("b"), 0)).after([pod("b")], {})[1]
+    (victim,) = scaled_down(1, WorkerAnswer(pod("wrong"), 1), WorkerAnswer(pod("b"), 0)).after([pod("b")], {})[1]
     assert victim == Victim("wrong", BUSY, meant=False)
 
 
@@ -128,7 +128,7 @@ looks = st.lists(
 def test_whatever_is_seen_each_worker_counts_at_most_once_and_busy_needs_an_answer(
     seen: list[dict[str, tuple[bool, int | None]]], wanted: int
 ) -> None:
-    tally = shrunk(wanted, *(WorkerAnswer(pod(name), None) for name in "abcdef"))
+    tally = scaled_down(wanted, *(WorkerAnswer(pod(name), None) for name in "abcdef"))
     victims: list[Victim] = []
     answered: set[str] = set()
     gone: set[str] = set()
@@ -145,32 +145,32 @@ def test_whatever_is_seen_each_worker_counts_at_most_once_and_busy_needs_an_answ
     assert {victim.name for victim in victims if victim.state is BUSY} <= answered
 
 
-async def watched(cluster: FakeCluster, clock: ManualClock, told: list[Victim]) -> VictimWatch:
+async def watched(cluster: FakeCluster, clock: ManualClock, reported: list[Victim]) -> VictimWatch:
     """Four workers scaled down to one, which the ReplicaSet does not carry out yet."""
     cluster.add_deployment(DEPLOYMENT, 4)
     cluster.replicasets_lag = True
     asked = [WorkerAnswer(one, 0) for one in cluster.pods.values()]
     target = await cluster.set_replicas(cluster.targets[DEPLOYMENT], 1)
-    watch = VictimWatch(cluster, clock, told.append)
+    watch = VictimWatch(cluster, clock, reported.append)
     watch.note_scale_down(target, 8000, asked, {one.pod.uid for one in asked})
     return watch
 
 
 async def test_a_watch_goes_on_through_an_api_server_that_does_not_answer() -> None:
-    cluster, told = FakeCluster(), list[Victim]()
-    watch = await watched(cluster, ManualClock(), told)
+    cluster, reported = FakeCluster(), list[Victim]()
+    watch = await watched(cluster, ManualClock(), reported)
     cluster.failures = [ClusterUnavailable("429 too many requests")] * 3
     cluster.carry_out(DEPLOYMENT)
     await watch.wait()
-    assert [victim.state for victim in told] == [IDLE] * 3
+    assert [victim.state for victim in reported] == [IDLE] * 3
 
 
 async def test_a_watch_ends_when_no_pod_leaves() -> None:
-    cluster, clock, told = FakeCluster(), ManualClock(), list[Victim]()
-    watch = await watched(cluster, clock, told)
+    cluster, clock, reported = FakeCluster(), ManualClock(), list[Victim]()
+    watch = await watched(cluster, clock, reported)
     clock.advance(WATCH_SECONDS)
     await watch.wait()
-    assert (watch.is_over, told) == (True, [])
+    assert (watch.is_over, reported) == (True, [])
 
 
 async def test_all_that_go_are_asked_at_once() -> None:
@@ -186,12 +186,12 @@ async def test_all_that_go_are_asked_at_once() -> None:
             self.asked_now -= 1
             return 1
 
-    cluster, told = Asking(), list[Victim]()
-    watch = await watched(cluster, ManualClock(), told)
+    cluster, reported = Asking(), list[Victim]()
+    watch = await watched(cluster, ManualClock(), reported)
     cluster.tasks.update(dict.fromkeys(cluster.pods, 1))
     cluster.carry_out(DEPLOYMENT)
     await watch.wait()
-    assert (cluster.most, [victim.state for victim in told]) == (3, [BUSY] * 3)
+    assert (cluster.most, [victim.state for victim in reported]) == (3, [BUSY] * 3)
 
 
 class Slow(FakeCluster):
@@ -204,21 +204,21 @@ class Slow(FakeCluster):
 
 
 async def test_growth_in_the_middle_of_a_look_does_not_hide_who_went_before_it() -> None:
-    cluster, told = Slow(), list[Victim]()
-    watch = await watched(cluster, ManualClock(), told)
+    cluster, reported = Slow(), list[Victim]()
+    watch = await watched(cluster, ManualClock(), reported)
     await ManualClock().sleep(1)  # it has read the four, and not yet looked at them
     cluster.carry_out(DEPLOYMENT)
     cluster.replicasets_lag = False
     await cluster.set_replicas(cluster.targets[DEPLOYMENT], 4)
     watch.note_scale_up(4)
     await watch.wait()
-    assert len(told) == 3
+    assert len(reported) == 3
 
 
 async def test_a_look_that_began_before_the_last_scale_counts_no_pod() -> None:
     """It does not have the pods that were made since, and they have not gone."""
-    cluster, told = Slow(), list[Victim]()
-    watch = await watched(cluster, ManualClock(), told)
+    cluster, reported = Slow(), list[Victim]()
+    watch = await watched(cluster, ManualClock(), reported)
     await ManualClock().sleep(1)  # it has read the four, and not yet looked at them
     cluster.replicasets_lag = False
     grown = await cluster.set_replicas(cluster.targets[DEPLOYMENT], 6)
@@ -228,4 +228,4 @@ async def test_a_look_that_began_before_the_last_scale_counts_no_pod() -> None:
     watch.note_scale_down(await cluster.set_replicas(grown, 5), 8000, asked, set())
     cluster.carry_out(DEPLOYMENT)
     await watch.wait()
-    assert len(told) == 1
+    assert len(reported) == 1

@@ -106,7 +106,7 @@ async def test_a_limit_that_changed_is_not_called_applied_before_the_operator_lo
 
 
 async def test_limits_hold_also_where_there_is_nothing_to_scale(operator: Operator) -> None:
-    tracked = operator.add(scaleTargetRef={"name": "nobody"})
+    tracked = operator.add(scaleTargetRef={"name": "missing"})
     found_out(tracked, APPLIED)
     await operator.after(1, tracked, Counts(0, 0))
     assert operator.condition("PolicyApplied")["status"] == "True"

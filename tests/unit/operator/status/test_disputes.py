@@ -26,7 +26,7 @@ def change(operator: Operator, **values: Any) -> None:
     operator.store.see_target(operator.cluster.targets[DEPLOYMENT])
 
 
-def told(operator: Operator, condition: str) -> dict[str, Any] | None:
+def condition_or_none(operator: Operator, condition: str) -> dict[str, Any] | None:
     return next((one for one in operator.status()["conditions"] if one["type"] == condition), None)
 
 
@@ -52,7 +52,7 @@ async def test_the_program_that_scales_after_the_operator_is_named_though_no_man
     assert "which kubectl set" in operator.status()["lastDecision"]["message"]
     operator.store.see_target(operator.cluster.scale(DEPLOYMENT, 20, FIELD_MANAGER))
     await operator.after(2, tracked, Counts(60, 12))
-    exclusive = told(operator, "Exclusive")
+    exclusive = condition_or_none(operator, "Exclusive")
     assert exclusive
     assert exclusive["reason"] == "SecondOperator"
 
@@ -62,13 +62,13 @@ async def test_a_second_operator_is_named_and_its_sizes_are_not_kept() -> None:
     change(operator, replicas=9, sized_by=FIELD_MANAGER)
     await operator.after(2, tracked, Counts(60, 3))
     assert operator.replicas == 12
-    exclusive = told(operator, "Exclusive")
+    exclusive = condition_or_none(operator, "Exclusive")
     assert exclusive
     assert (exclusive["status"], exclusive["reason"]) == ("False", "SecondOperator")
     assert "watchNamespaces" in exclusive["message"]
     assert operator.condition("Ready")["status"] == "True"
     await operator.after(301, tracked, Counts(60, 12))
-    assert told(operator, "Exclusive") is None
+    assert condition_or_none(operator, "Exclusive") is None
 
 
 async def test_our_own_scale_is_no_second_operators() -> None:
@@ -76,7 +76,7 @@ async def test_our_own_scale_is_no_second_operators() -> None:
     await operator.after(5, tracked, Counts(60, 3))
     change(operator, sized_by=FIELD_MANAGER)
     await operator.after(5, tracked, Counts(60, 12))
-    assert told(operator, "Exclusive") is None
+    assert condition_or_none(operator, "Exclusive") is None
     assert [one.reason for one in operator.cluster.events] == ["Backlog"]
 
 
@@ -88,20 +88,20 @@ async def test_two_workqueues_on_one_queue_are_reported(other: Key, named: str) 
     operator, tracked = await started()
     tracked.sharers = (other,)
     await operator.after(2, tracked, Counts(15, 3))
-    exclusive = told(operator, "Exclusive")
+    exclusive = condition_or_none(operator, "Exclusive")
     assert exclusive
     assert exclusive["reason"] == "QueueShared"
     assert named in exclusive["message"]
     assert "hidden" not in exclusive["message"]
-    assert operator.told == ["QueueShared"]
+    assert operator.event_reasons == ["QueueShared"]
 
 
 async def test_a_grace_period_shorter_than_the_longest_task_is_reported_with_both_numbers() -> None:
     operator, tracked = await started(taskTimeoutSeconds=600)
-    assert told(operator, "TasksFit") is None
+    assert condition_or_none(operator, "TasksFit") is None
     change(operator, grace_seconds=5)
     await operator.after(2, tracked, Counts(15, 3))
-    fit = told(operator, "TasksFit")
+    fit = condition_or_none(operator, "TasksFit")
     assert fit
     assert (fit["status"], fit["reason"]) == ("False", "GracePeriodTooShort")
     for part in ("terminationGracePeriodSeconds", " 5,", "spec.taskTimeoutSeconds 600 + 15", "615"):
@@ -109,7 +109,7 @@ async def test_a_grace_period_shorter_than_the_longest_task_is_reported_with_bot
     assert operator.condition("Ready")["status"] == "True"
     change(operator, grace_seconds=615)
     await operator.after(2, tracked, Counts(15, 3))
-    assert told(operator, "TasksFit") is None
+    assert condition_or_none(operator, "TasksFit") is None
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ async def test_a_consumer_timeout_shorter_than_the_longest_task_is_reported(
     operator, tracked = await started(taskTimeoutSeconds=task)
     tracked.consumer_timeout = limit
     await operator.after(2, tracked, Counts(15, 3))
-    fit = told(operator, "TasksFit")
+    fit = condition_or_none(operator, "TasksFit")
     assert (fit is None) == (expected is None)
     if fit and expected:
         assert fit["reason"] == "ConsumerTimeoutTooShort"

@@ -12,23 +12,23 @@ from tests.support.passes import DEPLOYMENT, Operator, body
 AWAY = Unknown("Unavailable", "cannot reach 10.0.0.7:5672: connection refused")
 
 
-def told(operator: Operator) -> str:
+def explain_of(operator: Operator) -> str:
     (made,) = operator.cluster.workqueues.values()
     return explain(made)
 
 
 def test_without_a_status_it_asks_whether_the_operator_runs() -> None:
-    assert told_of({}) == "team/thumbnails: nothing is decided. Is the operator running?"
+    assert explained({}) == "team/thumbnails: nothing is decided. Is the operator running?"
 
 
-def told_of(status: dict[str, object]) -> str:
+def explained(status: dict[str, object]) -> str:
     return explain({**body(), "status": status})
 
 
 async def test_growth() -> None:
     operator = Operator()
     await operator.after(1, operator.add(), Counts(30, 0))
-    first, second, sizes, third, *_ = told(operator).splitlines()
+    first, second, sizes, third, *_ = explain_of(operator).splitlines()
     assert first.startswith("team/thumbnails: 6 workers desired since ")
     assert sizes == "  The queue asks for 6; the Deployment has 6 replicas, 6 of them Ready."
     assert first.endswith(": Backlog.")
@@ -40,7 +40,7 @@ async def test_growth_to_a_time_to_drain() -> None:
     operator = Operator()
     tracked = operator.add(scaling={"drainSeconds": 60})
     await operator.after(1, tracked, Counts(600, 0, Rates(2.0, 1.5)))
-    assert "  0 -> 18: 1.5 s a task x (2 new/s + 600 ready / 60 s) = 18" in told(operator)
+    assert "  0 -> 18: 1.5 s a task x (2 new/s + 600 ready / 60 s) = 18" in explain_of(operator)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ async def test_the_sentence_of_a_decision(
 ) -> None:
     operator = Operator(replicas_at_start=size)
     await operator.after(1, operator.add(**spec), reading)
-    assert f"\n  {sentence}\n" in told(operator)
+    assert f"\n  {sentence}\n" in explain_of(operator)
 
 
 async def test_an_unknown_queue_has_no_number_and_says_what_is_broken() -> None:
@@ -84,7 +84,7 @@ async def test_an_unknown_queue_has_no_number_and_says_what_is_broken() -> None:
     tracked = operator.add()
     await operator.after(1, tracked, Counts(10, 2))
     await operator.after(2, tracked, AWAY)
-    text = told(operator)
+    text = explain_of(operator)
     assert "  How many messages wait is unknown." in text
     assert "  QueueObserved is False (Unavailable): cannot reach 10.0.0.7:5672: connection refused" in text
 
@@ -95,27 +95,27 @@ async def test_a_condition_that_is_normally_false_is_not_called_wrong() -> None:
     (made,) = operator.cluster.workqueues.values()
     limited = {"type": "WritesLimited", "status": "False", "reason": "WithinLimits", "message": ""}
     made["status"]["conditions"].append(limited)
-    assert "What is wrong" not in told(operator)
+    assert "What is wrong" not in explain_of(operator)
     limited |= {"status": "True", "reason": "TooManyChanges", "message": "status and Events are late"}
-    assert "  WritesLimited is True (TooManyChanges): status and Events are late" in told(operator)
+    assert "  WritesLimited is True (TooManyChanges): status and Events are late" in explain_of(operator)
 
 
 async def test_a_status_by_an_earlier_version_is_explained() -> None:
     decision = {"time": "2026-01-02T03:04:05Z", "replicas": 6, "reason": "Backlog", "message": "0 -> 6"}
-    assert "The queue asks for ?; the Deployment has 6 replicas" in told_of({"lastDecision": decision, "replicas": 6})
+    assert "The queue asks for ?; the Deployment has 6 replicas" in explained({"lastDecision": decision, "replicas": 6})
 
 
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        ({"scaleTargetRef": {"name": "nobody"}}, "there is no Deployment nobody in team; create it"),
+        ({"scaleTargetRef": {"name": "missing"}}, "there is no Deployment missing in team; create it"),
         ({"scaling": {"minReplicas": 5, "maxReplicas": 2}}, "spec.scaling.minReplicas is 5, more than maxReplicas"),
     ],
 )
 async def test_where_nothing_is_decided_it_says_why(spec: dict[str, Any], sentence: str) -> None:
     operator = Operator()
     await operator.after(1, operator.add(**spec), Counts(30, 0))
-    text = told(operator)
+    text = explain_of(operator)
     assert text.startswith("team/thumbnails: nothing is decided. What is wrong:\n")
     assert sentence in text
 
@@ -126,7 +126,7 @@ async def test_the_changes_before_are_reported_also_where_nothing_is_decided_now
     await operator.after(1, tracked, Counts(30, 0))
     operator.cluster.autoscalers[DEPLOYMENT] = "cpu"
     await operator.after(61, tracked, Counts(30, 6))
-    text = told(operator)
+    text = explain_of(operator)
     assert "HorizontalPodAutoscaler cpu" in text
     assert "Last changes, newest first:\n" in text
     assert text.endswith("  Backlog: 0 -> 6: 30 ready / 5 per replica = 6")

@@ -40,7 +40,7 @@ async def test_a_spec_that_cannot_be_used_is_stalled_until_it_is_corrected(opera
     corrected["metadata"]["generation"] = 2
     corrected["status"] = operator.status()
     tracked = operator.add(corrected)
-    assert kstatus(operator) == "InProgress", "nobody has looked at the new spec"
+    assert kstatus(operator) == "InProgress", "the operator has not read the new spec yet"
     await operator.after(1, tracked, Counts(30, 0))
     assert stalled(operator) is None
     assert kstatus(operator) == "Current"
@@ -91,5 +91,5 @@ async def test_a_paused_one_is_current(operator: Operator) -> None:
 
 async def test_it_adds_no_event_and_no_second_line_to_an_explanation(operator: Operator) -> None:
     await operator.after(5, operator.add(**UNUSABLE), Counts(30, 0))
-    assert operator.told == ["InvalidSpec"]
+    assert operator.event_reasons == ["InvalidSpec"]
     assert explain(operator.cluster.workqueues[WORKQUEUE]).count("InvalidSpec") == 1

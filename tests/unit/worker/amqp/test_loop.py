@@ -102,10 +102,10 @@ def test_what_the_system_does_not_take_at_once_goes_when_there_is_room_and_who_w
 
 def test_what_a_write_finds_out_is_reported_before_it_returns(loop: Loop, ends: Ends) -> None:
     ours, _ = ends
-    told: list[str] = []
-    loop.add_handler(ours.fileno(), lambda _fd, _events: loop.add_callback(lambda: told.append("broken")), loop.WRITE)
+    seen: list[str] = []
+    loop.add_handler(ours.fileno(), lambda _fd, _events: loop.add_callback(lambda: seen.append("broken")), loop.WRITE)
     loop.write()
-    assert told == ["broken"]
+    assert seen == ["broken"]
 
 
 def test_a_handler_that_another_took_away_is_not_called(loop: Loop, ends: Ends) -> None:
