@@ -29,7 +29,7 @@ JSON = CHECKOUT / "charts" / "workqueue-operator" / "dashboards"
 PAGE = CHECKOUT / "dev" / "dashboards" / "pictures"
 KEPT = PAGE / "answers.json"
 PICTURES = CHECKOUT / "docs" / "dashboards"
-#: What was drawn: a line for each dashboard, as sha256sum writes it.
+#: What was drawn: a line for each dashboard, with the sum of what its pictures show.
 SUMS = PICTURES / "drawn.sha256"
 THEMES = ("light", "dark")
 #: As in page.tsx: width, height above the panels, and height of a row of Grafana's grid with its gap.
@@ -197,9 +197,19 @@ def options(folder: Path, pixels: int) -> list[str]:
 
 
 def sums(dashboards: Mapping[str, Any]) -> Iterator[str]:
-    for uid in dashboards:
-        path = JSON / f"{uid}.json"
-        yield f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(CHECKOUT)}\n"
+    for uid, dashboard in dashboards.items():
+        yield f"{sum_of(dashboard)}  {uid}\n"
+
+
+def sum_of(dashboard: Any) -> str:
+    """SHA-256 of what a picture shows. Descriptions are not in it: Grafana shows them under the mouse only."""
+    return hashlib.sha256(json.dumps(_without_descriptions(dashboard), sort_keys=True).encode()).hexdigest()
+
+
+def _without_descriptions(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_descriptions(inner) for key, inner in value.items() if key != "description"}
+    return [_without_descriptions(one) for one in value] if isinstance(value, list) else value
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ NOW = Row(
         ),
         stat(
             "Not ready",
-            "How many WorkQueues have a condition Ready that is not True, so that a person must act?",
+            "How many WorkQueues have a condition Ready that is not True? A person must act on each.",
             where(f"workqueue_operator_condition{NOT_READY} == 1"),
             empty=NO_OPERATOR,
             steps=ANY_IS_RED,
@@ -61,7 +61,7 @@ NOW = Row(
         ),
         stat(
             "Unreadable",
-            "How many queues cannot be read, so that their workers are held?",
+            "How many queues can the operator not read? Their workers keep their number, or that of scaling.fallback.",
             where(f"workqueue_operator_queue_observed{S} == 0"),
             empty=NO_OPERATOR,
             steps=ANY_IS_ORANGE,
@@ -77,7 +77,7 @@ NOW = Row(
         ),
         stat(
             "Waiting",
-            "How many messages wait in all queues that can be read?",
+            "How many messages wait, in all queues that the operator can read?",
             f"sum({READY})",
             empty="No queue is read",
             unit="short",
@@ -85,7 +85,7 @@ NOW = Row(
         ),
         stat(
             "Oldest",
-            "For how long has the message that is served next waited, in the queue where that is longest? "
+            "How long has the next message of a queue waited, in the queue where it has waited longest? "
             + AGE_UNKNOWN_WHEN,
             f"max({AGE})",
             empty=AGE_UNKNOWN,
@@ -95,14 +95,14 @@ NOW = Row(
             may_be_empty=NO_AGE,
         ),
         stat("Workers", "How many workers run?", f"sum(workqueue_operator_replicas{S})", empty=NO_OPERATOR, width=3),
-        dead_letters(S, "How many tasks were given up and lie in the dead-letter queues?", "sum", width=3),
+        dead_letters(S, "How many dead-lettered tasks are in the dead-letter queues?", "sum", width=3),
     ),
 )
 
 TABLE = Panel(
     Kind.TABLE,
     "All WorkQueues",
-    "Which WorkQueue needs me? A click on a row opens the dashboard of that queue.",
+    "Which WorkQueue needs a person? A click on a row opens the dashboard of that queue.",
     (
         Query(f"{EACH} ({READY})", "Waiting"),
         Query(f"{EACH} ({AGE})", "Oldest message", NO_AGE),
@@ -123,7 +123,7 @@ OVER_TIME = Row(
     (
         lines(
             "Waiting messages, ten largest",
-            "In which queues do messages pile up?",
+            "Which queues have the most waiting messages?",
             Query(largest(READY), "{{namespace}}/{{workqueue}}"),
             empty="No queue could be read in this time",
             unit="short",
@@ -139,7 +139,7 @@ OVER_TIME = Row(
         ),
         stacked(
             "Workers by namespace",
-            "Which namespaces use the cluster?",
+            "How many workers run in each namespace?",
             Query(f"sum by (namespace) (workqueue_operator_replicas{S})", "{{namespace}}"),
             empty="No operator was scraped in this time",
         ),
@@ -166,7 +166,7 @@ OVER_TIME = Row(
         ),
         lines(
             "Scales per hour",
-            "Which WorkQueues change their size again and again? Those below 6 in an hour are left out.",
+            "Which WorkQueues are scaled often? Those with 6 scales an hour or fewer are left out.",
             Query(
                 f"sum by (namespace, workqueue) (increase(workqueue_operator_scales_total{S}[1h])) > 6",
                 "{{namespace}}/{{workqueue}}",

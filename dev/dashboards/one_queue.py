@@ -1,4 +1,4 @@
-"""One WorkQueue, read from top to bottom: what is, what was decided, how long tasks take, what becomes of them."""
+"""One WorkQueue, read from top to bottom: what is, what was decided, how long tasks take, how they end."""
 
 from dev.dashboards.model import Annotation, Dashboard, Kind, Panel, Query, Row, Shows, Style, Variable
 from dev.dashboards.shapes import (
@@ -55,7 +55,7 @@ NOW = Row(
         stat("Waiting messages", "How many tasks wait?", READY, empty="Queue is not read", unit="short"),
         stat(
             "Oldest message",
-            "For how long has the message that is served next waited? " + AGE_UNKNOWN_WHEN,
+            "How long has the next message of the queue waited? " + AGE_UNKNOWN_WHEN,
             AGE,
             empty=AGE_UNKNOWN,
             unit="s",
@@ -70,16 +70,16 @@ NOW = Row(
             Query(of_queue("max_replicas"), "maximum"),
             empty="No operator seen",
         ),
-        stat("Reason", "Why are there so many workers?", REASON, empty=UNDECIDED, shows=Shows.REASON),
+        stat("Reason", "Why does the queue have this number of workers?", REASON, empty=UNDECIDED, shows=Shows.REASON),
         stat(
             "Time to drain",
-            "When is the queue empty if messages come and go as in the last five minutes?",
+            "How long until the queue is empty, at the rates of the last five minutes?",
             f"{READY} / ({per_second(ACKED, '5m')} - {per_second(PUBLISHED, '5m')} > 0.001)",
             empty="Never, or unknown",
             unit="s",
             may_be_empty="a queue that grows or stands still is never empty",
         ),
-        dead_letters(S, "How many tasks were given up and lie in the dead-letter queue?"),
+        dead_letters(S, "How many dead-lettered tasks are in the dead-letter queue?"),
     ),
 )
 
@@ -88,7 +88,7 @@ DECISIONS = Row(
     (
         lines(
             "Workers",
-            "Does the size follow the queue, and what keeps it from doing so?",
+            "Does the number of workers follow the queue, and which bound limits it?",
             Query(of_queue("replicas"), "running"),
             Query(of_queue("ready_replicas"), "ready"),
             Query(of_queue("wanted_replicas"), "wanted"),
@@ -109,7 +109,7 @@ DECISIONS = Row(
         Panel(
             Kind.STATES,
             "Reasons",
-            "Which rule decided the size, and for how long?",
+            "Which rule decided the number of workers, and for how long?",
             (Query(REASON, "{{reason}}"),),
             "Nothing was decided in this time",
             width=24,
@@ -123,7 +123,7 @@ DURATIONS = Row(
     (
         lines(
             "Oldest message",
-            "Does a task wait too long now? " + AGE_UNKNOWN_WHEN,
+            "How long has the next message of the queue waited? " + AGE_UNKNOWN_WHEN,
             Query(AGE, "oldest"),
             empty=AGE_UNKNOWN,
             unit="s",
@@ -155,7 +155,7 @@ OUTCOMES = Row(
     (
         lines(
             "Published and acked messages",
-            "Do the workers keep up? The broker counts, so workers that live for seconds are included.",
+            "Do the workers keep up? The broker counts, so tasks of workers that live for seconds are included.",
             Query(per_second(PUBLISHED), "published"),
             Query(per_second(ACKED), "acked"),
             Query(per_second("messages_redelivered_total"), "redelivered"),
@@ -177,7 +177,7 @@ OUTCOMES = Row(
         ),
         lines(
             "Dead-lettered tasks",
-            "How many tasks were given up within five minutes, and why?",
+            "How many tasks were dead-lettered within five minutes, and why?",
             Query(
                 or_zero(f"sum by (reason) (increase(workqueue_tasks_dead_lettered_total{W}[5m]))", "reason"),
                 "{{reason}}",
@@ -203,7 +203,7 @@ WORKERS = Row(
         ),
         bars(
             "Scale-down",
-            "What did the workers do that a scale-down removed? A busy one finishes its task first.",
+            "Were the workers that a scale-down removed idle or busy? A busy worker finishes its task before it ends.",
             Query(
                 f"sum by (state) (increase(workqueue_operator_scale_down_victims_total{S}[$__rate_interval]))",
                 "{{state}}",
@@ -239,7 +239,7 @@ def hidden(name: str) -> Variable:
 DASHBOARD = Dashboard(
     "workqueue-queue",
     "WorkQueue / One queue",
-    "One WorkQueue: what waits, what the operator decided and why, how long tasks take and what becomes of them.",
+    "One WorkQueue: what waits, what the operator decided and why, how long tasks take, and how they end.",
     (NOW, DECISIONS, DURATIONS, OUTCOMES, WORKERS),
     (
         Variable("namespace", "Namespace", "workqueue_operator_condition", "namespace"),

@@ -1,4 +1,4 @@
-"""The operator itself: whether it reads, how quick it is, and what it is refused."""
+"""The operator itself: whether it reads, how fast it is, and which errors it has."""
 
 from workqueue_operator.cluster.port import Forbidden
 from workqueue_operator.scaling.victims import State
@@ -38,7 +38,7 @@ NOW = Row(
     (
         stat(
             "Version",
-            "Which operator runs? Two versions stand here while it is upgraded.",
+            "Which version of the operator runs? During an upgrade it shows two versions.",
             Query("workqueue_operator_build_info", "{{version}}"),
             empty=NOT_SCRAPED,
             shows=Shows.NAME,
@@ -46,7 +46,7 @@ NOW = Row(
         ),
         stat(
             "Slowest loop",
-            "How long ago did the loop beat that is furthest behind? After 60 s the operator is restarted.",
+            "How long ago did the slowest loop last report that it runs? After 60 s the operator starts it again.",
             "max(workqueue_operator_heartbeat_age_seconds)",
             empty=NOT_SCRAPED,
             unit="s",
@@ -55,7 +55,7 @@ NOW = Row(
         ),
         stat(
             "Oldest reading",
-            "How old is the reading of the queue that was read longest ago?",
+            "How old is the last reading, in the queue where it is oldest?",
             "max(workqueue_operator_reading_age_seconds)",
             empty="No queue is read",
             unit="s",
@@ -64,7 +64,7 @@ NOW = Row(
         ),
         stat(
             "Namespaces not watched",
-            "How many namespaces cannot be watched, for example because they or their Roles are gone?",
+            "How many namespaces can the operator not watch, for example because their Role was deleted?",
             "sum(1 - workqueue_operator_namespace_watched)",
             empty=NOT_SCRAPED,
             steps=ANY_IS_RED,
@@ -72,7 +72,7 @@ NOW = Row(
         ),
         stat(
             "Busy workers removed, 24 h",
-            "How many workers did a scale-down remove although they were busy? They finish their task first.",
+            "How many busy workers did scale-downs remove? A busy worker finishes its task before it ends.",
             f"{BUSY_REMOVED} or 0 * sum(workqueue_operator_build_info)",
             empty=NOT_SCRAPED,
             steps=ANY_IS_ORANGE,
@@ -88,7 +88,7 @@ NOW = Row(
         ),
         stat(
             "Unexpected failures, 1 h",
-            "How many failures did the operator keep from its other loops? The log has each; please report it.",
+            "How many unexpected errors did the operator's loops have? The log has each; please report it.",
             increase("workqueue_operator_loop_failures_total", "1h"),
             empty=NOT_SCRAPED,
             steps=ANY_IS_ORANGE,
@@ -110,7 +110,7 @@ SPEED = Row(
     (
         lines(
             "Reading to scale",
-            "How long does it take from the start of a reading to the scaled Deployment?",
+            "How long does it take from the start of a reading until the Deployment is scaled?",
             *quantiles("workqueue_operator_reading_to_scale_seconds", ""),
             empty=NO_SCALE,
             unit="s",
@@ -148,14 +148,14 @@ ACTIONS = Row(
         ),
         stacked(
             "Decisions per minute",
-            "Which reasons do new decisions have? Reasons without one are left out.",
+            "Which reasons do new decisions have? Reasons without a new decision are left out.",
             Query(
                 "sum by (reason) (rate(workqueue_operator_decisions_total[$__rate_interval])) * 60 > 0", "{{reason}}"
             ),
             empty="No new decision, or no operator was scraped",
             width=8,
             shows=Shows.REASON,
-            may_be_empty="sizes and reasons may stay as they are",
+            may_be_empty="sizes and reasons may stay unchanged",
         ),
         stacked(
             "Writes to the API server",
@@ -173,7 +173,7 @@ ERRORS = Row(
     (
         lines(
             "Broker errors",
-            "Which brokers cannot be read, and why? Those without an error are left out.",
+            "Which brokers can the operator not read, and why? Brokers without an error are left out.",
             Query(
                 "sum by (broker, kind) (rate(workqueue_operator_broker_errors_total[$__rate_interval])) > 0 "
                 f"or {NO_ERROR}",
@@ -193,7 +193,7 @@ ERRORS = Row(
         ),
         bars(
             "Scale-down",
-            "What did the workers do that scale-downs removed?",
+            "Were the workers that scale-downs removed idle or busy?",
             Query(
                 "sum by (state) (increase(workqueue_operator_scale_down_victims_total[$__rate_interval]))", "{{state}}"
             ),
@@ -223,7 +223,7 @@ PROCESS = Row(
         ),
         lines(
             "Policies set per hour",
-            "How often does the operator set RabbitMQ policies? If it never stops, another program changes them.",
+            "How often does the operator set RabbitMQ policies? If it goes on, another program changes them.",
             Query(increase("workqueue_operator_policies_set_total", "1h"), "policies"),
             empty="No operator was scraped in this time",
             width=8,
@@ -235,7 +235,7 @@ PROCESS = Row(
 DASHBOARD = Dashboard(
     "workqueue-operator",
     "WorkQueue / Operator",
-    "The operator itself: whether it reads and decides, how quick it is, and which errors it meets.",
+    "The operator itself: whether it reads and decides, how fast it is, and which errors it has.",
     (NOW, SPEED, ACTIONS, ERRORS, PROCESS),
     annotations=tuple(one for one in ONE_QUEUE.annotations if one.name == "Operator started"),
 )

@@ -17,11 +17,13 @@ ANY_IS_ORANGE = (Step(0, GREEN), Step(1, ORANGE))
 #: Nothing of it is good, any of it must be repaired.
 ANY_IS_RED = (Step(0, GREEN), Step(1, RED))
 
-NO_AGE = "there is none without the management API, nor until what waited at the operator's start is gone"
+NO_AGE = (
+    "no age is known without the management API, nor until the messages that waited at the operator's start are gone"
+)
 #: What a panel of ages says in its description, and without data.
 AGE_UNKNOWN_WHEN = (
-    "Unknown without management_uri, with message priorities, at maxLength, and after a start of operator or broker "
-    "until what waited then is gone."
+    "The age is unknown without management_uri, with message priorities and at maxLength. After a start of the "
+    "operator or the broker it is unknown until the messages that waited then are gone."
 )
 AGE_UNKNOWN = "Unknown age"
 NO_DEAD_LETTERS = "a dead-letter queue is declared with its first message"

@@ -1,4 +1,4 @@
-"""The workers of one queue, and those who send to it."""
+"""The workers of one queue, and its producers."""
 
 from dev.dashboards.model import Dashboard, Kind, Panel, Query, Row, Shows, Variable
 from dev.dashboards.shapes import ANY_IS_ORANGE, lines, quantiles, stat
@@ -30,34 +30,34 @@ NOW = Row(
     (
         stat(
             "Connected workers",
-            "How many of the workers consume from the broker?",
+            "How many workers consume from the broker, of how many workers?",
             Query(f"sum(workqueue_broker_connected{W})", "connected"),
             Query(f"count(workqueue_broker_connected{W})", "of"),
             empty=NO_WORKER,
         ),
         stat(
             "Tasks in progress",
-            "How many tasks do the workers have, of how many at most?",
+            "How many tasks are in progress, of how many at most?",
             Query(f"sum(workqueue_tasks_in_progress{W})", "in progress"),
             Query(f"sum(workqueue_worker_slots{W})", "at most"),
             empty=NO_WORKER,
         ),
         stat(
             "Stopping workers",
-            "How many workers finish their tasks and then end?",
+            "How many workers take no more tasks, finish theirs, and then end?",
             f"sum(workqueue_worker_draining{W})",
             empty=NO_WORKER,
         ),
         stat(
             "Lost acks, 1 h",
-            "How many tasks were done while the connection broke, so that they run a second time?",
+            "How many finished tasks lost their ack with the connection? They run a second time.",
             f"sum(increase(workqueue_tasks_acks_lost_total{W}[1h]))",
             empty=NO_WORKER,
             steps=ANY_IS_ORANGE,
         ),
         stat(
             "Versions",
-            "Which versions run, and with which handler? Two stand here during a rollout.",
+            "Which versions run, and with which handler? During a rollout it shows two.",
             Query(f"count by (version, handler) (workqueue_worker_info{W})", "{{version}} {{handler}}"),
             empty=NO_WORKER,
             shows=Shows.NAMED_VALUE,
@@ -71,7 +71,7 @@ TASKS = Row(
     (
         lines(
             "Tasks per worker",
-            "Does a worker do less than the others? Choose its pod above.",
+            "Does a worker do less than the others? To see one worker, choose its pod above.",
             *spread(f"rate(workqueue_tasks_acked_total{PODS}[$__rate_interval])"),
             empty=NO_WORKER_THEN,
             unit="mps",
@@ -79,7 +79,7 @@ TASKS = Row(
         Panel(
             Kind.HEATMAP,
             "Task duration",
-            "How long do most tasks take, and are there two kinds?",
+            "How long do most tasks take, and are there short and long ones?",
             (
                 Query(
                     f"sum by (le) (increase(workqueue_task_duration_seconds_bucket{PODS}[$__rate_interval]))", "{{le}}"
@@ -97,7 +97,7 @@ TASKS = Row(
         ),
         lines(
             "Redelivered share",
-            "Which share of the deliveries did a worker have before? A high one: workers end while they work.",
+            "Which share of the deliveries was delivered before? A high share means that workers end before they ack.",
             Query(
                 f"sum(rate(workqueue_tasks_redelivered_total{PODS}[$__rate_interval])) / "
                 f"(sum(rate(workqueue_tasks_received_total{PODS}[$__rate_interval])) > 0)",
@@ -129,7 +129,7 @@ PROCESSES = Row(
         ),
         lines(
             "CPU by worker",
-            "Do the handlers compute, or do they wait? In cores.",
+            "How many cores does a worker use? Near 0 its handler waits for another program.",
             *spread(own("rate(process_cpu_seconds_total[$__rate_interval])"), "highest", "median"),
             empty=NO_WORKER_THEN,
             width=8,
@@ -142,7 +142,7 @@ SENDERS = Row(
     (
         lines(
             "Confirmed tasks",
-            "How many tasks does the broker confirm to those who send them?",
+            "How many tasks does the broker confirm to the producers?",
             Query(
                 f"sum by (namespace) (rate(workqueue_producer_tasks_confirmed_total{Q}[$__rate_interval]))",
                 "{{namespace}}",
@@ -163,7 +163,7 @@ SENDERS = Row(
         ),
         lines(
             "Blocked producers and resent tasks",
-            "Does an alarm of the broker, a full queue or a lost connection hold the producers back?",
+            "Does an alarm block producers, or do they resend because of a full queue or a lost connection?",
             Query(f"sum(workqueue_producer_broker_blocked{Q})", "blocked"),
             Query(
                 f"sum by (cause) (rate(workqueue_producer_tasks_resent_total{Q}[$__rate_interval]))",
@@ -180,7 +180,7 @@ SENDERS = Row(
 DASHBOARD = Dashboard(
     "workqueue-workers",
     "WorkQueue / Workers",
-    "The workers of one queue: what they do, how long tasks take, and whether one differs from the others.",
+    "The workers of one queue: what they do, how long tasks take, and whether one worker differs from the others.",
     (NOW, TASKS, PROCESSES, SENDERS),
     (
         Variable("namespace", "Namespace", "workqueue_tasks_in_progress", "namespace"),
