@@ -11,7 +11,7 @@ from dev.local_cluster.listeners import listens
 from dev.local_cluster.network import NODE_IP
 from dev.local_cluster.places import Places
 
-#: Where a block may begin: below the ports of the tests (tests/support/held_port.py) and those that the kernel gives.
+#: Where a block may begin: below the ports of the tests (HeldPort) and those that the kernel gives.
 BASES = range(16000, 20000, 500)
 HEALTH = {
     "kube-controller-manager": 257,

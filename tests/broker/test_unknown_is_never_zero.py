@@ -7,11 +7,11 @@ from contextlib import ExitStack, closing
 import pytest
 from workqueue_broker.address import BrokerAddress
 from workqueue_broker.connection import ConnectionSettings, connect
+from workqueue_operator.cluster.local.held_port import HeldPort
 from workqueue_operator.rabbitmq.leader import SETTLED_SECONDS
 from workqueue_operator.resource import WorkQueue
 from workqueue_operator.tracked import Tracked
 
-from tests.support.held_port import HeldPort
 from tests.support.http_server import HttpServer
 from tests.support.operating import SECRET, Operating, operating, secret_of
 from tests.support.rabbitmq_server import RabbitMQServer

@@ -3,11 +3,11 @@
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pika
 import pytest
 
+from tests.support.described import DESCRIBED
 from tests.support.task_queue import Ledger, TaskQueue
 from tests.support.waiting import wait_until
 from tests.support.worker_process import StartWorker
@@ -282,17 +282,6 @@ def test_a_coroutine_that_ignores_its_cancellation_costs_its_worker(
     assert worker.exit_code() == 75
     assert [line.word for line in ledger()] == ["started", "ignored"]
     quorum_queue.dead.wait_for_counts(1, 0)
-
-
-DESCRIBED: dict[str, Any] = {
-    "content_encoding": "gzip",
-    "correlation_id": "c1",
-    "reply_to": "answers",
-    "type": "order",
-    "app_id": "shop",
-    "expiration": "60000",
-    "priority": 5,
-}
 
 
 def test_a_handler_sees_all_properties_of_a_message(

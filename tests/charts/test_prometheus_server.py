@@ -5,9 +5,9 @@ from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
+from workqueue_operator.cluster.local.held_port import HeldPort
 
 from dev.prometheus import Programs
-from tests.support.held_port import HeldPort
 from tests.support.prometheus_server import PrometheusServer, Promtool, running
 from tests.support.waiting import wait_until
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from workqueue_operator.cluster.local.held_port import HeldPort
+
 from dev import prometheus
 from dev.local_cluster.console import ClusterError
 from dev.local_cluster.listeners import listens
 from dev.prometheus import Programs
-from tests.support.held_port import HeldPort
 from tests.support.rabbitmq_versions import NotInstallable
 from tests.support.waiting import wait_until
 

@@ -15,9 +15,9 @@ from typing import Any
 from urllib.parse import quote
 
 from workqueue_broker.address import BrokerAddress
+from workqueue_operator.cluster.local.held_port import HeldPort
 
 from dev import broker_counts
-from tests.support.held_port import HeldPort
 from tests.support.rabbitmq_choice import node_of
 from tests.support.rabbitmq_node import Ports
 from tests.support.rabbitmq_versions import NotInstallable, not_installable

@@ -10,9 +10,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from workqueue_operator.cluster.local.held_port import HeldPort
 
 from tests.support.fake_api import FakeApi
-from tests.support.held_port import HeldPort
 from tests.support.hostile_broker import Talk, until_gone, with_heartbeats
 from tests.support.hostile_server import HostileServer
 from tests.support.http_server import HttpServer

@@ -1,11 +1,11 @@
-"""What a person sees of a `local` that runs: a row for each queue, and the last decisions. Prints nothing itself."""
+"""What a person sees of a `local` that runs: a row for each queue. Prints nothing itself."""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workqueue_operator.clock import Clock
-from workqueue_operator.cluster.local.local_cluster import LocalCluster, LocalEvent
+from workqueue_operator.cluster.local.local_cluster import LocalCluster
 from workqueue_operator.cluster.port import Target
 from workqueue_operator.resource import Key
 from workqueue_operator.scaling.demand import Counts
@@ -18,7 +18,6 @@ class Row:
     """One WorkQueue. None: not known."""
 
     key: Key
-    queue: str
     #: messages_ready.
     waiting: int | None
     #: Over all workers that answered.
@@ -30,9 +29,8 @@ class Row:
     desired: int | None
     #: Seconds that the first message has waited.
     oldest_seconds: float | None
-    #: Of the last decision, and its message; "" before the first one.
+    #: Of the last decision; "" before the first one.
     reason: str
-    message: str
 
 
 class Board:
@@ -49,10 +47,6 @@ class Board:
             *(self._row(tracked) for tracked in sorted(self._store, key=lambda it: str(it.key)))
         )
 
-    def events(self, most: int) -> Sequence[LocalEvent]:
-        """The last Events, of which each decision that changed something is one; the newest last."""
-        return sorted(self._cluster.events, key=lambda event: event.time)[-most:]
-
     async def _row(self, tracked: Tracked) -> Row:
         spec, decision = tracked.workqueue, tracked.memory.reported.decision
         target = self._store.target(spec.target) if spec else None
@@ -61,7 +55,6 @@ class Board:
         waiting = reading.messages_ready if isinstance(reading, Counts) else None
         return Row(
             key=tracked.key,
-            queue=spec.queue.declaration.name if spec else "",
             waiting=waiting,
             in_progress=await self._in_progress(target),
             workers=target.replicas if target else 0,
@@ -70,7 +63,6 @@ class Board:
             desired=decision.replicas if decision else None,
             oldest_seconds=None if waiting is None else tracked.oldest.age(self._clock.monotonic(), waiting),
             reason=decision.reason if decision else "",
-            message=decision.message if decision else "",
         )
 
     async def _in_progress(self, target: Target | None) -> int | None:

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from workqueue_operator.cluster.local.held_port import PORTS, HeldPort
 
 from dev.local_cluster import control_plane
 from dev.local_cluster.console import ClusterError
@@ -15,7 +16,6 @@ from dev.local_cluster.identities import Identities
 from dev.local_cluster.listeners import listens
 from dev.local_cluster.places import Places
 from dev.local_cluster.ports import BASES, Ports, choose_ports, save_ports, saved_ports
-from tests.support.held_port import PORTS, HeldPort
 from tests.support.http_server import HttpServer
 
 

@@ -15,6 +15,7 @@ from workqueue_worker.command import CommandHandler, environment_of
 from workqueue_worker.settlement import Failed, Finished
 from workqueue_worker.task import Task
 
+from tests.support.described import DESCRIBED
 from tests.support.waiting import wait_until
 
 
@@ -83,19 +84,8 @@ def test_a_nul_in_metadata_is_an_escape_as_no_environment_can_hold_it() -> None:
     assert CommandHandler(["true"]).run(b"", nul) == Finished()
 
 
-DESCRIBED = {
-    "content_encoding": "gzip",
-    "correlation_id": "c1",
-    "reply_to": "answers",
-    "type": "order",
-    "app_id": "shop",
-    "user_id": "guest",
-    "expiration": "60000",
-    "priority": 5,
-}
-
-
 def test_a_command_sees_all_properties_and_only_those_that_are_there() -> None:
-    known = environment_of(task(**DESCRIBED))
-    assert {f"TASK_{name.upper()}": str(value) for name, value in DESCRIBED.items()}.items() <= known.items()
+    properties = {**DESCRIBED, "user_id": "guest"}
+    known = environment_of(task(**properties))
+    assert {f"TASK_{name.upper()}": str(value) for name, value in properties.items()}.items() <= known.items()
     assert set(environment_of(Task())) == {"TASK_QUEUE", "TASK_ATTEMPT", "TASK_REDELIVERED", "TASK_HEADERS"}

@@ -17,7 +17,6 @@ from tests.support.waiting import until
 
 ROW = Row(
     key=Key("team", "orders"),
-    queue="orders",
     waiting=60,
     in_progress=3,
     workers=5,
@@ -26,7 +25,6 @@ ROW = Row(
     desired=12,
     oldest_seconds=75.4,
     reason="Backlog",
-    message="60 ready / 5 per replica = 12",
 )
 UNKNOWN = replace(ROW, waiting=None, in_progress=None, desired=None, oldest_seconds=None)
 
