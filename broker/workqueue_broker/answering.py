@@ -35,7 +35,7 @@ class Answering:
     ) -> Any:
         """The library's, and `on_done` gets NoAnswer after NODE_SECONDS for each of the nodes."""
         connecting = _Connecting(on_done, custom_ioloop, NODE_SECONDS * len(connection_configs))
-        connecting.workflow = super().create_connection(  # type: ignore[misc]
+        connecting.workflow = super().create_connection(  # type: ignore[misc] # of the connection that follows
             connection_configs, connecting.done, custom_ioloop, workflow
         )
         return connecting.workflow
@@ -44,11 +44,11 @@ class Answering:
         """Close the socket now; waiting callers get NoAnswer, which names `seconds`."""
         node = f"{self.params.host}:{self.params.port}"
         error = NoAnswer(f"{node} did not answer {self.waiting_for or 'in time'} within {seconds:g} s")
-        self._terminate_stream(error)  # type: ignore[attr-defined]
+        self._terminate_stream(error)  # type: ignore[attr-defined] # of the connection that follows
 
     def _send_method(self, channel_number: int, method: Any, content: Any = None) -> None:
         self.waiting_for = method.NAME.lower() if method.synchronous else None
-        super()._send_method(channel_number, method, content)  # type: ignore[misc]
+        super()._send_method(channel_number, method, content)  # type: ignore[misc] # of the connection that follows
 
 
 class AnsweringConnection(Answering, pika.SelectConnection):  # type: ignore[misc] # pika has no type hints

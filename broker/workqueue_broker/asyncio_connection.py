@@ -84,7 +84,8 @@ class _Library(Connection):  # type: ignore[misc] # pika has no type hints
         if len(buffer) >= _FRAME.size and not buffer.startswith(b"AMQP"):
             kind, _, size = _FRAME.unpack_from(buffer)
             self._check(kind, size)
-        return super()._read_frame()  # type: ignore[no-any-return]
+        frame: tuple[int, Any] = super()._read_frame()
+        return frame
 
     def _check(self, kind: int, size: int) -> None:
         if kind not in (spec.FRAME_METHOD, spec.FRAME_HEADER, spec.FRAME_BODY, spec.FRAME_HEARTBEAT):

@@ -5,7 +5,7 @@ It stays as plain as tutorial two: durable, and for a quorum queue its type; lim
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workqueue_broker.names import checked_name
 
@@ -65,6 +65,6 @@ def read_counts(channel: "BlockingChannel", name: str) -> QueueCounts:
     return _counts(channel.queue_declare(name, passive=True))
 
 
-def _counts(declare_ok: object) -> QueueCounts:
-    method = declare_ok.method  # type: ignore[attr-defined]
+def _counts(declare_ok: Any) -> QueueCounts:
+    method = declare_ok.method
     return QueueCounts(messages_ready=method.message_count, consumers=method.consumer_count)

@@ -92,7 +92,7 @@ def choices(ask: Ask, dashboard: Any, span: Span, preferred: Mapping[str, str]) 
 
 
 def _first(ask: Ask, listed: str, span: Span) -> str:
-    metric, label = re.fullmatch(r"label_values\((.*), (\w+)\)", listed).groups()  # type: ignore[union-attr]
+    metric, _, label = listed.removeprefix("label_values(").removesuffix(")").rpartition(", ")
     series = ask("series", **{"match[]": metric, "start": span.start, "end": span.end})
     return min((one[label] for one in series), default="")
 

@@ -48,7 +48,7 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
         # For the whole process: the library would give each counter a second series, which nothing reads.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
+        disable_created_metrics()  # type: ignore[no-untyped-call] # the library gives it no types
         self.readings = Counter("workqueue_operator_readings", "Queues read", registry=registry)
         self.policies_set = Counter("workqueue_operator_policies_set", "Policies set in RabbitMQ", registry=registry)
         _set_build_info(registry)

@@ -127,7 +127,7 @@ class WorkQueue:
     metrics_port: int
 
 
-T = TypeVar("T")
+T = TypeVar("T", bound=StrEnum)
 
 
 def parse(body: Mapping[str, Any]) -> WorkQueue:
@@ -242,9 +242,9 @@ def _name(parent: Mapping[str, Any], field: str, path: str) -> str:
 def _word(parent: Mapping[str, Any], field: str, words: type[T], default: T, path: str) -> T:
     value = parent.get(field)
     try:
-        return default if value is None else words(value)  # type: ignore[call-arg]
+        return default if value is None else words(value)
     except ValueError as error:
-        raise InvalidSpec(f"{path}.{field} is {_shown(value)}: use one of {', '.join(words)}") from error  # type: ignore[arg-type]
+        raise InvalidSpec(f"{path}.{field} is {_shown(value)}: use one of {', '.join(words)}") from error
 
 
 def _number(

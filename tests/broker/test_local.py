@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from workqueue_broker.declaration import QueueType
 
 from tests.support.local_run import LocalRun, manifests
 from tests.support.rabbitmq_server import RabbitMQServer
@@ -161,7 +162,7 @@ def test_while_the_broker_is_away_the_workers_stay(own_quorum_queue: TaskQueue, 
 def test_without_a_broker_it_says_where_it_looked_and_how_to_start_one(
     tmp_path: Path, rabbitmq: RabbitMQServer
 ) -> None:
-    queue = TaskQueue(rabbitmq, "nowhere", "Quorum")  # type: ignore[arg-type]
+    queue = TaskQueue(rabbitmq, "nowhere", QueueType.QUORUM)
     with LocalRun(tmp_path / "run", manifests(queue)) as local:
         assert local.exit_code() == 1
         assert f"Secret default/rabbitmq: amqp://{rabbitmq.user}@127.0.0.1" in local.text

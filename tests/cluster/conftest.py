@@ -64,7 +64,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     if not is_worker(session.config):
         hold_cluster(session)
-    elif HELD not in session.config.workerinput and "WORKQUEUE_IMAGES" in os.environ:  # type: ignore[attr-defined]
+    elif HELD not in session.config.workerinput and "WORKQUEUE_IMAGES" in os.environ:  # type: ignore[attr-defined] # of pytest-xdist
         pytest.exit("pytest-xdist needs tests/cluster among its arguments", returncode=1)
 
 

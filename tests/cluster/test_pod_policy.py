@@ -76,7 +76,7 @@ async def cluster(kube: Kube) -> AsyncIterator[KubernetesCluster]:
     await config.load_kube_config(context=kube.context, client_configuration=configuration)
     async with client.ApiClient(configuration) as api_client:
         api_client.set_default_header("Impersonate-User", USER)
-        yield KubernetesCluster(KubernetesApi(api_client), session=None)  # type: ignore[arg-type]
+        yield KubernetesCluster(KubernetesApi(api_client), session=None)  # type: ignore[arg-type] # no worker is asked
 
 
 def refusal(kube: Kube, patch: dict[str, Any], *options: str) -> str:

@@ -86,13 +86,13 @@ def load_function(path: str) -> Function:
         raise HandlerError(
             f"handler {path!r} cannot be imported: {type(error).__name__}: {one_line(error)}".rstrip(": ")
         ) from error
-    function = getattr(module, name, None)
+    function: Function | None = getattr(module, name, None)
     if not callable(function):
         raise HandlerError(f"handler {path!r}: module {module_name} has no function {name}")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise HandlerError(f"handler {path!r} is a generator: calling it would run nothing. Take out its yield")
     _check_parameters(path, function)
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def _check_parameters(path: str, function: Callable[..., object]) -> None:

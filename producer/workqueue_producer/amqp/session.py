@@ -95,7 +95,8 @@ class Session:
 
     def joined(self) -> AbstractContextManager[None]:
         """What is published inside the block goes out together."""
-        return self._channel.connection.joined()  # type: ignore[no-any-return]
+        joined: AbstractContextManager[None] = self._channel.connection.joined()
+        return joined
 
     def declare(self, then: Callable[[object], None]) -> None:
         """Make the queue, or see that it is there."""

@@ -107,10 +107,11 @@ def test_the_indexes_are_what_a_search_of_everything_finds(steps: list[tuple[Any
         elif known:
             store.set_address(known, value)
     usable = sorted((one for one in store if isinstance(one.spec, WorkQueue)), key=lambda one: str(one.key))
+    targets = {one.key: one.spec.target for one in usable if isinstance(one.spec, WorkQueue)}
     for address in ADDRESSES:
         assert store.members(address) == [one for one in usable if one.address == address]
     for target in (Key("team", "w1"), Key("team", "w2")):
-        claims = [one.key for one in usable if one.spec.target == target]  # type: ignore[union-attr]
+        claims = [key for key, claimed in targets.items() if claimed == target]
         assert store.owner_of(target) == (claims[0] if claims else None)
     read, too_many = store.users()
     assert not too_many

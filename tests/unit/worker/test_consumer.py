@@ -159,7 +159,7 @@ def test_a_result_that_comes_at_the_last_moment_of_another_thread_at_the_wheel_i
     bench = Bench(broker)
     first, second = bench.task(), bench.task()
     wheel = HookedLock()
-    bench.consumer._wheel = wheel  # type: ignore[assignment]
+    bench.consumer._wheel = wheel  # type: ignore[assignment] # a lock with a hook
 
     def second_comes() -> None:
         before = sum(broker.acked.values())

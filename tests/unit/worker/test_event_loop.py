@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from workqueue_worker.event_loop import EventLoop
@@ -43,7 +44,7 @@ def handlers() -> Iterator[list[AsyncHandler]]:
 
 def test_a_client_made_by_the_first_task_serves_the_next_ones_from_any_thread(handlers: list[AsyncHandler]) -> None:
     """A queue and its reader stand for a pool of connections: they belong to the loop that they were made in."""
-    pool: dict[str, asyncio.Queue[asyncio.Future[bytes]]] = {}
+    pool: dict[str, Any] = {}
 
     async def serve(queue: asyncio.Queue[asyncio.Future[bytes]]) -> None:
         while True:
@@ -52,7 +53,7 @@ def test_a_client_made_by_the_first_task_serves_the_next_ones_from_any_thread(ha
     async def handle(_body: bytes, _task: Task) -> None:
         if not pool:
             pool["requests"] = asyncio.Queue()
-            pool["reader"] = asyncio.ensure_future(serve(pool["requests"]))  # type: ignore[assignment]
+            pool["reader"] = asyncio.ensure_future(serve(pool["requests"]))
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         await pool["requests"].put(answer)
         if await answer != b"answer":

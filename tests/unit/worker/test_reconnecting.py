@@ -1,7 +1,7 @@
 """Waits between connections: they grow to a limit, and start small again after a healthy minute."""
 
 import pytest
-from workqueue_broker.errors import AccessRefused, BrokerUnavailable, QueueMismatch, QueueMissing
+from workqueue_broker.errors import AccessRefused, BrokerError, BrokerUnavailable, QueueMismatch, QueueMissing
 from workqueue_worker.reconnecting import LONGEST_WAIT_SECONDS, REFUSED_WAIT_SECONDS, Reconnecting
 
 
@@ -20,5 +20,5 @@ def test_waits_between_connections_grow_to_a_limit_and_start_small_again_after_a
 
 
 @pytest.mark.parametrize("error", [AccessRefused("x"), QueueMissing("x"), QueueMismatch("x")])
-def test_what_only_a_person_can_fix_is_tried_slowly(error: Exception) -> None:
-    assert Reconnecting(lambda low, _high: low).wait_after(error, 0.0) == REFUSED_WAIT_SECONDS  # type: ignore[arg-type]
+def test_what_only_a_person_can_fix_is_tried_slowly(error: BrokerError) -> None:
+    assert Reconnecting(lambda low, _high: low).wait_after(error, 0.0) == REFUSED_WAIT_SECONDS

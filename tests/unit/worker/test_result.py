@@ -18,7 +18,7 @@ class Lines(logging.Handler):
         self.lines: list[tuple[int, dict[str, object]]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        fields = dict(record.fields)  # type: ignore[attr-defined]
+        fields = dict(vars(record)["fields"])
         del fields["seconds"]
         self.lines.append((record.levelno, fields))
 

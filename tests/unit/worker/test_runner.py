@@ -53,7 +53,7 @@ def test_a_worker_is_busy_from_the_start_of_a_handler_to_its_end_and_not_before_
         raise AssertionError("the runner opens no connection for tasks")
 
     finished = FinishedTasks()
-    consumer = Consumer(never, metrics, health, finished, 1)  # type: ignore[arg-type]
+    consumer = Consumer(never, metrics, health, finished, 1)  # type: ignore[arg-type] # it always raises
     settings = replace(read_settings({}, (), {}), retry_max_delay=0.01)
     holding = Holding(consumer, CopyPublisher(Confirming, None), health)
     runner = Runner(settings, "w", PythonHandler(handle), holding, metrics, finished)

@@ -36,7 +36,7 @@ class EveryHeader:
         return end + 1, frame.Header(channel, body_size, properties)
 
     def _read_other_frame(self) -> tuple[int, Any]:
-        return super()._read_frame()  # type: ignore[misc, no-any-return]
+        return super()._read_frame()  # type: ignore[misc, no-any-return] # of the connection that follows
 
 
 class ReadingConnection(EveryHeader, AnsweringConnection):

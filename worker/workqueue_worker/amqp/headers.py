@@ -64,7 +64,7 @@ class CopiedProperties(pika.BasicProperties):  # type: ignore[misc] # pika has n
         self.headers: dict[str, Any] = {}  # takes the table's place
         encoded = b"".join(super().encode())
         start = _start_of_headers(encoded)
-        return [encoded[:start], _LENGTH.pack(len(self.table)), self.table, encoded[start + 4 :]]  # type: ignore[operator]
+        return [encoded[:start], _LENGTH.pack(len(self.table)), self.table, encoded[start + 4 :]]  # type: ignore[operator] # headers are there
 
 
 def copied_table(table: bytes, without: Collection[str], added: Mapping[str, object]) -> bytes:

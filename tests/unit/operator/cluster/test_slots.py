@@ -69,7 +69,7 @@ def pod(owner: str) -> Pod:
 @pytest.mark.parametrize("kind", ["the API server", "workers"])
 async def test_the_next_slot_is_the_neighbours_however_many_of_another_namespace_wait(kind: str) -> None:
     held = HeldApi() if kind == "the API server" else HeldPages()
-    cluster = KubernetesCluster(KubernetesApi(held), held)  # type: ignore[arg-type]
+    cluster = KubernetesCluster(KubernetesApi(held), held)  # type: ignore[arg-type] # fakes of what is used here
     most = CONCURRENT_REQUESTS if kind == "the API server" else WORKERS_ASKED_AT_ONCE
 
     def ask(owner: str) -> "asyncio.Task[Any]":

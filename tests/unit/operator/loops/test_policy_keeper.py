@@ -16,6 +16,7 @@ from workqueue_operator.rabbitmq.management_api import (
     PolicyRefused,
 )
 from workqueue_operator.rabbitmq.queue_policy import Policy, QueueInForce, Verdict, VirtualHost
+from workqueue_operator.resource import WorkQueue
 from workqueue_operator.store import Store
 from workqueue_operator.tracked import Tracked
 
@@ -77,14 +78,15 @@ class Broker:
         """One look at the virtual host, in which every queue is but the missing ones."""
         found = {}
         for tracked in self.store:
-            queue = tracked.spec.queue  # type: ignore[union-attr]
+            assert isinstance(tracked.spec, WorkQueue)
+            queue = tracked.spec.queue
             mine = self.api.policies.get(f"workqueue.{queue.declaration.name}")
             found[queue.declaration.name] = QueueInForce(
                 "quorum", mine.name if mine else "", mine.definition if mine else {}
             )
             found[queue.dead_letter_queue] = QueueInForce("quorum", "", {})
         queues = {name: queue for name, queue in found.items() if name not in missing}
-        await self.policies.keep(self.api, ADDRESS, VirtualHost(queues, dict(self.api.policies)))  # type: ignore[arg-type]
+        await self.policies.keep(self.api, ADDRESS, VirtualHost(queues, dict(self.api.policies)))  # type: ignore[arg-type] # a fake
 
     def count(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(f"workqueue_operator_{name}", labels) or 0.0

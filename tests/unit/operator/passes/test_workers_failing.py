@@ -93,10 +93,11 @@ class Looking(FakeCluster):
 
 
 async def test_while_all_workers_are_well_the_operator_never_looks_at_their_pods() -> None:
-    operator = Operator(cluster=Looking(), replicas_at_start=4)
+    cluster = Looking()
+    operator = Operator(cluster=cluster, replicas_at_start=4)
     tracked = operator.add()
     await operator.after(300, tracked, Counts(20, 4))
-    assert operator.cluster.looks == 0  # type: ignore[attr-defined]
+    assert cluster.looks == 0
 
 
 async def four_starting(**change: Any) -> tuple[Operator, Tracked]:

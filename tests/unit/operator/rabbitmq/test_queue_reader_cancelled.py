@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+from collections.abc import Callable
 
 import pytest
 from workqueue_broker.address import BrokerAddress
@@ -14,9 +15,9 @@ from tests.support.hostile_broker import greeted, until_gone
 from tests.support.hostile_server import HostileServer
 
 
-async def until(fact: object, what: str) -> None:
+async def until(fact: Callable[[], object], what: str) -> None:
     deadline = asyncio.get_running_loop().time() + 20
-    while not fact():  # type: ignore[operator]
+    while not fact():
         assert asyncio.get_running_loop().time() < deadline, f"not seen: {what}"
         await asyncio.sleep(0.01)
 

@@ -1,6 +1,7 @@
 """The decision, rule by rule."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from workqueue_operator.resource import Fallback, ScalingPolicy
@@ -22,9 +23,9 @@ def decided(
     workers: Workers,
     history: History = QUIET,
     policy: ScalingPolicy = POLICY,
-    **more: object,
+    **more: Any,
 ) -> ScalingDecision:
-    return decide(policy, Situation(reading, workers, **more), history, NOW)  # type: ignore[arg-type]
+    return decide(policy, Situation(reading, workers, **more), history, NOW)
 
 
 def ready(messages: int, consumers: int = 1) -> Counts:

@@ -1,6 +1,7 @@
 """Which workers may go."""
 
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,8 +18,8 @@ from workqueue_operator.scaling.deletion_order import (
 from tests.support.fakes import WORKING
 
 
-def pod(name: str, tasks: int | None, **more: object) -> WorkerAnswer:
-    return WorkerAnswer(replace(WORKING, name=name, uid=f"uid-{name}", **more), tasks)  # type: ignore[arg-type]
+def pod(name: str, tasks: int | None, **more: Any) -> WorkerAnswer:
+    return WorkerAnswer(replace(WORKING, name=name, uid=f"uid-{name}", **more), tasks)
 
 
 def carried_out(asked: list[WorkerAnswer], departure: Departure) -> list[WorkerAnswer]:
