@@ -95,12 +95,13 @@ class _Kopf:
             error = problem
         with suppress(RuntimeError):  # our loop is closed: the process ends
             self._loop.call_soon_threadsafe(self._end, error)
+        left = Leaving()
         with suppress(Exception):
-            loop.run_until_complete(_leave(LEAVE_SECONDS - 2 * BEAT_SECONDS))  # within the border's bound of it all
+            loop.run_until_complete(left.wait(LEAVE_SECONDS - 2 * BEAT_SECONDS))  # within the border's bound of it all
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._left.set)
         with suppress(Exception):
-            loop.run_until_complete(_leave(CLOSE_SECONDS))
+            loop.run_until_complete(left.wait(CLOSE_SECONDS))
         loop.close()
 
     async def _operate(self) -> None:
@@ -142,10 +143,18 @@ def with_remedy(error: ClusterError) -> str:
     return f"{error}{REMEDIES.get(type(error), '')}"
 
 
-async def _leave(seconds: float) -> None:
-    """Cancel what is left of kopf, and give it the time to close its connections."""
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=seconds)
+class Leaving:
+    """The end of all tasks of an event loop. Each is cancelled once: a second cancel of the task in which kopf closes
+    its connections would keep it from doing so."""
+
+    def __init__(self) -> None:
+        self._cancelled: set[asyncio.Task[object]] = set()
+
+    async def wait(self, seconds: float) -> None:
+        """Cancel the tasks that were not cancelled yet, and wait for all of them, for so long at most."""
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks - self._cancelled:
+            task.cancel()
+        self._cancelled |= tasks
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)

@@ -28,8 +28,10 @@ async def serving(health: Health | None = None, *more: Collector) -> AsyncIterat
         registry.register(collector)
     server = Server(registry, lambda: health or Health(True))
     await server.listen(0, "127.0.0.1")
-    yield server, counted
-    await server.close()
+    try:
+        yield server, counted
+    finally:
+        await server.close()
 
 
 async def ask(server: Server, request: bytes) -> bytes:

@@ -143,13 +143,15 @@ async def test_one_namespaces_big_answers_leave_room_for_the_neighbours() -> Non
         sites = [web.Site(f"http://127.0.0.1:{greedy.port}", ("u", "p"), Tls(), "greedy") for _ in range(8)]
         tasks = [asyncio.create_task(site.get("/api/queues", 60)) for site in sites]
         neighbour = web.Site(f"http://127.0.0.1:{good.port}", ("u", "p"), Tls(), "team")
-        await until(lambda: sum(task.done() for task in tasks) >= 4)  # so much is refused with any bound of 32 MiB
-        assert await neighbour.get("/api/queues", 60) == []
-        for task in tasks:
-            task.cancel()
-        ends = await asyncio.gather(*tasks, return_exceptions=True)
-        for site in (*sites, neighbour):
-            await site.close()
+        try:
+            await until(lambda: sum(task.done() for task in tasks) >= 4)  # so much is refused with any bound of 32 MiB
+            assert await neighbour.get("/api/queues", 60) == []
+        finally:
+            for task in tasks:
+                task.cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+            for site in (*sites, neighbour):
+                await site.close()
     refused = [end for end in ends if isinstance(end, web.Unreachable)]
     assert len(refused) >= 4
     assert all("answers much while other big answers are read" in str(end) for end in refused)

@@ -115,10 +115,11 @@ async def ask(path: str, operator: Running) -> tuple[int, str]:
     """What the operator's own port answers."""
     server = Server(operator.registry, operator.scheduler.loops.health)
     await server.listen(0, "127.0.0.1")
-    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{server.port}{path}") as answer:
-        seen = answer.status, await answer.text()
-    await server.close()
-    return seen
+    try:
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{server.port}{path}") as answer:
+            return answer.status, await answer.text()
+    finally:
+        await server.close()
 
 
 async def test_an_api_server_that_does_not_answer_is_no_standstill_of_ours() -> None:

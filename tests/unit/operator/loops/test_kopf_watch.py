@@ -15,7 +15,7 @@ from workqueue_operator.clock import SystemClock
 from workqueue_operator.cluster.kubernetes_api import KubernetesApi
 from workqueue_operator.cluster.kubernetes_cluster import KubernetesCluster
 from workqueue_operator.loops.border import Loops, watch_name
-from workqueue_operator.loops.kopf_watch import Watch
+from workqueue_operator.loops.kopf_watch import Leaving, Watch
 from workqueue_operator.metrics import Metrics, WatchCollector
 from workqueue_operator.resource import Key
 from workqueue_operator.store import Store
@@ -136,3 +136,28 @@ async def test_deployments_come_from_the_same_watch(
     api.deployments[HERE] = [deployment(HERE, "jobs-worker")]
     async with watching(api, tmp_path, monkeypatch) as seen:
         await seen.until(lambda: seen.store.target(Key(HERE, "jobs-worker")), "the Deployment is known")
+
+
+def test_a_task_that_takes_long_to_close_its_connections_is_not_cancelled_again() -> None:
+    """As kopf's own: on a busy machine it has not ended when the watch is given up, and is waited for then."""
+    closed: list[bool] = []
+
+    async def connected(may_end: asyncio.Event) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await may_end.wait()
+            closed.append(True)
+
+    async def leave() -> None:
+        may_end = asyncio.Event()
+        task = asyncio.create_task(connected(may_end))
+        await asyncio.sleep(0)
+        leaving = Leaving()
+        await leaving.wait(0)
+        assert not task.done()
+        may_end.set()
+        await leaving.wait(60)
+
+    asyncio.run(leave())
+    assert closed == [True]
