@@ -114,9 +114,10 @@ class Reporter:
         if due and tracked.writes.take(now):  # what is due and not written is due at the next pass
             await self._cluster.write_status(tracked.key, status)
             self._metrics.api_writes.labels("status").inc()
-            before, reported.status, reported.written_at = reported.status, status, now
+            known = known_of(reported.status, {}) if reported.known is None else reported.known
+            reported.status, reported.known, reported.written_at = status, known_of(status, known), now
             reported.changes = []
-            tracked.notices.extend(turned(before, status))
+            tracked.notices.extend(turned(known, status))
 
     async def _post_events(self, tracked: Tracked) -> None:
         """Post what waits, oldest first; what could not be posted stays."""
@@ -150,12 +151,21 @@ def _policy(tracked: Tracked) -> list[Condition]:
     return conditions.of_policy(verdict, asked_for, next(same, None))
 
 
-def turned(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Notice]:
-    """A notice for each condition with Events that broke or recovered; none for one that was fine from the start."""
-    old = {one["type"]: one["status"] for one in before.get("conditions") or ()}
+def known_of(status: Mapping[str, Any], before: Mapping[str, str]) -> Mapping[str, str]:
+    """The last status of each condition that was not Unknown, by type; a passing one that is gone is forgotten."""
+    lasting = {type_: was for type_, was in before.items() if type_ not in conditions.PASSING}
+    found = ((one["type"], one["status"]) for one in status.get("conditions") or ())
+    return {**lasting, **{type_: now for type_, now in found if now != "Unknown"}}
+
+
+def turned(known: Mapping[str, str], after: Mapping[str, Any]) -> list[Notice]:
+    """A notice for each condition with Events that broke or recovered; none for one that was fine from the start.
+
+    What is Unknown between, as after a restart of the broker, hides no recovery and repeats no warning: `known`.
+    """
     notices = []
     for one in after["conditions"]:
-        status, was = one["status"], old.get(one["type"])
+        status, was = one["status"], known.get(one["type"])
         undecided = one["type"] == conditions.SCALING_ACTIVE and one["reason"] in EVENT_REASONS
         has_events = undecided or one["type"] in EVENT_CONDITIONS
         if has_events and status != was and status != "Unknown" and one["reason"] not in SILENT_REASONS:

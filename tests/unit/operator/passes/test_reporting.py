@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from workqueue_operator.cluster.port import ClusterUnavailable, Notice
 from workqueue_operator.resource import Key
 from workqueue_operator.scaling.decision import Unknown
@@ -94,6 +95,24 @@ async def test_a_queue_that_is_read_again_is_reported_once(operator: Operator) -
         ("Warning", "connection refused"),
         ("Normal", "QueueObserved again"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("at_last", "wanted"),
+    [(Counts(0, 0), ["connection refused", "QueueObserved again"]), (AWAY, ["connection refused"])],
+    ids=["recovered", "still broken"],
+)
+async def test_what_is_unknown_for_a_while_hides_no_recovery_and_repeats_no_warning(
+    operator: Operator, at_last: Counts | Unknown, wanted: list[str]
+) -> None:
+    tracked = operator.add()
+    await operator.after(10, tracked, AWAY)
+    operator.change(tracked, scaling={"minReplicas": 5, "maxReplicas": 2})  # no pass looks at the queue
+    await operator.after(10, tracked, Counts(0, 0))
+    assert operator.condition("QueueObserved")["status"] == "Unknown"
+    operator.change(tracked)
+    await operator.after(10, tracked, at_last)
+    assert [one.message for one in operator.cluster.events if one.message in wanted] == wanted
 
 
 async def test_a_dry_run_scale_down_is_reported_once(operator: Operator) -> None:
