@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,7 @@ async def test_a_row_has_what_waits_what_is_in_progress_the_workers_and_the_reas
     options = Options((str(file),), "default")
     prepared = prepare(read_files(options), options, None, None)
     async with web.open_session() as session:
+        sending = ExitStack()
         operator = LocalOperator(prepared, tmp_path, session, Hooks())
         running = asyncio.create_task(operator.run(0, lambda _: None))
 
@@ -53,7 +55,7 @@ async def test_a_row_has_what_waits_what_is_in_progress_the_workers_and_the_reas
         try:
             # Once the empty queue was measured, as of what came before no age is known.
             await until(noticed, "the queue's policy is set")
-            await asyncio.to_thread(quorum_queue.send, *["task"] * 5)
+            await asyncio.to_thread(sending.enter_context, quorum_queue.sent(*["task"] * 5))
             row = await until(
                 lambda: row_that(lambda row: row.ready == 3 and row.in_progress == 6), "three workers work"
             )
@@ -63,6 +65,7 @@ async def test_a_row_has_what_waits_what_is_in_progress_the_workers_and_the_reas
             assert oldest.oldest_seconds is not None
             assert oldest.oldest_seconds >= 0
         finally:
+            sending.close()
             running.cancel()
             await asyncio.wait([running])
             await operator.cluster.drain()

@@ -122,10 +122,10 @@ async def test_messages_with_priorities_have_no_age(rabbitmq: RabbitMQServer) ->
     queue = TaskQueue(rabbitmq, rabbitmq.new_vhost(), QueueType.CLASSIC)
     with queue.channel() as channel:
         channel.queue_declare(queue.name, durable=True, arguments={"x-max-priority": 5})
-    queue.send("a", "b")
     async with operating() as operator:
         operator.add(secret(queue), queue={"name": queue.name, "type": queue.type, "declare": "Never"}, mode="Paused")
-        await operator.until(lambda: operator.number("messages_published_total") == 2, "the totals are known")
+        with queue.sent("a", "b"):
+            await operator.until(lambda: operator.number("messages_published_total") == 2, "the totals are known")
         (tracked,) = operator.store
         assert tracked.oldest.points == []
         assert operator.number("oldest_message_age_seconds") is None
