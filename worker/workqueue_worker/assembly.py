@@ -13,6 +13,7 @@ from workqueue_broker.standard_streams import say
 from workqueue_worker import consumer_timeout, logs
 from workqueue_worker.amqp import ConsumePlan, ConsumerLink, CopyLink, Trials
 from workqueue_worker.command import CommandHandler
+from workqueue_worker.connection_report import ConnectionReport
 from workqueue_worker.consumer import Consumer
 from workqueue_worker.copy_publisher import CopyPublisher
 from workqueue_worker.delivery import Delivery
@@ -21,8 +22,10 @@ from workqueue_worker.finished_tasks import FinishedTasks
 from workqueue_worker.handlers import Handler, PythonHandler, load_function, tutorial
 from workqueue_worker.health import Health
 from workqueue_worker.holding import Holding
+from workqueue_worker.keeper import Keeper
 from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.probes import ProbeServer
+from workqueue_worker.reconnecting import Reconnecting
 from workqueue_worker.runner import Runner
 from workqueue_worker.settings import DEFAULT_METRICS_PORT, DEFAULT_QUEUE, Settings, SettingsError, misspelled
 from workqueue_worker.shutdown import EXIT_DRAINED
@@ -45,7 +48,9 @@ def run(settings: Settings, environment: Mapping[str, str], early_signals: Early
     threading.Thread(target=_warn_of_consumer_timeout, args=(settings, address), daemon=True).start()
     open_link = functools.partial(_open_link, settings, read_address, health)
     finished = FinishedTasks()
-    consumer = Consumer(open_link, metrics, health, finished, settings.concurrency)
+    report = ConnectionReport(metrics, health, Reconnecting())
+    consumer = Consumer(metrics, health, finished, report, settings.concurrency)
+    keeper = Keeper(consumer, open_link, report, health)
     copies = CopyPublisher(
         lambda: CopyLink(read_address(), _copies_name(settings)),
         settings.dead_letter_declaration if settings.create else None,
@@ -54,7 +59,7 @@ def run(settings: Settings, environment: Mapping[str, str], early_signals: Early
     if not settings.handler and not settings.command:
         say(" [*] Waiting for messages. To exit press CTRL+C")
     os.register_at_fork(after_in_child=early_signals.over)  # a process that a handler forks is not the worker
-    supervisor = Supervisor(settings, consumer, runner, copies, metrics, health)
+    supervisor = Supervisor(settings, consumer, keeper, runner, copies, metrics, health)
     return EXIT_DRAINED if early_signals.asked else supervisor.run()
 
 

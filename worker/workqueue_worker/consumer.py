@@ -4,14 +4,13 @@ Two locks. The thread that holds the wheel uses the connection, for microseconds
 for what comes, without the wheel, for all idle threads; only the lead may read. The invariants, each kept by the order
 of two steps:
 
-- No result lies while the wheel is free: settle() appends, then tries the wheel; a thread that lets go of the wheel
-  looks at the results once more. So a result is settled by its own thread, or by the one that has the wheel just then.
+- No result lies while the wheel is free: see wheel.py.
 - No delivery waits while a thread is idle: deliveries are added under the lead only, a thread that gets the lead looks
   at them first, and letting go of it wakes the next.
 - Nothing is settled over a foreign connection: the connection changes under the wheel only, and epochs are compared
   under it. A delivery that was taken while its connection was being lost is stale, and its settlement counted as lost.
 
-While all threads work, the keeper's thread takes the lead every half second, so that heartbeats go on.
+The keeper's thread (keeper.py) opens the connections and has attach() take them; any thread may find one lost.
 """
 
 import threading
@@ -23,47 +22,34 @@ from workqueue_worker.delivery import Delivery
 from workqueue_worker.finished_tasks import FinishedTasks
 from workqueue_worker.health import Health
 from workqueue_worker.in_hand import InHand
-from workqueue_worker.link import SETTLE, Link, OpenLink
+from workqueue_worker.link import SETTLE, Link
 from workqueue_worker.metrics import WorkerMetrics
-from workqueue_worker.reconnecting import Reconnecting
 from workqueue_worker.result import Action, Result, log_task
 from workqueue_worker.settlement import Done, RequeueCause
+from workqueue_worker.wheel import Wheel
 
 #: Seconds that a thread without work waits before it looks around.
 TURN_SECONDS = 1.0
-#: Seconds between the keeper's turns; several to a heartbeat.
-KEEP_SECONDS = 0.5
 
 
 class Consumer:
     """The deliveries of one worker."""
 
     def __init__(
-        self,
-        open_link: OpenLink,
-        metrics: WorkerMetrics,
-        health: Health,
-        finished: FinishedTasks,
-        threads: int,
-        reconnecting: Reconnecting | None = None,
+        self, metrics: WorkerMetrics, health: Health, finished: FinishedTasks, report: ConnectionReport, threads: int
     ) -> None:
-        """`open_link(epoch, on_delivery)` connects and consumes, or raises. `threads`: how many call next_task()."""
-        self._open_link = open_link
+        """`threads`: how many call next_task()."""
         self._metrics = metrics
         self._health = health
         self._finished = finished
-        self._threads = threads
+        self._report = report
         self._deliveries = Deliveries(threads)
-        self._report = ConnectionReport(metrics, health, reconnecting or Reconnecting())
-        self._wheel = threading.Lock()
-        self._at_the_wheel = _AtTheWheel(self)
+        self._wheel = Wheel(self._deliveries.results, self._settle)
         self._lead = threading.Lock()
         #: Notified when the connection comes, goes, or is to be left.
-        self._changed = threading.Condition()
+        self.changed = threading.Condition()
         self._link: Link | None = None
-        self._epoch = 0
         self._stopping = False
-        self._leaving = threading.Event()
         metrics.in_progress.set_function(lambda: len(self._deliveries))
 
     # For the tasks' threads.
@@ -80,7 +66,7 @@ class Consumer:
     def settle(self, result: Result) -> None:
         """Have a delivery settled now, by this thread or by the one that is at the wheel."""
         self._deliveries.finish(result)
-        self._settle_results()
+        self._wheel.settle_if_free()
 
     def is_stale(self, delivery: Delivery) -> bool:
         """True when its connection is gone: the broker gives it to a consumer again."""
@@ -95,8 +81,8 @@ class Consumer:
         def over() -> bool:
             return self.is_stale(delivery) or (self.stopping and not also_when_stopping)
 
-        with self._changed:
-            self._changed.wait_for(over, timeout=seconds)
+        with self.changed:
+            self.changed.wait_for(over, timeout=seconds)
 
     @property
     def stopping(self) -> bool:
@@ -129,68 +115,53 @@ class Consumer:
             link.wake()
         self._notify()
 
-    def leave(self) -> None:
-        """Have the keeper hand back what is still in progress, and close."""
-        self._leaving.set()
+    # For the keeper.
+
+    @property
+    def wants_link(self) -> bool:
+        """True while there is no connection and there should be one."""
+        return self._link is None and not self._stopping
+
+    @property
+    def has_free_thread(self) -> bool:
+        """False while all work, such as on tasks of a lost connection."""
+        return self._deliveries.leave_a_thread_free
+
+    def received(self, delivery: Delivery) -> None:
+        """A delivery came over the connection: called in its turn()."""
+        self._metrics.received.inc()
+        if delivery.redelivered:
+            self._metrics.redelivered.inc()
+        self._deliveries.received(delivery)
+
+    def attach(self, link: Link) -> bool:
+        """Take this connection into use. False once the worker is stopping: it stays the caller's."""
+        with self._wheel:
+            if self._stopping:  # the tasks' threads may have ended: none would work on what comes
+                return False
+            self._deliveries.connected(link.epoch)
+            self._link = link
+            self._report.opened(again=link.epoch > 1)  # with the wheel, as its loss: the last report is what is true
         self._notify()
+        return True
 
-    # For the keeper's thread.
+    def turn_unless_led(self) -> None:
+        """Read once, if no thread waits for the connection: all may work, and heartbeats must go on."""
+        if self._lead.acquire(blocking=False):
+            try:
+                self._turn()
+            finally:
+                self._lead.release()
 
-    def keep(self) -> None:
-        """Keep the connection until leave() is called."""
-        while not self._leaving.is_set():
-            self._keep_once()
-        with self._at_the_wheel:
+    def close(self) -> None:
+        """Hand back what is still in progress, and close the connection."""
+        with self._wheel:
             self._settle()
             self._hand_back(self._deliveries.close())
             if self._link:
                 self._link.close()
             self._link = None
             self._deliveries.lost()
-
-    def _keep_once(self) -> None:
-        if self._link is None and not self._stopping:
-            self._wait_for_stop(self._report.pause_seconds)
-            self._wait_for_a_free_thread()
-            self._connect()
-        elif self._lead.acquire(blocking=False):  # else a thread waits for the connection, and turns it
-            try:
-                self._turn()
-            finally:
-                self._lead.release()
-        with self._changed:
-            if self._link or self._stopping:
-                self._changed.wait(KEEP_SECONDS)
-
-    def _connect(self) -> None:
-        self._health.tick()
-        if self._stopping:
-            return
-        try:
-            link = self._open_link(self._epoch + 1, self._on_delivery)
-        except Exception as failure:  # noqa: BLE001 - there are many ways not to connect; each is tried again
-            self._report.not_opened(failure)
-            return
-        with self._at_the_wheel:
-            if self._stopping:  # the tasks' threads may have ended: none would work on what comes
-                link.close()
-                return
-            self._epoch += 1
-            self._deliveries.connected(self._epoch)
-            self._link = link
-            self._report.opened(again=self._epoch > 1)  # with the wheel, as its loss: the last report is what is true
-        self._notify()
-
-    def _wait_for_a_free_thread(self) -> None:
-        """All may work on tasks of the lost connection: what came now would lie here, while other workers are idle."""
-        while len(self._deliveries) >= self._threads and not (self._stopping or self._leaving.is_set()):
-            self._health.tick()
-            self._report.no_free_thread()
-            self._wait_for_stop(KEEP_SECONDS)
-
-    def _wait_for_stop(self, seconds: float) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._stopping, timeout=seconds)
 
     # With the lead.
 
@@ -202,12 +173,12 @@ class Consumer:
                 link.wait(TURN_SECONDS)
                 self._turn()
             else:
-                with self._changed:
-                    self._changed.wait_for(lambda: self._link or self._stopped, timeout=TURN_SECONDS)
+                with self.changed:
+                    self.changed.wait_for(lambda: self._link or self._stopped, timeout=TURN_SECONDS)
 
     def _turn(self) -> None:
         self._health.tick()
-        with self._at_the_wheel:
+        with self._wheel:
             link = self._link
             if link is None:
                 return
@@ -227,12 +198,6 @@ class Consumer:
         elif takes_tasks and not link.consuming:
             link.consume()
 
-    def _on_delivery(self, delivery: Delivery) -> None:
-        self._metrics.received.inc()
-        if delivery.redelivered:
-            self._metrics.redelivered.inc()
-        self._deliveries.received(delivery)
-
     # With nothing.
 
     @property
@@ -244,14 +209,6 @@ class Consumer:
         if requeued:
             self._metrics.requeued[RequeueCause.CONNECTION].inc(requeued)
         return in_hand
-
-    def _settle_results(self) -> None:
-        """Settle what is due, unless another thread is at the wheel, which does this before it lets go."""
-        while self._deliveries.results and self._wheel.acquire(blocking=False):
-            try:
-                self._settle()
-            finally:
-                self._wheel.release()
 
     # Under the wheel.
 
@@ -309,19 +266,5 @@ class Consumer:
             self._finished.add(result.in_hand.delivery)
 
     def _notify(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
-
-
-class _AtTheWheel:
-    """The block has the wheel; after it, the results are looked at once more."""
-
-    def __init__(self, consumer: Consumer) -> None:
-        self._consumer = consumer
-
-    def __enter__(self) -> None:
-        self._consumer._wheel.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._consumer._wheel.release()
-        self._consumer._settle_results()
+        with self.changed:
+            self.changed.notify_all()

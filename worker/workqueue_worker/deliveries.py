@@ -48,6 +48,11 @@ class Deliveries:
         """Everything received that has not ended."""
         return list(self._in_progress.values())
 
+    @property
+    def leave_a_thread_free(self) -> bool:
+        """True while fewer are in progress than there are threads."""
+        return len(self._in_progress) < self._threads
+
     def is_stale(self, delivery: Delivery) -> bool:
         """True when its connection is gone: the broker gives it to a consumer again."""
         return delivery.epoch != self._epoch

@@ -17,6 +17,7 @@ from workqueue_worker.consumer import Consumer
 from workqueue_worker.copy_publisher import CopyPublisher
 from workqueue_worker.health import Health
 from workqueue_worker.in_hand import InHand, StopCause
+from workqueue_worker.keeper import Keeper
 from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.process_end import end_now
 from workqueue_worker.runner import Runner
@@ -42,6 +43,7 @@ class Supervisor:
         self,
         settings: Settings,
         consumer: Consumer,
+        keeper: Keeper,
         runner: Runner,
         copies: CopyPublisher,
         metrics: WorkerMetrics,
@@ -49,6 +51,7 @@ class Supervisor:
     ) -> None:
         self._settings = settings
         self._consumer = consumer
+        self._keeper = keeper
         self._runner = runner
         self._copies = copies
         self._metrics = metrics
@@ -59,14 +62,14 @@ class Supervisor:
         #: What the supervisor is to do at once; a SimpleQueue may be put to from a signal handler.
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._numbers = itertools.count(1)  # next() is one step, so the tasks' threads may share it
-        self._keeper = self._thread("connection", self._consumer.keep)
+        self._keeping = self._thread("connection", keeper.run)
         self._tasks = [self._thread(f"task-{number}", self._work) for number in range(1, settings.concurrency + 1)]
 
     def run(self) -> int:
         """Work until the worker must leave; returns the exit code. Ends the process when a thread cannot be stopped."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        for thread in (self._keeper, *self._tasks):
+        for thread in (self._keeping, *self._tasks):
             thread.start()
         while (step := self._next_step()) not in (Step.LEAVE, Step.HAND_BACK):
             self._act(step)
@@ -102,9 +105,9 @@ class Supervisor:
         connected = self._consumer.connected
         closing = self._thread("copies", self._copies.close)  # without the broker, closing takes long
         closing.start()
-        self._consumer.leave()
+        self._keeper.leave()
         if connected:  # else it may be trying to get a connection
-            self._keeper.join(max(0.0, until - time.monotonic()))
+            self._keeping.join(max(0.0, until - time.monotonic()))
         closing.join(max(0.0, until - time.monotonic()))
         exit_code = EXIT_FORCED if forced else self._shutdown.exit_code
         logger.info("left", extra={"fields": {"exit_code": exit_code}})

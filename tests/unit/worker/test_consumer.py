@@ -6,61 +6,20 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import Random
-from typing import Any
 
 import pytest
+from workqueue_worker.connection_report import ConnectionReport
 from workqueue_worker.consumer import Consumer
-from workqueue_worker.delivery import Delivery
 from workqueue_worker.finished_tasks import FinishedTasks
 from workqueue_worker.health import Health, Readiness
 from workqueue_worker.in_hand import InHand
 from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.reconnecting import Reconnecting
-from workqueue_worker.result import Action, Result
-from workqueue_worker.settlement import Done, RequeueCause
+from workqueue_worker.settlement import RequeueCause
 
-from tests.support.fake_link import FakeBroker, FakeLink
+from tests.support.consuming import Bench
+from tests.support.fake_link import FakeBroker
 from tests.support.waiting import wait_until
-
-
-class Bench:
-    """A consumer with its keeper, on a fake broker."""
-
-    def __init__(self, broker: FakeBroker, threads: int = 1000) -> None:
-        self.broker = broker
-        self.metrics = WorkerMetrics("q")
-        self.health = Health()
-        no_wait = Reconnecting(lambda _low, _high: 0.0)
-        self.finished = FinishedTasks()
-        self.consumer = Consumer(broker.open, self.metrics, self.health, self.finished, threads, no_wait)
-        self.keeper = threading.Thread(target=self.consumer.keep, daemon=True)
-        self.keeper.start()
-
-    def done(self, in_hand: InHand) -> Result:
-        return Result(in_hand, Action.ACK, Done.DONE, "done")
-
-    def task(self) -> InHand:
-        in_hand = self.consumer.next_task()
-        assert in_hand is not None
-        return in_hand
-
-    def leave(self) -> None:
-        self.consumer.leave()
-        self.keeper.join()
-
-    def count(self, name: str, **labels: str) -> float:
-        value = self.metrics.registry.get_sample_value(f"workqueue_tasks_{name}", {"queue": "q", **labels})
-        assert value is not None
-        return value
-
-    def assert_that_all_is_accounted_for(self) -> None:
-        assert self.broker.breaches == []
-        assert self.consumer.in_progress() == []
-        assert self.count("in_progress") == 0
-        requeued = sum(self.count("requeued_total", cause=cause) for cause in self.metrics.requeued)
-        assert self.count("received_total") == self.count("acked_total") + self.count("acks_lost_total") + requeued
-        assert self.count("received_total") == sum(self.broker.given.values())
-        assert self.count("acked_total") == sum(self.broker.acked.values())
 
 
 @pytest.fixture
@@ -159,7 +118,7 @@ def test_a_result_that_comes_at_the_last_moment_of_another_thread_at_the_wheel_i
     bench = Bench(broker)
     first, second = bench.task(), bench.task()
     wheel = HookedLock()
-    bench.consumer._wheel = wheel  # type: ignore[assignment] # a lock with a hook
+    bench.consumer._wheel._lock = wheel  # type: ignore[assignment] # a lock with a hook
 
     def second_comes() -> None:
         before = sum(broker.acked.values())
@@ -279,53 +238,21 @@ def test_when_it_stops_it_hands_back_what_no_thread_is_free_for_and_keeps_what_r
     bench.assert_that_all_is_accounted_for()
 
 
-def test_it_takes_nothing_while_every_thread_works_on_a_task_of_a_lost_connection() -> None:
-    broker = FakeBroker(tasks=2, prefetch=1)
-    bench = Bench(broker, threads=1)
-    stale = bench.task()
-    bench.consumer._lose_link(RuntimeError("the network"))
-    wait_until(lambda: "every slot" in bench.health.readiness.text, 10, "it waits for its thread")
-    assert len(broker.links) == 1
-    bench.consumer.settle(bench.done(stale))
-    assert bench.task().delivery.epoch == 2
-    bench.leave()
-
-
-def test_a_library_that_fails_to_connect_in_a_way_of_its_own_is_tried_again() -> None:
-    broker = FakeBroker(tasks=1, prefetch=1)
-    failures = [RuntimeError("a timeout that is no error of the library's tree")]
-
-    def open_link(epoch: int, on_delivery: Callable[[Delivery], None]) -> FakeLink:
-        if failures:
-            raise failures.pop()
-        return broker.open(epoch, on_delivery)
-
-    metrics, health = WorkerMetrics("q"), Health()
-    consumer = Consumer(open_link, metrics, health, FinishedTasks(), 1, Reconnecting(lambda _low, _high: 0.0))
-    keeper = threading.Thread(target=consumer.keep, daemon=True)
-    keeper.start()
-    assert consumer.next_task() is not None
-    assert health.readiness.ready
-    consumer.leave()
-    keeper.join()
-
-
-def test_ready_is_said_at_the_wheel_where_a_connection_is_lost_too_so_that_the_last_word_is_what_is_so() -> None:
-    said: list[tuple[bool, bool]] = []
+def test_ready_is_reported_at_the_wheel_where_a_loss_is_too_so_that_the_last_report_is_what_is_true() -> None:
+    reported: list[tuple[bool, bool]] = []
 
     class Listening(Health):
         def __setattr__(self, name: str, value: object) -> None:
             if name == "_readiness" and isinstance(value, Readiness):
-                said.append((value.ready, wheel() is not None and wheel().locked()))
+                reported.append((value.ready, wheel.locked()))
             super().__setattr__(name, value)
 
-    def wheel() -> Any:
-        return made[0]._wheel if made else None
-
-    made: list[Consumer] = []
-    made.append(Consumer(FakeBroker(tasks=0, prefetch=1).open, WorkerMetrics("q"), Listening(), FinishedTasks(), 1))
-    made[0]._connect()
-    assert said == [(False, False), (True, True)]
+    wheel = threading.Lock()
+    metrics, health = WorkerMetrics("q"), Listening()
+    consumer = Consumer(metrics, health, FinishedTasks(), ConnectionReport(metrics, health, Reconnecting()), 1)
+    consumer._wheel._lock = wheel
+    assert consumer.attach(FakeBroker(tasks=0, prefetch=1).open(1, consumer.received))
+    assert reported == [(False, False), (True, True)]
 
 
 def test_a_run_whose_ack_the_broker_may_not_have_read_is_remembered() -> None:

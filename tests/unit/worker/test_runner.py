@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from workqueue_worker.connection_report import ConnectionReport
 from workqueue_worker.consumer import Consumer
 from workqueue_worker.copy_publisher import CopyPublisher
 from workqueue_worker.delivery import Delivery
@@ -12,6 +13,7 @@ from workqueue_worker.health import Health
 from workqueue_worker.holding import Holding
 from workqueue_worker.in_hand import InHand
 from workqueue_worker.metrics import WorkerMetrics
+from workqueue_worker.reconnecting import Reconnecting
 from workqueue_worker.runner import Runner
 from workqueue_worker.settings import Settings, read_settings
 from workqueue_worker.task import Task
@@ -49,11 +51,8 @@ def test_a_worker_is_busy_from_the_start_of_a_handler_to_its_end_and_not_before_
         if fails:
             raise ValueError
 
-    def never(*_: object) -> Confirming:
-        raise AssertionError("the runner opens no connection for tasks")
-
     finished = FinishedTasks()
-    consumer = Consumer(never, metrics, health, finished, 1)  # type: ignore[arg-type] # it always raises
+    consumer = Consumer(metrics, health, finished, ConnectionReport(metrics, health, Reconnecting()), 1)
     settings = replace(read_settings({}, (), {}), retry_max_delay=0.01)
     holding = Holding(consumer, CopyPublisher(Confirming, None), health)
     runner = Runner(settings, "w", PythonHandler(handle), holding, metrics, finished)

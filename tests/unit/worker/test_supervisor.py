@@ -14,6 +14,7 @@ from workqueue_worker.copy_publisher import CopyPublisher
 from workqueue_worker.delivery import Delivery
 from workqueue_worker.health import HELD_SECONDS, Health, Readiness
 from workqueue_worker.in_hand import InHand
+from workqueue_worker.keeper import Keeper
 from workqueue_worker.metrics import WorkerMetrics
 from workqueue_worker.runner import Runner
 from workqueue_worker.settings import read_settings
@@ -32,7 +33,6 @@ class FakeConsumer:
         self._comes_late = comes_late
         self._tasks: list[InHand] = []
         self._stopping = threading.Event()
-        self._left = threading.Event()
         self.connected = False
 
     @property
@@ -55,10 +55,15 @@ class FakeConsumer:
     def stop_receiving(self) -> None:
         self._stopping.set()
 
+
+class FakeKeeper:
+    def __init__(self) -> None:
+        self._left = threading.Event()
+
     def leave(self) -> None:
         self._left.set()
 
-    def keep(self) -> None:
+    def run(self) -> None:
         self._left.wait()
 
 
@@ -96,9 +101,14 @@ def worker(
 ) -> Supervisor:
     health = health or Health()
     settings = replace(read_settings({}, (), {}), max_tasks=max_tasks)
-    runner = cast(Runner, FakeRunner())
     return Supervisor(
-        settings, cast(Consumer, consumer), runner, cast(CopyPublisher, copies), WorkerMetrics("q"), health
+        settings,
+        cast(Consumer, consumer),
+        cast(Keeper, FakeKeeper()),
+        cast(Runner, FakeRunner()),
+        cast(CopyPublisher, copies),
+        WorkerMetrics("q"),
+        health,
     )
 
 
