@@ -84,7 +84,8 @@ class GivenRabbitMQ(RabbitMQServer):
         for vhost in self._vhosts:
             super().management("DELETE", f"/api/vhosts/{vhost}")
         for user in self._users:
-            self._exists(f"/api/users/{user}") and super().management("DELETE", f"/api/users/{user}")
+            if self._exists(f"/api/users/{user}"):
+                super().management("DELETE", f"/api/users/{user}")
 
     @property
     def release(self) -> str:

@@ -113,7 +113,7 @@ class Consumer:
         link = self._link
         if link:
             link.wake()
-        self._notify()
+        self.notify()
 
     # For the keeper.
 
@@ -142,7 +142,7 @@ class Consumer:
             self._deliveries.connected(link.epoch)
             self._link = link
             self._report.opened(again=link.epoch > 1)  # with the wheel, as its loss: the last report is what is true
-        self._notify()
+        self.notify()
         return True
 
     def turn_unless_led(self) -> None:
@@ -194,7 +194,7 @@ class Consumer:
         takes_tasks = not (self._stopping or self._health.takes_no_more)
         if link.consuming and not takes_tasks:
             link.cancel()
-            self._notify()
+            self.notify()
         elif takes_tasks and not link.consuming:
             link.consume()
 
@@ -258,13 +258,14 @@ class Consumer:
         for result in lost.in_doubt:
             self._remember_if_done(result)
         self._metrics.requeued[RequeueCause.CONNECTION].inc(lost.requeued)
-        self._notify()
+        self.notify()
 
     def _remember_if_done(self, result: Result) -> None:
         """The broker may not have read the ack: the task comes again, and must not run again."""
         if result.ending is Done.DONE:
             self._finished.add(result.in_hand.delivery)
 
-    def _notify(self) -> None:
+    def notify(self) -> None:
+        """Have every thread that waits for `changed` look again."""
         with self.changed:
             self.changed.notify_all()

@@ -35,8 +35,7 @@ class Keeper:
     def leave(self) -> None:
         """For another thread: end run()."""
         self._leaving = True
-        with self._consumer.changed:
-            self._consumer.changed.notify_all()
+        self._consumer.notify()
 
     def _keep_once(self) -> None:
         if self._consumer.wants_link:
