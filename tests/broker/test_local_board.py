@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from workqueue_broker.declaration import QueueType
 from workqueue_operator import web
 from workqueue_operator.cluster.local.local_cluster import Hooks
 from workqueue_operator.local.board import Row
@@ -15,6 +16,7 @@ from workqueue_operator.local.options import Options
 from workqueue_operator.local.preparation import prepare, read_files
 
 from tests.support.local_run import NAME, manifests
+from tests.support.rabbitmq_server import RabbitMQServer
 from tests.support.task_queue import TaskQueue
 from tests.support.waiting import until
 
@@ -34,11 +36,12 @@ http.server.HTTPServer(("127.0.0.1", int(os.environ["METRICS_PORT"])), Page).ser
 
 
 async def test_a_row_has_what_waits_what_is_in_progress_the_workers_and_the_reason(
-    quorum_queue: TaskQueue, tmp_path: Path
+    rabbitmq: RabbitMQServer, tmp_path: Path
 ) -> None:
-    quorum_queue.server.collects_statistics_each_second()
+    queue = TaskQueue(rabbitmq, rabbitmq.new_vhost(), QueueType.CLASSIC).declare()  # one is known to be empty at once
+    queue.server.collects_statistics_each_second()
     file = tmp_path / "manifests.yaml"
-    file.write_text(manifests(quorum_queue, {"command": [sys.executable, "-c", WORKER]}))
+    file.write_text(manifests(queue, {"command": [sys.executable, "-c", WORKER]}))
     options = Options((str(file),), "default")
     prepared = prepare(read_files(options), options, None, None)
     async with web.open_session() as session:
@@ -49,13 +52,10 @@ async def test_a_row_has_what_waits_what_is_in_progress_the_workers_and_the_reas
         async def row_that(fact: Callable[[Row], bool]) -> Row | None:
             return next((row for row in await operator.board.rows() if fact(row)), None)
 
-        async def noticed() -> bool:
-            return any(event.notice.reason == "PolicySet" for event in operator.cluster.events)
-
         try:
-            # Once the empty queue was measured, as of what came before no age is known.
-            await until(noticed, "the queue's policy is set")
-            await asyncio.to_thread(sending.enter_context, quorum_queue.sent(*["task"] * 5))
+            # What came before the first total has no age: only when the queue is known to be empty, that total is 0.
+            await until(lambda: row_that(lambda row: row.oldest_seconds == 0), "the queue is known to be empty")
+            await asyncio.to_thread(sending.enter_context, queue.sent(*["task"] * 5))
             row = await until(
                 lambda: row_that(lambda row: row.ready == 3 and row.in_progress == 6), "three workers work"
             )
