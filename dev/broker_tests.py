@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from dev.cluster_tests import RUN_ONCE_MORE
 from dev.cluster_tests import failed as failed_tests
 from dev.test_turn import turn
 from tests.support.network_link import NetworkLink
@@ -70,7 +71,7 @@ def run(versions: list[str], chosen: tuple[str, ...]) -> int:
     print("Once more, what failed", flush=True)
     code = pytest_of(versions, *chosen, "--last-failed", "--last-failed-no-failures=none")
     for name in failed:
-        print(f"Run once more: {name}")
+        print(f"{RUN_ONCE_MORE}{name}")
     return code
 
 

@@ -19,6 +19,8 @@ CACHES = CHECKOUT / ".pytest_cache"
 #: On two cores; each process has an operator and a broker of its own.
 CLUSTER_PROCESSES = 3
 CHART_PROCESSES = 2
+#: What a line about a test begins with that failed in its first run.
+RUN_ONCE_MORE = "Run once more: "
 
 
 def main() -> int:
@@ -40,7 +42,7 @@ def run_on_cluster() -> int:
     print("Once more, what failed", flush=True)
     code = start("cluster", "--last-failed", "--last-failed-no-failures=none").wait()
     for test in again:
-        print(f"Run once more: {test}", flush=True)
+        print(f"{RUN_ONCE_MORE}{test}", flush=True)
     return code
 
 

@@ -1,7 +1,8 @@
 """`python -m dev.suites VERSION …`: all tests, two suites side by side, as each waits a part of its time.
 
 First the unit tests on both Pythons, then, if these pass, the broker tests and the cluster tests. Each line of output
-names its suite. A suite's failure does not end the one beside it.
+names its suite. A suite's failure does not end the one beside it. The last lines say how each ended, and which tests
+passed only in a second run.
 """
 
 import subprocess
@@ -10,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+from dev.cluster_tests import RUN_ONCE_MORE
 from dev.test_turn import turn
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -22,6 +24,8 @@ class Suite:
 
     def __init__(self, name: str, *command: str) -> None:
         self.name = name
+        #: Lines about tests that failed in their first run.
+        self.run_once_more: list[str] = []
         self._began = time.monotonic()
         self._process = subprocess.Popen(
             command,
@@ -36,6 +40,8 @@ class Suite:
     def _show(self) -> None:
         for line in self._process.stdout or ():
             print(f"[{self.name}] {line}", end="", flush=True)
+            if line.startswith(RUN_ONCE_MORE):
+                self.run_once_more.append(line.rstrip("\n"))
 
     def ended(self) -> tuple[int, str]:
         """Wait for its end; the exit code, and a line about it."""
@@ -75,8 +81,8 @@ def side_by_side(*suites: Suite) -> int:
 def report(suites: tuple[Suite, ...]) -> int:
     """Print how each ended; the exit code that is furthest from 0."""
     ends = [suite.ended() for suite in suites]
-    for _, line in ends:
-        print(line, flush=True)
+    for suite, (_, line) in zip(suites, ends, strict=True):
+        print(line, *suite.run_once_more, sep="\n  ", flush=True)
     return max((code for code, _ in ends), key=abs)
 
 
