@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 import yaml
+from workqueue_operator.cluster.local.launch import Launch, PodFacts, launch
 from workqueue_operator.cluster.local.manifests import Manifests, Source, read
-from workqueue_operator.cluster.local.workload import Launch, PodFacts, Surroundings, launch, workload_of
+from workqueue_operator.cluster.local.workload import Surroundings, workload_of
 from workqueue_operator.resource import Key
 
 from tests.support.helm import Helm

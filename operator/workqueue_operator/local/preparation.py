@@ -7,15 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from workqueue_operator.cluster.local.image import Image, environment_of_dockerfile, repository_of
 from workqueue_operator.cluster.local.manifests import InvalidManifest, Manifests, Source, read
-from workqueue_operator.cluster.local.workload import (
-    Image,
-    Surroundings,
-    Workload,
-    environment_of_dockerfile,
-    repository_of,
-    workload_of,
-)
+from workqueue_operator.cluster.local.workload import Surroundings, Workload, workload_of
 from workqueue_operator.local import broker_check
 from workqueue_operator.local.options import Options
 

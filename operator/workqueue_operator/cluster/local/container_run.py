@@ -9,9 +9,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from workqueue_operator.cluster.local.launch import Launch
 from workqueue_operator.cluster.local.orphans import Orphans
 from workqueue_operator.cluster.local.restarts import Restarts
-from workqueue_operator.cluster.local.workload import Launch
 
 #: Seconds between two looks whether the process has ended.
 LOOK_SECONDS = 0.1

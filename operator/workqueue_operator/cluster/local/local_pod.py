@@ -10,8 +10,9 @@ from pathlib import Path
 from workqueue_operator import web
 from workqueue_operator.cluster.local.container_run import ContainerRun
 from workqueue_operator.cluster.local.held_port import HeldPort
+from workqueue_operator.cluster.local.launch import PodFacts, launch
 from workqueue_operator.cluster.local.orphans import Orphans
-from workqueue_operator.cluster.local.workload import PodFacts, Surroundings, Workload, launch
+from workqueue_operator.cluster.local.workload import Surroundings, Workload
 from workqueue_operator.cluster.port import Pod
 
 #: Seconds between two probes until one succeeds, so that a new worker is seen at once, and seconds for an answer.

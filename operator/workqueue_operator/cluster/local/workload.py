@@ -1,37 +1,27 @@
 """A Deployment as something to run here: its containers' commands, arguments and environment. Pure.
 
-Images are not run. A container without a command of its own runs the installed worker, if its image is ours.
+Images are not run. A container without a command of its own runs the installed worker, if its image is ours. What each
+pod has of its own is filled in by launch.py.
 """
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from workqueue_operator.cluster.kubernetes_values import selector_of
+from workqueue_operator.cluster.local.image import Image, is_ours, repository_of
 from workqueue_operator.cluster.local.manifests import InvalidManifest, Manifests
 from workqueue_operator.resource import Key, WorkQueue
 
-#: The variable and the flag with which our worker's metrics port is set. Each pod has another one here.
-PORT_VARIABLE, PORT_FLAG = "METRICS_PORT", "--metrics-port"
 #: How the worker's image starts it, and its Python.
 WORKER = ("-m", "workqueue_worker")
 IMAGE_PYTHON = "/opt/workqueue/bin/python3"
 #: Variables that say where the broker is; `--amqp-url` takes their place.
 _BROKER_VARIABLES = ("AMQP_URL", "AMQP_HOST")
-_REFERENCE = re.compile(r"\$(?:\$|\(([^()$\s]*)\))")
-_LABEL = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
-
-
-@dataclass(frozen=True)
-class Image:
-    """What `--image NAME=FOLDER` says that an image holds: our worker, and the files of a folder."""
-
-    folder: Path
-    #: The ENV lines of its Dockerfile.
-    environment: Mapping[str, str] = field(default_factory=dict)
+#: fieldPath of a label or an annotation: which of the two, and its name.
+LABEL = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 
 
 @dataclass(frozen=True)
@@ -87,115 +77,15 @@ class Workload:
     notes: Sequence[str] = ()
 
 
-@dataclass(frozen=True)
-class PodFacts:
-    """What a container may ask of its pod."""
-
-    name: str
-    uid: str
-    metrics_port: int
-    #: The folders with the files of the mounts, by the path of each.
-    mounts: Mapping[str, Path]
-
-
-@dataclass(frozen=True)
-class Launch:
-    """What the operating system is given."""
-
-    command: Sequence[str]
-    environment: Mapping[str, str] = field(repr=False)
-    folder: Path | None
-
-
 def workload_of(workqueue: WorkQueue, manifests: Manifests, surroundings: Surroundings) -> Workload:
     """The Deployment of a WorkQueue; raises InvalidManifest when it cannot be run here."""
     key = workqueue.target
     return _Reader(key, workqueue.metrics_port, manifests, surroundings).read(manifests.deployments[key])
 
 
-def launch(workload: Workload, container: Container, pod: PodFacts, surroundings: Surroundings) -> Launch:
-    """One container's program, with every variable and path of this pod."""
-    own = {PORT_VARIABLE: str(pod.metrics_port), "HOSTNAME": pod.name}
-    environment = {**surroundings.environment, **own}
-    defined = dict(own)  # of a container's variables alone, as in a cluster
-    for name, value in container.environment.items():
-        if name != PORT_VARIABLE:
-            text = _field(workload, pod, value.path) if isinstance(value, FieldReference) else _filled(value, defined)
-            environment[name] = defined[name] = _moved(text, pod.mounts)
-    words = [_moved(_filled(word, defined), pod.mounts) for word in container.command]
-    return Launch(_with_port(words, pod.metrics_port), environment, container.folder)
-
-
-def repository_of(image: str) -> str:
-    """An image's name without tag and digest."""
-    name = image.partition("@")[0]
-    folder, slash, last = name.rpartition("/")
-    return f"{folder}{slash}{last.partition(':')[0]}"
-
-
-def is_ours(repository: str) -> bool:
-    """Whether it is the worker's image, as our charts and releases name it."""
-    return repository.rsplit("/", maxsplit=1)[-1] == "workqueue-worker" or repository.split("/")[-2:] == [
-        "workqueue",
-        "worker",
-    ]
-
-
-def environment_of_dockerfile(text: str) -> Mapping[str, str]:
-    """The variables of its ENV lines, of the form NAME=VALUE."""
-    found: dict[str, str] = {}
-    for line in text.replace("\\\n", " ").splitlines():
-        word, _, rest = line.strip().partition(" ")
-        if word.upper() == "ENV":
-            found |= {
-                name: value for name, equals, value in (one.partition("=") for one in shlex.split(rest)) if equals
-            }
-    return found
-
-
-def _field(workload: Workload, pod: PodFacts, path: str) -> str:
-    facts = {
-        "metadata.name": pod.name,
-        "metadata.namespace": workload.key.namespace,
-        "metadata.uid": pod.uid,
-        "spec.nodeName": "localhost",
-        "spec.serviceAccountName": "default",
-        "status.hostIP": "127.0.0.1",
-        "status.podIP": "127.0.0.1",
-    }
-    if found := _LABEL.fullmatch(path):
-        return (workload.labels if found[1] == "labels" else workload.annotations).get(found[2], "")
-    return facts[path]
-
-
 def _knows_field(path: object) -> bool:
     known = ("metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName")
-    return path in (*known, "status.hostIP", "status.podIP") or bool(_LABEL.fullmatch(str(path)))
-
-
-def _filled(text: str, defined: Mapping[str, str]) -> str:
-    """With the values of $(NAME); $$ is a $, and a name that is not defined stays, as in a cluster."""
-    return _REFERENCE.sub(lambda it: "$" if it[0] == "$$" else defined.get(it[1], it[0]), text)
-
-
-def _moved(text: str, mounts: Mapping[str, Path]) -> str:
-    """A path in a mounted Secret or ConfigMap, where that is here."""
-    for path, folder in mounts.items():
-        if text == path or text.startswith(f"{path}/"):
-            return f"{folder}{text.removeprefix(path)}"
-    return text
-
-
-def _with_port(words: Sequence[str], port: int) -> list[str]:
-    """Our worker's flag comes before its variable; after `--` it is another program's."""
-    end = words.index("--") if "--" in words else len(words)
-    own = list(words[:end])
-    for place, word in enumerate(own):
-        if word == PORT_FLAG and place + 1 < len(own):
-            own[place + 1] = str(port)
-        elif word.startswith(f"{PORT_FLAG}="):
-            own[place] = f"{PORT_FLAG}={port}"
-    return [*own, *words[end:]]
+    return path in (*known, "status.hostIP", "status.podIP") or bool(LABEL.fullmatch(str(path)))
 
 
 class _Reader:

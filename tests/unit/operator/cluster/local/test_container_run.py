@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from workqueue_operator.cluster.local.container_run import ContainerRun
+from workqueue_operator.cluster.local.launch import Launch
 from workqueue_operator.cluster.local.orphans import Orphans
-from workqueue_operator.cluster.local.workload import Launch
 
 from tests.support.waiting import until
 
