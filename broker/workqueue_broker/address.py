@@ -4,13 +4,13 @@ Everything here is a value; nothing connects. No password is ever part of a repr
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from workqueue_broker import tls as tls_texts
-from workqueue_broker.environment import service_link_hint, variable, without_line_end
+from workqueue_broker import uri_parts
+from workqueue_broker.environment import variable, without_line_end
 from workqueue_broker.errors import InvalidAddress
 from workqueue_broker.tls import Tls
 
@@ -50,11 +50,6 @@ _MOST_BYTES = dict.fromkeys(SECRET_KEYS, 4096) | {
     "tls.crt": 64 * 1024,
     "tls.key": 16 * 1024,
 }
-#: Nodes of one address, and bytes of a host name (RFC 1035).
-_MOST_HOSTS = 32
-_MOST_HOST_BYTES = 253
-
-_ENCODE = "write special characters of the login percent-encoded"
 
 
 @dataclass(frozen=True)
@@ -95,7 +90,7 @@ class BrokerAddress:
     @property
     def place(self) -> str:
         """Nodes and virtual host without the login, such as `rabbitmq:5672/%2F`; of many nodes the first three."""
-        hosts = ",".join(host_and_port(host, port) for host, port in self.hosts[:3])
+        hosts = ",".join(uri_parts.host_and_port(host, port) for host, port in self.hosts[:3])
         hosts += ",…" if len(self.hosts) > 3 else ""
         return f"{hosts}/{quote(self.virtual_host, safe='')}"
 
@@ -148,11 +143,6 @@ class BrokerAddress:
         return _from_values(values or {"host": "localhost"}, names)
 
 
-def host_and_port(host: str, port: int) -> str:
-    """As in a URI: an IPv6 address stands in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def _from_values(given: Mapping[str, str], names: Mapping[str, str]) -> BrokerAddress:
     """Build from the keys of a Secret; `names`: how errors name each key."""
     values = {key: _trimmed(key, text) for key, text in given.items()}
@@ -178,121 +168,35 @@ def _trimmed(key: str, text: str) -> str:
 
 
 def _from_parts(values: Mapping[str, str], names: Mapping[str, str]) -> BrokerAddress:
-    port = _port(values["port"], names["port"]) if "port" in values else None
+    port = uri_parts.port(values["port"], names["port"]) if "port" in values else None
     tls = Tls() if port == AMQPS_PORT or "ca.crt" in values or "tls.crt" in values else None
     default_port = port or (AMQPS_PORT if tls else AMQP_PORT)
     return BrokerAddress(
-        hosts=_hosts(values["host"], default_port, names["host"]),
+        hosts=uri_parts.hosts(values["host"], default_port, names["host"]),
         username=values.get("username", "guest"),
         password=values.get("password", "guest"),
         password_given="password" in values,
-        virtual_host=_virtual_host(values.get("vhost", "/"), names["vhost"]),
+        virtual_host=uri_parts.virtual_host(values.get("vhost", "/"), names["vhost"]),
         tls=tls,
     )
 
 
 def _from_uri(uri: str, *, field_name: str) -> BrokerAddress:
-    parts = _split(uri, field_name)
+    parts = uri_parts.split(uri, field_name)
     if parts.scheme not in ("amqp", "amqps"):
         raise InvalidAddress(f"{field_name} must start with amqp:// or amqps://")
     login, _, nodes = parts.netloc.rpartition("@")
     username, colon, password = login.partition(":")
     tls = Tls() if parts.scheme == "amqps" else None
     return BrokerAddress(
-        hosts=_hosts(nodes or "localhost", AMQPS_PORT if tls else AMQP_PORT, field_name),
+        hosts=uri_parts.hosts(nodes or "localhost", AMQPS_PORT if tls else AMQP_PORT, field_name),
         username=unquote(username) or "guest",
         password=unquote(password) if login else "guest",
         password_given=bool(colon),
-        virtual_host=_virtual_host_of_path(parts.path, field_name),
+        virtual_host=uri_parts.virtual_host_of_path(parts.path, field_name),
         tls=tls,
-        heartbeat=_heartbeat(parts.query, field_name),
+        heartbeat=uri_parts.heartbeat(parts.query, field_name),
     )
-
-
-def _split(uri: str, field_name: str) -> SplitResult:
-    """The parts of a URI. Errors do not quote the library's words, which may hold the password."""
-    parts = None
-    with suppress(ValueError):
-        parts = urlsplit(uri)
-    if parts is None:
-        raise InvalidAddress(f"{field_name} is not a URI: it has a bare '[' or ']', or an odd character; {_ENCODE}")
-    cut_short = "@" not in parts.netloc and "@" in parts.path + parts.query
-    if parts.fragment or cut_short:  # the rest of the login would be taken for a vhost, and appear in errors
-        raise InvalidAddress(f"{field_name} has a bare '#', '/' or '?' before the '@'; {_ENCODE}")
-    return parts
-
-
-def _virtual_host_of_path(path: str, field_name: str) -> str:
-    name = path.removeprefix("/")
-    if "/" in name:
-        raise InvalidAddress(f"{field_name} has more than one '/' after the host; write '/' in a vhost as %2F")
-    return _virtual_host(unquote(name) or "/", field_name)
-
-
-def _virtual_host(name: str, field_name: str) -> str:
-    if len(name.encode()) > 255:
-        raise InvalidAddress(f"{field_name} has a vhost of more than 255 bytes; no broker has one")
-    return name
-
-
-def _heartbeat(query: str, field_name: str) -> int | None:
-    options = parse_qs(query)
-    if set(options) - {"heartbeat"}:
-        raise InvalidAddress(f"{field_name} has an option other than heartbeat, the only one that can be set there")
-    if not options:
-        return None
-    seconds = _number(options["heartbeat"][-1], at_most=65535)
-    if seconds is None:
-        raise InvalidAddress(f"{field_name} has a heartbeat that is not a whole number of seconds from 0 to 65535")
-    return seconds
-
-
-def _hosts(text: str, default_port: int, field_name: str) -> tuple[tuple[str, int], ...]:
-    parts = text.split(",", _MOST_HOSTS)
-    if len(parts) > _MOST_HOSTS:
-        raise InvalidAddress(f"{field_name} has more than {_MOST_HOSTS} hosts; name those of one cluster")
-    return tuple(_host(part.strip(), default_port, field_name) for part in parts)
-
-
-def _host(text: str, default_port: int, field_name: str) -> tuple[str, int]:
-    if text.startswith("["):  # an IPv6 address in brackets
-        name, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":")
-    elif text.count(":") > 1:  # a bare IPv6 address, as a Secret's host may be
-        name, port = text, ""
-    else:
-        name, _, port = text.partition(":")
-    _check_host_name(name, field_name)
-    return name, _port(port, field_name) if port else default_port
-
-
-def _check_host_name(name: str, field_name: str) -> None:
-    if not name:
-        raise InvalidAddress(f"{field_name} has an empty host name")
-    if len(name.encode(errors="replace")) > _MOST_HOST_BYTES:  # before anything that takes time for each of its parts
-        raise InvalidAddress(f"{field_name} has a host name of more than {_MOST_HOST_BYTES} bytes")
-    usable = False
-    with suppress(UnicodeError):  # what the name's resolution would raise: an empty label, or one too long
-        name.encode("idna")
-        usable = name.isprintable() and " " not in name
-    if not usable:
-        raise InvalidAddress(
-            f"{field_name} has a host name that cannot be one: labels of 1 to 63 characters, with dots between them"
-        )
-
-
-def _port(text: str, field_name: str) -> int:
-    port = _number(text, at_most=65535)
-    if not port:
-        hint = service_link_hint(field_name, text)
-        raise InvalidAddress(f"{field_name} has a port that is not a number from 1 to 65535{hint}")
-    return port
-
-
-def _number(text: str, *, at_most: int) -> int | None:
-    """A whole number from 0; None for what is none."""
-    number = int(text) if text.isdecimal() and len(text) <= len(str(at_most)) else None
-    return number if number is not None and number <= at_most else None
 
 
 def _with_tls(address: BrokerAddress, values: Mapping[str, str], names: Mapping[str, str]) -> BrokerAddress:
@@ -318,11 +222,11 @@ def _with_management(address: BrokerAddress, values: Mapping[str, str], names: M
     if uri is None:
         return address
     field_name = names["management_uri"]
-    parts = _split(uri, field_name)
+    parts = uri_parts.split(uri, field_name)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InvalidAddress(f"{field_name} must be an address such as http://rabbitmq:15672")
     login, _, node = parts.netloc.rpartition("@")
-    _host(node, 0, field_name)
+    uri_parts.host(node, 0, field_name)
     username, _, password = login.partition(":")
     return replace(
         address,

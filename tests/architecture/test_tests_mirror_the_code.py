@@ -89,6 +89,7 @@ ELSEWHERE = {
     "broker/joined": "on real brokers: tests/broker/test_connection_errors.py",
     "broker/private_keys": "tests/unit/broker/test_secret_bounds.py",
     "broker/tls": "tests/unit/broker/test_secret_bounds.py, and with a real broker: tests/broker/test_worker_tls.py",
+    "broker/uri_parts": "tests/unit/broker/test_address.py and tests/unit/broker/test_environment.py",
 }
 
 
