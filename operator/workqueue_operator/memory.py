@@ -102,8 +102,8 @@ class Reported:
     #: The status as last written, and when.
     status: dict[str, Any] = field(default_factory=dict)
     written_at: float = float("-inf")
-    #: The last status of each condition that was not Unknown, by type; None: what the status says.
-    known: Mapping[str, str] | None = None
+    #: Conditions that a posted Warning reported, and that no posted Event has reported to be True again.
+    open_warnings: frozenset[str] = frozenset()
     #: What the API server refused to write; None: nothing.
     refusal: Refusal | None = None
 

@@ -17,6 +17,7 @@ from workqueue_operator.resource import InvalidSpec, Key, WorkQueue, parse
 from workqueue_operator.scaling.decision import Unknown, Workers, readable
 from workqueue_operator.scaling.demand import Counts
 from workqueue_operator.scaling.history import History
+from workqueue_operator.status.condition_events import open_in
 from workqueue_operator.tracked import Address, Tracked, no_rates_by
 
 #: Secrets of brokers that the WorkQueues of one namespace may name, and so the connections that they may make.
@@ -119,7 +120,8 @@ class Store:
                 known.forget_queues()
         else:
             status = dict(body.get("status") or {})
-            memory = Memory(History(in_use=_was_in_use(status)), reported=Reported(status=status))
+            reported = Reported(status=status, open_warnings=open_in(status))
+            memory = Memory(History(in_use=_was_in_use(status)), reported=reported)
             created = str(metadata.get("creationTimestamp", ""))
             known = Tracked(key, metadata["uid"], metadata["generation"], spec, memory, created)
             self._workqueues[key] = known

@@ -120,6 +120,8 @@ class Notice:
     message: str
     #: "Normal" or "Warning".
     type: str = "Normal"
+    #: Type of the condition that it reports; empty: none.
+    condition: str = ""
 
 
 class Cluster(Protocol):

@@ -79,7 +79,7 @@ class BrokerAddresses:
         for key, sharing in users.items():
             known = self._secrets.get(key)
             if known is None or self._is_due(known, sharing):
-                self._secrets[key] = self._taken(known, sharing, await self._read(key))
+                self._secrets[key] = self._taken(key, sharing, await self._read(key))
             for tracked in sharing:
                 if _names(tracked, key):  # it may have changed while the Secret was read
                     self._store.set_address(tracked, self._secrets[key].address)
@@ -88,10 +88,13 @@ class BrokerAddresses:
         now = self._clock.monotonic()
         return now >= known.recheck_at or (not _works(known.address, sharing) and now - known.read_at >= REREAD_SECONDS)
 
-    def _taken(self, known: _Secret | None, sharing: Sequence[Tracked], said: Address) -> _Secret:
-        now = self._clock.monotonic()
+    def _taken(self, key: Key, sharing: Sequence[Tracked], said: Address) -> _Secret:
+        known, now = self._secrets.get(key), self._clock.monotonic()
         recheck_at = now + RECHECK_SECONDS * random.uniform(1 - RECHECK_JITTER, 1 + RECHECK_JITTER)
         if known is None or isinstance(said, BrokerAddress) or not _works(known.address, sharing):
+            if known and known.unusable and isinstance(said, BrokerAddress):
+                for tracked in sharing:
+                    tracked.notices.append(Notice("SecretUsable", f"Secret {key.name} can be used again"))
             return _Secret(said, now, recheck_at)
         if str(said) != known.unusable and not isinstance(said, ClusterUnavailable):
             for tracked in sharing:

@@ -1,14 +1,12 @@
 """Reports what a pass did: status, conditions, Events, metrics and log, all from the one decision."""
 
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 from workqueue_broker.errors import QueueMismatch
 
 from workqueue_operator.clock import Clock
 from workqueue_operator.cluster.port import Cluster, ClusterError, Notice
-from workqueue_operator.memory import Reported
 from workqueue_operator.metrics import Metrics
 from workqueue_operator.passes.apply import Outcome
 from workqueue_operator.passes.gather import Nothing, Observation
@@ -17,23 +15,10 @@ from workqueue_operator.rabbitmq import queue_policy
 from workqueue_operator.rabbitmq.leader import SETTLED_SECONDS
 from workqueue_operator.rabbitmq.queue_policy import Verdict
 from workqueue_operator.scaling.decision import NO_LEADER, Reason, Unknown
-from workqueue_operator.status import conditions
+from workqueue_operator.status import condition_events, conditions
 from workqueue_operator.status.conditions import Condition, Findings
 from workqueue_operator.status.next_status import RECENT_DECISIONS, Change, Pass, is_due, next_status, timestamp
 from workqueue_operator.tracked import Tracked
-
-#: Conditions that get an Event when they change; the others change with a decision, which has one.
-EVENT_CONDITIONS = (
-    *(conditions.QUEUE_OBSERVED, conditions.TARGET_FOUND, conditions.WORKERS_HEALTHY),
-    *(conditions.POLICY_APPLIED, *conditions.PASSING),
-)
-#: Reasons of ScalingActive that no decision's Event reports, as no decision is made.
-EVENT_REASONS = (
-    *("TargetConflict", "InvalidSpec"),
-    *(conditions.API_SERVER_REFUSED, conditions.API_SERVER_UNAVAILABLE),
-)
-#: Reasons that the user chose; they get no Event.
-SILENT_REASONS = (queue_policy.MANAGEMENT_API_MISSING, "DeclareNever", "Paused", "DryRun", "TooManyPolicies")
 
 log = logging.getLogger(__name__)
 
@@ -101,30 +86,37 @@ class Reporter:
         if reported.refusal and reported.refusal.stands(self._clock.monotonic()):
             return
         try:
-            await self._write_status(tracked, reported, status)
+            await self._write_status(tracked, status, decided=made.decision is not None)
             await self._post_events(tracked)
         except ClusterError as error:  # the decision was carried out all the same
             reported.refusal = self._refusals.note(tracked.key, reported.refusal, error)
         else:
             reported.refusal = None
 
-    async def _write_status(self, tracked: Tracked, reported: Reported, status: dict[str, Any]) -> None:
-        now = self._clock.monotonic()
-        due = is_due(reported.status, status, now - reported.written_at)
-        if due and tracked.writes.take(now):  # what is due and not written is due at the next pass
+    async def _write_status(self, tracked: Tracked, status: dict[str, Any], *, decided: bool) -> None:
+        """Write it if it is due. The Events that are owed about its conditions wait until it is written."""
+        reported, now = tracked.memory.reported, self._clock.monotonic()
+        owed = condition_events.owed(status["conditions"], reported.open_warnings, tracked.notices, decided=decided)
+        status["openWarnings"] = condition_events.to_store(reported.open_warnings, [*tracked.notices, *owed])
+        if is_due(reported.status, status, now - reported.written_at):
+            if not tracked.writes.take(now):
+                return  # what is due and not written is due at the next pass
             await self._cluster.write_status(tracked.key, status)
             self._metrics.api_writes.labels("status").inc()
-            known = known_of(reported.status, {}) if reported.known is None else reported.known
-            reported.status, reported.known, reported.written_at = status, known_of(status, known), now
-            reported.changes = []
-            tracked.notices.extend(turned(known, status))
+            reported.status, reported.written_at, reported.changes = status, now, []
+        tracked.notices.extend(owed)
 
     async def _post_events(self, tracked: Tracked) -> None:
         """Post what waits, oldest first; what could not be posted stays."""
+        reported = tracked.memory.reported
         while tracked.notices and tracked.writes.take(self._clock.monotonic()):
             notice = tracked.notices[0]
+            if not condition_events.is_news(notice, reported.open_warnings):
+                tracked.notices.popleft()
+                continue
             await self._cluster.post_event(tracked.key, tracked.uid, notice)
             self._metrics.api_writes.labels("event").inc()
+            reported.open_warnings = condition_events.open_after(notice, reported.open_warnings)
             if not isinstance(notice.reason, Reason):  # a decision was logged when it was taken
                 log.info("%s: %s: %s", tracked.key, notice.reason, notice.message)
             if tracked.notices and tracked.notices[0] is notice:  # a full queue may have dropped it since
@@ -149,28 +141,3 @@ def _policy(tracked: Tracked) -> list[Condition]:
     last = (one for one in stored if one["type"] == conditions.POLICY_APPLIED)
     same = (one for one in last if one.get("observedGeneration") == tracked.generation)
     return conditions.of_policy(verdict, asked_for, next(same, None))
-
-
-def known_of(status: Mapping[str, Any], before: Mapping[str, str]) -> Mapping[str, str]:
-    """The last status of each condition that was not Unknown, by type; a passing one that is gone is forgotten."""
-    lasting = {type_: was for type_, was in before.items() if type_ not in conditions.PASSING}
-    found = ((one["type"], one["status"]) for one in status.get("conditions") or ())
-    return {**lasting, **{type_: now for type_, now in found if now != "Unknown"}}
-
-
-def turned(known: Mapping[str, str], after: Mapping[str, Any]) -> list[Notice]:
-    """A notice for each condition with Events that broke or recovered; none for one that was fine from the start.
-
-    What is Unknown between, as after a restart of the broker, hides no recovery and repeats no warning: `known`.
-    """
-    notices = []
-    for one in after["conditions"]:
-        status, was = one["status"], known.get(one["type"])
-        undecided = one["type"] == conditions.SCALING_ACTIVE and one["reason"] in EVENT_REASONS
-        has_events = undecided or one["type"] in EVENT_CONDITIONS
-        if has_events and status != was and status != "Unknown" and one["reason"] not in SILENT_REASONS:
-            if status == "False":
-                notices.append(Notice(one["reason"], one["message"], "Warning"))
-            elif was == "False":
-                notices.append(Notice(one["reason"], f"{one['type']} again"))
-    return notices

@@ -129,6 +129,19 @@ async def test_a_secret_that_became_unusable_takes_no_working_address_away(
     assert isinstance(tracked.address, InvalidAddress)
 
 
+async def test_a_secret_that_can_be_used_again_is_reported_once(world: World) -> None:
+    tracked = world.add("jobs")
+    await world.after(1)
+    for data in ({"host": ""}, GOOD):
+        world.cluster.secrets[SECRET] = data
+        await world.after(5 * LONGEST)
+    assert [(one.reason, one.type) for one in tracked.notices] == [
+        ("SecretUnusable", "Warning"),
+        ("SecretUsable", "Normal"),
+    ]
+    assert SECRET.name in tracked.notices[1].message
+
+
 async def test_an_api_server_that_does_not_answer_is_no_news_about_a_secret(world: World) -> None:
     tracked = world.add("jobs")
     await world.after(1)

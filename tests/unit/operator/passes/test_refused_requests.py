@@ -154,7 +154,7 @@ async def test_an_overload_that_lasts_is_in_the_status_and_passes() -> None:
     cluster.refused = {}
     await operator.after(31, tracked, Counts(40, 1))
     assert (operator.replicas, operator.condition("ScalingActive")["status"]) == (8, "True")
-    assert operator.event_reasons == ["ApiServerUnavailable", "Backlog"]
+    assert operator.event_reasons == ["ApiServerUnavailable", "Backlog", "Active"]
 
 
 async def test_a_refused_request_is_made_again_now_and_then_only() -> None:

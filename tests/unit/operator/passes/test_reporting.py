@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 from workqueue_operator.cluster.port import ClusterUnavailable, Notice
+from workqueue_operator.rabbitmq.queue_policy import Verdict, missing_management_api
 from workqueue_operator.resource import Key
-from workqueue_operator.scaling.decision import Unknown
+from workqueue_operator.scaling.decision import NO_LEADER, Unknown
 from workqueue_operator.scaling.demand import Counts
 from workqueue_operator.status.next_status import timestamp
-from workqueue_operator.tracked import MOST_NOTICES, Tracked
+from workqueue_operator.tracked import MOST_NOTICES, PolicyCheck, Tracked
 
 from tests.support.fakes import FakeCluster
-from tests.support.passes import DEPLOYMENT, Operator
+from tests.support.passes import DEPLOYMENT, WORKQUEUE, Operator
 
 AWAY = Unknown("Unavailable", "connection refused")
 
@@ -273,3 +274,102 @@ async def test_where_nothing_is_decided_no_old_decision_is_shown() -> None:
     assert (status["messagesReady"], status["consumers"]) == (30, 6)
     assert len(status["recentDecisions"]) == 1
     assert operator.number("desired_replicas") is None
+
+
+def restarted(operator: Operator) -> tuple[Operator, Tracked]:
+    """Another operator on the same cluster: it knows what the API server has and nothing else."""
+    after = Operator(cluster=operator.cluster, clock=operator.clock, replicas_at_start=None)
+    for target in operator.cluster.targets.values():
+        after.store.see_target(target)
+    return after, after.add(operator.cluster.workqueues[WORKQUEUE])
+
+
+def reported(operator: Operator, *names: str) -> list[tuple[str, str]]:
+    """The Events about these conditions, as type and reason."""
+    return [(one.type, str(one.reason)) for one in operator.cluster.events if one.condition in names]
+
+
+async def test_a_queue_without_a_leader_for_a_moment_after_a_restart_of_the_broker_hides_no_recovery() -> None:
+    operator, _, tracked = await started()
+    await operator.after(3, tracked, AWAY)
+    await operator.after(3, tracked, Unknown(NO_LEADER, "0 messages and 0 consumers, and no leader"))
+    assert operator.condition("QueueObserved")["status"] == "Unknown"
+    await operator.after(10, tracked, Counts(0, 0))
+    assert reported(operator, "QueueObserved") == [("Warning", "Unavailable"), ("Normal", "Observed")]
+
+
+async def test_a_recovery_is_reported_by_the_next_operator_though_the_condition_was_unknown_at_the_restart() -> None:
+    operator, _, tracked = await started()
+    await operator.after(3, tracked, AWAY)
+    await operator.after(3, tracked, Unknown(NO_LEADER, "0 messages and 0 consumers, and no leader"))
+    assert operator.status()["openWarnings"] == ["QueueObserved"]
+    operator, tracked = restarted(operator)
+    await operator.after(10, tracked, Counts(0, 0))
+    assert reported(operator, "QueueObserved") == [("Warning", "Unavailable"), ("Normal", "Observed")]
+    assert operator.status().get("openWarnings") is None
+    operator, tracked = restarted(operator)
+    await operator.after(10, tracked, Counts(0, 0))
+    assert len(reported(operator, "QueueObserved")) == 2
+
+
+async def test_a_recovery_whose_event_was_refused_until_the_restart_is_reported_by_the_next_operator() -> None:
+    operator, cluster, tracked = await started()
+    await operator.after(3, tracked, AWAY)
+    cluster.refused = {"event"}
+    await operator.after(60, tracked, Counts(0, 0))
+    assert operator.condition("QueueObserved")["status"] == "True"
+    cluster.refused = set()
+    operator, tracked = restarted(operator)
+    await operator.after(10, tracked, Counts(0, 0))
+    assert reported(operator, "QueueObserved") == [("Warning", "Unavailable"), ("Normal", "Observed")]
+
+
+async def test_a_recovery_that_a_full_queue_of_events_dropped_is_reported_all_the_same() -> None:
+    operator, cluster, tracked = await started()
+    await operator.after(3, tracked, AWAY)
+    cluster.refused = {"event"}
+    await operator.after(3, tracked, Counts(0, 0))
+    for change in range(MOST_NOTICES):
+        tracked.notices.append(Notice("Backlog", f"change {change}"))
+    cluster.refused = set()
+    await operator.after(100, tracked, Counts(0, 0))
+    assert reported(operator, "QueueObserved") == [("Warning", "Unavailable"), ("Normal", "Observed")]
+
+
+@pytest.mark.parametrize("between", [{"mode": "Paused"}, None], ids=["paused before", "active before"])
+async def test_a_spec_that_cannot_be_used_and_is_corrected_is_reported_as_over(between: dict[str, str] | None) -> None:
+    """ScalingActive was False before for a reason that the user chose, or it was True."""
+    operator, _, tracked = await started()
+    if between:
+        operator.change(tracked, **between)
+        await operator.after(2, tracked, Counts(0, 0))
+    operator.change(tracked, scaling={"minReplicas": 5, "maxReplicas": 2})
+    await operator.after(2, tracked, Counts(0, 0))
+    operator.change(tracked)
+    await operator.after(2, tracked, Counts(0, 0))
+    assert reported(operator, "ScalingActive") == [("Warning", "InvalidSpec"), ("Normal", "Active")]
+
+
+async def test_a_dispute_is_reported_as_over_once_and_not_while_no_pass_looks_at_it() -> None:
+    operator, _, tracked = await started()
+    tracked.sharers = (Key("team", "mails"),)
+    await operator.after(2, tracked, Counts(0, 0))
+    operator.change(tracked, scaling={"minReplicas": 5, "maxReplicas": 2})
+    await operator.after(2, tracked, Counts(0, 0))
+    operator.change(tracked)
+    await operator.after(2, tracked, Counts(0, 0))
+    assert reported(operator, "Exclusive") == [("Warning", "QueueShared")]
+    tracked.sharers = ()
+    await operator.after(20, tracked, Counts(0, 0))
+    assert reported(operator, "Exclusive") == [("Warning", "QueueShared"), ("Normal", "Exclusive")]
+
+
+async def test_a_policy_that_was_only_silent_is_not_reported_as_over() -> None:
+    """Without a management API PolicyApplied is False, and no Event said so."""
+    operator, _, tracked = await started()
+    for verdict in (missing_management_api(), Verdict(True, "Applied", "the policy applies")):
+        assert tracked.workqueue
+        tracked.policy = PolicyCheck(tracked.workqueue.queue, tracked.workqueue.mode, verdict)
+        await operator.after(10, tracked, Counts(0, 0))
+    assert operator.condition("PolicyApplied")["status"] == "True"
+    assert operator.event_reasons == []
