@@ -84,8 +84,9 @@ class Tracked:
     oldest: OldestMessage = field(default_factory=OldestMessage)
     #: The broker and virtual host that these are about; None: no broker yet.
     place: str | None = None
-    #: Other WorkQueues on the same queue, as far as they have the same login.
-    sharers: tuple[Key, ...] = ()
+    #: Other WorkQueues on the same queue, as far as they have the same login. None until the management API was asked
+    #: for the consumer timeout, or there is none to ask.
+    sharers: tuple[Key, ...] | None = None
     #: Seconds, of the policy in force; None: none sets it, or it is not known.
     consumer_timeout: float | None = None
     #: Events to post at the next pass; kept until they are posted.
@@ -104,7 +105,7 @@ class Tracked:
         """What was observed of its two queues is about others: no rate is made of the totals of two queues."""
         self.dead_letters, self.dead_letter_leader, self.oldest = DeadLetters(), None, OldestMessage()
         self.estimate = Estimate(no_rates=no_rates_by(self.address))
-        self.leader, self.empty_since, self.consumer_timeout = None, None, None
+        self.leader, self.empty_since, self.consumer_timeout, self.sharers = None, None, None, None
 
     def note_answer(self, trouble: BrokerError | None) -> None:
         """Take in what was wrong with the last reading; None: nothing.

@@ -34,8 +34,6 @@ ELSEWHERE = {
     "operator/local/interruption": "signals to the real process: tests/broker/test_local.py",
     "operator/local/local_operator": "the real process: tests/broker/test_local.py",
     "operator/local/options": "flags alone: tests/unit/operator/local/test_command.py",
-    "operator/loops/management_loop": "on real brokers: tests/broker/test_operator_counts.py and "
-    "tests/broker/test_queue_policy.py",
     "operator/loops/broker_loop": "tests/unit/operator/loops/test_late_answers.py, and on real brokers: "
     "tests/broker/test_unknown_is_never_zero.py",
     "operator/loops/pass_starter": "with the border of the loops: tests/unit/operator/loops/test_border.py",

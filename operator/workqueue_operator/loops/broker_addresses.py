@@ -44,7 +44,7 @@ class _Secret:
     address: Address
     read_at: float
     recheck_at: float
-    #: What was wrong when it was last read and is not used; None: nothing.
+    #: What a Warning reported to be wrong with it; None: nothing.
     unusable: str | None = None
 
 
@@ -91,12 +91,15 @@ class BrokerAddresses:
     def _taken(self, key: Key, sharing: Sequence[Tracked], said: Address) -> _Secret:
         known, now = self._secrets.get(key), self._clock.monotonic()
         recheck_at = now + RECHECK_SECONDS * random.uniform(1 - RECHECK_JITTER, 1 + RECHECK_JITTER)
-        if known is None or isinstance(said, BrokerAddress) or not _works(known.address, sharing):
-            if known and known.unusable and isinstance(said, BrokerAddress):
+        unusable = known.unusable if known else None
+        if isinstance(said, BrokerAddress):
+            if unusable:
                 for tracked in sharing:
                     tracked.notices.append(Notice("SecretUsable", f"Secret {key.name} can be used again"))
             return _Secret(said, now, recheck_at)
-        if str(said) != known.unusable and not isinstance(said, ClusterUnavailable):
+        if known is None or not _works(known.address, sharing):
+            return _Secret(said, now, recheck_at, unusable)
+        if str(said) != unusable and not isinstance(said, ClusterUnavailable):
             for tracked in sharing:
                 text = f"{said}; the address from before still works and is used until the operator restarts"
                 tracked.notices.append(Notice("SecretUnusable", text, "Warning"))

@@ -54,8 +54,8 @@ class ManagementLoop:
         try:
             while True:
                 heart.beat()
-                _note_sharers(self._store.members(address))
                 await self._measure(address, api, reader, policies)
+                _note_sharers(self._store.members(address))
                 await heart.sleep(MEASURE_SECONDS)
         finally:
             await api.close()
@@ -85,7 +85,8 @@ class ManagementLoop:
             _measured_oldest(tracked, seen, answer.samples.get(_queue_of(tracked)), asked_at)
             tracked.leader = _leader(seen, asked_at)
             tracked.dead_letter_leader = _leader(answer.there.queues.get(_dead_letter_queue_of(tracked)), asked_at)
-            tracked.consumer_timeout = consumer_timeout(seen) if seen else None
+            if seen and seen.definition is not None:  # a broker that just started does not have it yet
+                tracked.consumer_timeout = consumer_timeout(seen)
         await policies.keep(api, address, answer.there)
 
 

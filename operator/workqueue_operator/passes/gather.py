@@ -101,7 +101,7 @@ class Gatherer:
         manual = memory.size.manual if now < memory.size.manual_until else None
         situation = Situation(reading, workers, manual, paused=workqueue.mode is Mode.PAUSED)
         disputed = disputes(
-            workqueue, target, Facts(now < memory.size.rival_until, tracked.sharers, tracked.consumer_timeout)
+            workqueue, target, Facts(now < memory.size.rival_until, tracked.sharers or (), tracked.consumer_timeout)
         )
         return Observation(workqueue, target, situation, hindered, disputed, trouble)
 

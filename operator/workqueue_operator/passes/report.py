@@ -86,17 +86,18 @@ class Reporter:
         if reported.refusal and reported.refusal.stands(self._clock.monotonic()):
             return
         try:
-            await self._write_status(tracked, status, decided=made.decision is not None)
+            judged = made.decision is not None and tracked.sharers is not None
+            await self._write_status(tracked, status, judged=judged)
             await self._post_events(tracked)
         except ClusterError as error:  # the decision was carried out all the same
             reported.refusal = self._refusals.note(tracked.key, reported.refusal, error)
         else:
             reported.refusal = None
 
-    async def _write_status(self, tracked: Tracked, status: dict[str, Any], *, decided: bool) -> None:
+    async def _write_status(self, tracked: Tracked, status: dict[str, Any], *, judged: bool) -> None:
         """Write it if it is due. The Events that are owed about its conditions wait until it is written."""
         reported, now = tracked.memory.reported, self._clock.monotonic()
-        owed = condition_events.owed(status["conditions"], reported.open_warnings, tracked.notices, decided=decided)
+        owed = condition_events.owed(status["conditions"], reported.open_warnings, tracked.notices, judged=judged)
         status["openWarnings"] = condition_events.to_store(reported.open_warnings, [*tracked.notices, *owed])
         if is_due(reported.status, status, now - reported.written_at):
             if not tracked.writes.take(now):
@@ -109,11 +110,13 @@ class Reporter:
     async def _post_events(self, tracked: Tracked) -> None:
         """Post what waits, oldest first; what could not be posted stays."""
         reported = tracked.memory.reported
-        while tracked.notices and tracked.writes.take(self._clock.monotonic()):
+        while tracked.notices:
             notice = tracked.notices[0]
             if not condition_events.is_news(notice, reported.open_warnings):
                 tracked.notices.popleft()
                 continue
+            if not tracked.writes.take(self._clock.monotonic()):
+                return
             await self._cluster.post_event(tracked.key, tracked.uid, notice)
             self._metrics.api_writes.labels("event").inc()
             reported.open_warnings = condition_events.open_after(notice, reported.open_warnings)

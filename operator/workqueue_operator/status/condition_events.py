@@ -31,19 +31,19 @@ def owed(
     open_warnings: Collection[str],
     waiting: Iterable[Notice],
     *,
-    decided: bool,
+    judged: bool,
 ) -> list[Notice]:
     """The Events to post after those that are `waiting`.
 
-    `current`: the conditions as stored. `open_warnings`: see open_after. `decided`: the pass made a decision, so it
-    evaluated the conditions that are only there while they are False.
+    `current`: the conditions as stored. `open_warnings`: see open_after. `judged`: the pass knew all that
+    the conditions are made from that are only there while they are False, so one that is not there is over.
     """
     last = {notice.condition: notice.type == "Warning" for notice in waiting if notice.condition}
     is_open = {name: last.get(name, name in open_warnings) for name in EVENT_CONDITIONS}
     there = {one["type"] for one in current}
     bad = [one for one in current if _is_bad(one) and not is_open[one["type"]]]
     good = [(one["type"], one["reason"]) for one in current if one["status"] == "True" and is_open.get(one["type"])]
-    gone = [(name, name) for name in conditions.PASSING if decided and is_open[name] and name not in there]
+    gone = [(name, name) for name in conditions.PASSING if judged and is_open[name] and name not in there]
     return [
         *(Notice(one["reason"], one["message"], "Warning", one["type"]) for one in bad),
         *(Notice(reason, f"{name} again", condition=name) for name, reason in [*good, *gone]),

@@ -58,6 +58,7 @@ def test_what_was_measured_of_a_queue_is_not_taken_for_another_one(moved: dict[s
     store.set_address(tracked, BrokerAddress(hosts=(("old", 5672),)))
     tracked.estimate = Estimate().updated(Sample(1.0, 100, 100, 0, 0)).updated(Sample(6.0, 110, 110, 0, 1))
     tracked.leader, tracked.empty_since, tracked.consumer_timeout = LeaderSeen(6.0, "quorum", empty=True), 1.0, 60.0
+    tracked.sharers = (Key("team", "mails"),)
     if moved:
         edited = body(**moved)
         edited["metadata"]["generation"] = 2
@@ -65,8 +66,8 @@ def test_what_was_measured_of_a_queue_is_not_taken_for_another_one(moved: dict[s
     else:
         store.set_address(tracked, BrokerAddress(hosts=(("new", 5672),)))
     assert tracked.estimate == Estimate(no_rates=NO_MANAGEMENT_URI)
-    forgotten = [tracked.leader, tracked.empty_since, tracked.consumer_timeout]
-    assert forgotten == [None, None, None]
+    forgotten = [tracked.leader, tracked.empty_since, tracked.consumer_timeout, tracked.sharers]
+    assert forgotten == [None, None, None, None]
 
 
 async def test_at_the_start_the_older_of_two_is_known_before_anything_is_decided() -> None:

@@ -142,6 +142,18 @@ async def test_a_secret_that_can_be_used_again_is_reported_once(world: World) ->
     assert SECRET.name in tracked.notices[1].message
 
 
+async def test_a_secret_whose_old_login_stopped_working_too_is_reported_as_usable_all_the_same(world: World) -> None:
+    tracked = world.add("jobs")
+    await world.after(1)
+    world.cluster.secrets[SECRET] = {"host": ""}
+    await world.after(5 * LONGEST)
+    tracked.last.trouble = AccessRefused("the old password")
+    await world.after(REREAD_SECONDS)
+    world.cluster.secrets[SECRET] = CHANGED
+    await world.after(5 * LONGEST)
+    assert [one.reason for one in tracked.notices] == ["SecretUnusable", "SecretUsable"]
+
+
 async def test_an_api_server_that_does_not_answer_is_no_news_about_a_secret(world: World) -> None:
     tracked = world.add("jobs")
     await world.after(1)

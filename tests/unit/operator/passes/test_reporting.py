@@ -13,7 +13,7 @@ from workqueue_operator.status.next_status import timestamp
 from workqueue_operator.tracked import MOST_NOTICES, PolicyCheck, Tracked
 
 from tests.support.fakes import FakeCluster
-from tests.support.passes import DEPLOYMENT, WORKQUEUE, Operator
+from tests.support.passes import DEPLOYMENT, WORKQUEUE, Operator, body
 
 AWAY = Unknown("Unavailable", "connection refused")
 
@@ -41,11 +41,11 @@ class Refusing(FakeCluster):
             raise ClusterUnavailable("429 too many requests")
 
 
-async def started() -> tuple[Operator, Refusing, Tracked]:
+async def started(**spec: Any) -> tuple[Operator, Refusing, Tracked]:
     """An operator that has watched an empty queue, on a cluster that may refuse."""
     cluster = Refusing()
     operator = Operator(cluster=cluster)
-    tracked = await operator.watched()
+    tracked = await operator.watched(**spec)
     cluster.order.clear()
     return operator, cluster, tracked
 
@@ -362,6 +362,49 @@ async def test_a_dispute_is_reported_as_over_once_and_not_while_no_pass_looks_at
     tracked.sharers = ()
     await operator.after(20, tracked, Counts(0, 0))
     assert reported(operator, "Exclusive") == [("Warning", "QueueShared"), ("Normal", "Exclusive")]
+
+
+async def test_a_dispute_is_not_reported_as_over_by_an_operator_that_just_started() -> None:
+    """It does not know yet which WorkQueues share the queue, nor the policy's consumer timeout."""
+    operator, _, tracked = await started(taskTimeoutSeconds=600)
+    tracked.sharers, tracked.consumer_timeout = (Key("team", "mails"),), 60.0
+    await operator.after(2, tracked, Counts(0, 0))
+    operator, tracked = restarted(operator)
+    await operator.after(10, tracked, Counts(0, 0))
+    assert operator.status()["openWarnings"] == ["Exclusive", "TasksFit"]
+    tracked.sharers, tracked.consumer_timeout = (Key("team", "mails"),), 60.0
+    await operator.after(2, tracked, Counts(0, 0))
+    tracked.sharers, tracked.consumer_timeout = (), None
+    await operator.after(10, tracked, Counts(0, 0))
+    assert reported(operator, "Exclusive") == [("Warning", "QueueShared"), ("Normal", "Exclusive")]
+    assert reported(operator, "TasksFit") == [("Warning", "ConsumerTimeoutTooShort"), ("Normal", "TasksFit")]
+
+
+async def test_what_is_open_costs_one_more_status_and_no_write_after_that() -> None:
+    operator, cluster, tracked = await started()
+    await operator.after(10, tracked, AWAY)
+    before = cluster.order.count("status")
+    await operator.after(60, tracked, AWAY)
+    assert cluster.order.count("status") == before
+    await operator.after(60, tracked, Counts(0, 0))
+    assert cluster.order.count("status") == before + 2
+
+
+async def test_a_warning_is_made_by_the_first_reason_and_not_again_by_the_next() -> None:
+    operator, _, tracked = await started()
+    await operator.after(3, tracked, AWAY)
+    await operator.after(3, tracked, Unknown("AccessRefused", "refused"))
+    await operator.after(10, tracked, Counts(0, 0))
+    assert reported(operator, "QueueObserved") == [("Warning", "Unavailable"), ("Normal", "Observed")]
+
+
+async def test_a_workqueue_that_was_deleted_and_made_again_has_nothing_open() -> None:
+    operator, _, tracked = await started()
+    await operator.after(3, tracked, AWAY)
+    operator.store.forget_workqueue(WORKQUEUE)
+    tracked = operator.add({**body(), "metadata": {**body()["metadata"], "uid": "another"}})
+    await operator.after(10, tracked, Counts(0, 0))
+    assert reported(operator, "QueueObserved") == [("Warning", "Unavailable")]
 
 
 async def test_a_policy_that_was_only_silent_is_not_reported_as_over() -> None:

@@ -22,50 +22,50 @@ def condition(status: str, name: str = "QueueObserved", reason: str = "Unavailab
 
 
 def test_what_is_false_is_reported_once() -> None:
-    assert owed([condition("False")], (), (), decided=True) == [WARNED]
-    assert owed([condition("False")], (), [WARNED], decided=True) == []
-    assert owed([condition("False")], {"QueueObserved"}, (), decided=True) == []
+    assert owed([condition("False")], (), (), judged=True) == [WARNED]
+    assert owed([condition("False")], (), [WARNED], judged=True) == []
+    assert owed([condition("False")], {"QueueObserved"}, (), judged=True) == []
 
 
 def test_what_was_reported_and_is_true_again_is_reported_once() -> None:
-    assert owed([condition("True")], {"QueueObserved"}, (), decided=True) == [OVER]
-    assert owed([condition("True")], {"QueueObserved"}, [OVER], decided=True) == []
-    assert owed([condition("True")], (), (), decided=True) == []
+    assert owed([condition("True")], {"QueueObserved"}, (), judged=True) == [OVER]
+    assert owed([condition("True")], {"QueueObserved"}, [OVER], judged=True) == []
+    assert owed([condition("True")], (), (), judged=True) == []
 
 
 def test_of_several_that_wait_the_last_one_counts() -> None:
-    assert owed([condition("True")], (), [WARNED, OVER, WARNED], decided=True) == [OVER]
-    assert owed([condition("False")], (), [WARNED, OVER], decided=True) == [WARNED]
+    assert owed([condition("True")], (), [WARNED, OVER, WARNED], judged=True) == [OVER]
+    assert owed([condition("False")], (), [WARNED, OVER], judged=True) == [WARNED]
 
 
 @pytest.mark.parametrize("between", ["Unknown", None])
 def test_what_is_not_known_is_no_news(between: str | None) -> None:
     found = [condition(between)] if between else []
-    assert owed(found, {"QueueObserved"}, (), decided=True) == []
-    assert owed(found, (), (), decided=True) == []
+    assert owed(found, {"QueueObserved"}, (), judged=True) == []
+    assert owed(found, (), (), judged=True) == []
 
 
 @pytest.mark.parametrize("name", PASSING)
-def test_a_condition_that_is_only_there_while_false_is_over_when_a_decision_was_made_without_it(name: str) -> None:
-    assert owed([], {name}, (), decided=False) == []
-    assert owed([], {name}, (), decided=True) == [Notice(name, f"{name} again", condition=name)]
-    assert owed([condition("False", name)], {name}, (), decided=True) == []
+def test_a_condition_that_is_only_there_while_false_is_over_when_a_pass_judged_it(name: str) -> None:
+    assert owed([], {name}, (), judged=False) == []
+    assert owed([], {name}, (), judged=True) == [Notice(name, f"{name} again", condition=name)]
+    assert owed([condition("False", name)], {name}, (), judged=True) == []
 
 
 @pytest.mark.parametrize("reason", ["Paused", "DryRun", "DeploymentNotFound", "QueueUnknown"])
 def test_scaling_that_is_off_for_a_reason_with_an_event_of_its_own_neither_warns_nor_is_over(reason: str) -> None:
     found = [condition("False", "ScalingActive", reason)]
-    assert owed(found, (), (), decided=True) == []
-    assert owed(found, {"ScalingActive"}, (), decided=True) == []
+    assert owed(found, (), (), judged=True) == []
+    assert owed(found, {"ScalingActive"}, (), judged=True) == []
 
 
 def test_a_reason_that_takes_the_place_of_a_silent_one_is_reported() -> None:
-    (notice,) = owed([condition("False", "ScalingActive", "InvalidSpec")], (), (), decided=False)
+    (notice,) = owed([condition("False", "ScalingActive", "InvalidSpec")], (), (), judged=False)
     assert (notice.reason, notice.type) == ("InvalidSpec", "Warning")
 
 
 def test_what_only_a_silent_reason_kept_false_is_not_reported_as_over() -> None:
-    assert owed([condition("False", "PolicyApplied", "ManagementApiMissing")], (), (), decided=True) == []
+    assert owed([condition("False", "PolicyApplied", "ManagementApiMissing")], (), (), judged=True) == []
     assert open_in({"conditions": [condition("False", "PolicyApplied", "ManagementApiMissing")]}) == set()
 
 
@@ -94,7 +94,7 @@ class Passes:
 
     def turn(self, status: str) -> None:
         self._now = condition(status, self.name, "InvalidSpec")
-        notices = owed([self._now], self._open, self._waiting, decided=True)
+        notices = owed([self._now], self._open, self._waiting, judged=True)
         self._status = {"openWarnings": to_store(self._open, [*self._waiting, *notices]), "conditions": [self._now]}
         self._waiting += notices
 
