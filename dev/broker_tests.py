@@ -4,8 +4,7 @@ VERSION is what tests/support/rabbitmq_choice.py describes: 4.0, docker:4.0 or a
 
 One pytest with some processes, as a broker's tests wait most of the time; each process has its own brokers, of one
 version at a time. Of the tests that pass only their number is printed, now and then. What the versions need is
-installed first. What failed runs once more with nothing beside it: that decides, unless a test marked `once` is among
-it. The last lines name each test that needed its second run. With --kills only the tests marked `kills` run, with so
+installed first. What failed runs once more (second_run.py). With --kills only the tests marked `kills` run, with so
 many rounds.
 """
 
@@ -18,10 +17,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-import pytest
-
-from dev.cluster_tests import RUN_ONCE_MORE
-from dev.cluster_tests import failed as failed_tests
+from dev import second_run
 from dev.test_turn import turn
 from tests.support.network_link import NetworkLink
 from tests.support.rabbitmq_choice import ensure
@@ -65,14 +61,7 @@ def run(versions: list[str], chosen: tuple[str, ...]) -> int:
     """The exit code of the run, or of the second run of what failed in it."""
     at_once = ("--cache-clear", f"--numprocesses={PROCESSES}", "--dist=worksteal", "--durations=15")
     code = pytest_of(versions, *chosen, *at_once)
-    if code != pytest.ExitCode.TESTS_FAILED:
-        return code
-    failed = failed_tests(CHECKOUT / CACHE)
-    print("Once more, what failed", flush=True)
-    code = pytest_of(versions, *chosen, "--last-failed", "--last-failed-no-failures=none")
-    for name in failed:
-        print(f"{RUN_ONCE_MORE}{name}")
-    return code
+    return second_run.decided(code, CHECKOUT / CACHE, lambda: pytest_of(versions, *chosen, *second_run.FLAGS))
 
 
 def pytest_of(versions: list[str], *flags: str) -> int:

@@ -1,26 +1,22 @@
 """`python -m dev.cluster_tests`, inside dev/with_cluster.py: the tests of the charts and those on a real cluster.
 
 Both run side by side, and those on the cluster in several processes: they wait most of the time. Of these, what failed
-runs once more with nothing beside it, and that decides, unless a test marked `once` is among it. The last lines name
-each test that was run once more.
+runs once more (second_run.py).
 """
 
-import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import IO
 
-import pytest
+from dev import second_run
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 CACHES = CHECKOUT / ".pytest_cache"
 #: On two cores; each process has an operator and a broker of its own.
 CLUSTER_PROCESSES = 3
 CHART_PROCESSES = 2
-#: What a line about a test begins with that failed in its first run.
-RUN_ONCE_MORE = "Run once more: "
 
 
 def main() -> int:
@@ -36,20 +32,7 @@ def main() -> int:
 def run_on_cluster() -> int:
     side_by_side = (f"--numprocesses={CLUSTER_PROCESSES}", "--dist=worksteal")
     code = start("cluster", "--cache-clear", "--durations=25", *side_by_side).wait()
-    if code != pytest.ExitCode.TESTS_FAILED:
-        return code
-    again = failed(CACHES / "cluster")
-    print("Once more, what failed", flush=True)
-    code = start("cluster", "--last-failed", "--last-failed-no-failures=none").wait()
-    for test in again:
-        print(f"{RUN_ONCE_MORE}{test}", flush=True)
-    return code
-
-
-def failed(cache: Path) -> list[str]:
-    """The tests that failed in the last run with this cache of pytest."""
-    found: dict[str, bool] = json.loads((cache / "v" / "cache" / "lastfailed").read_text())
-    return sorted(found)
+    return second_run.decided(code, CACHES / "cluster", lambda: start("cluster", *second_run.FLAGS).wait())
 
 
 def start(folder: str, *flags: str, output: IO[bytes] | None = None) -> "subprocess.Popen[bytes]":

@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from dev.cluster_tests import RUN_ONCE_MORE
+from dev.second_run import RUN_ONCE_MORE
 from dev.test_turn import turn
 
 CHECKOUT = Path(__file__).resolve().parents[1]

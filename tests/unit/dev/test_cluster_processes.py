@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dev.cluster_tests import failed
+from dev.second_run import failed
 
 pytestmark = pytest.mark.timeout(300)  # each starts programs, on a machine that may be busy
 ROOT = Path(__file__).resolve().parents[3]

@@ -1,5 +1,6 @@
-"""A failure that may be a lost task has an exit code of its own, with a real pytest, our conftest and pytest-xdist."""
+"""What failed runs once more; not where it may be a lost task, and not where it is many tests."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dev.broker_tests import show
+from dev.second_run import MOST_TESTS, decided
 
 #: Each of these starts a pytest with plugins, some with processes of its own, on a machine that may be busy.
 pytestmark = pytest.mark.timeout(300)
@@ -80,3 +82,28 @@ def test_what_fails_is_shown_and_what_passes_is_not(tmp_path: Path, capsys: pyte
     failed = [line for line in shown if "FAILED" in line]
     assert [line for line in failed if "test_anything[two words]" in line]
     assert not [line for line in shown if "test_nothing_is_lost" in line or "test_of_a_process" in line]
+
+
+@pytest.mark.parametrize(("failures", "second"), [(1, 0), (1, 1), (MOST_TESTS, 0)])
+def test_the_second_run_of_a_few_decides_and_names_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], failures: int, second: int
+) -> None:
+    assert decided(1, ran_with(tmp_path, failures), lambda: second) == second
+    last = capsys.readouterr().out.splitlines()[-failures:]
+    assert last == [f"Run once more: tests/test_a.py::test_{number}" for number in range(failures)]
+
+
+@pytest.mark.parametrize(("code", "failures"), [(1, MOST_TESTS + 1), (10, 1), (2, 1), (0, 0)])
+def test_many_failures_a_lost_task_and_an_interruption_stand(tmp_path: Path, code: int, failures: int) -> None:
+    def run_again() -> int:
+        pytest.fail("it ran once more")
+
+    assert decided(code, ran_with(tmp_path, failures), run_again) == code
+
+
+def ran_with(cache: Path, failures: int) -> Path:
+    """A cache as pytest leaves it after so many failures."""
+    file = cache / "v" / "cache" / "lastfailed"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({f"tests/test_a.py::test_{number}": True for number in range(failures)}))
+    return cache
