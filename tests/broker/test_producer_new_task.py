@@ -333,7 +333,7 @@ def test_an_interrupted_resend_keeps_each_task_that_is_not_there(quorum_queue: T
     everything = {f"id-{number}" for number in range(3000)}
     for _ in range(5):
         add_unconfirmed(tmp_path / "left", (Task(b"x", message_id) for message_id in sorted(everything)))
-        process = start_new_task(quorum_queue.uri, tmp_path, "--resend", "left", "--rate", "1000")  # 3 s
+        process = start_new_task(quorum_queue.uri, tmp_path, "--resend", "left", "--rate", "50")  # a minute
         wait_until(lambda: quorum_queue.counts()[0] > 0, 30, "some tasks are there")
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
