@@ -30,6 +30,7 @@ ELSEWHERE = {
     "tests/unit/operator/cluster/test_cluster_contract.py, and with real workers: tests/broker/test_local.py",
     "operator/cluster/local/local_pod": "with real workers: tests/broker/test_local.py",
     "operator/cluster/port": "a protocol: tests/cluster/test_cluster_contract.py holds its fake and its adapter to it",
+    "operator/cluster/local/pod_facts": "by the containers that ask: tests/unit/operator/cluster/local/test_launch.py",
     "operator/local/board": "with real workers: tests/broker/test_local_board.py",
     "operator/local/interruption": "signals to the real process: tests/broker/test_local.py",
     "operator/local/local_operator": "the real process: tests/broker/test_local.py",

@@ -44,9 +44,8 @@ async def take_until(address: BrokerAddress, operator: Operating, fact: Callable
 async def test_redeliveries_without_acks_trip_it_and_an_ack_ends_it(broker: BrokerAddress) -> None:
     async with operating() as operator:
         queue = {"name": "jobs", "deliveryLimit": 10_000}  # RabbitMQ must not take the task away before it is seen
-        one = {
-            "minReplicas": 1
-        }  # a task that comes and goes would add and remove its worker, and fill the queue of Events
+        # The worker stays: a task that comes and goes would add and remove it, and fill the queue of Events.
+        one = {"minReplicas": 1}
         operator.add(secret_of(broker, management_uri=str(broker.management_uri)), queue=queue, scaling=one)
         await operator.until(
             lambda: operator.condition("PolicyApplied").get("status") == "True", "the limit holds", seconds=SECONDS

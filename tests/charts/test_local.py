@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 import yaml
-from workqueue_operator.cluster.local.launch import Launch, PodFacts, launch
+from workqueue_operator.cluster.local.launch import Launch, launch
 from workqueue_operator.cluster.local.manifests import Manifests, Source, read
+from workqueue_operator.cluster.local.pod_facts import PodFacts
 from workqueue_operator.cluster.local.workload import Surroundings, workload_of
 from workqueue_operator.resource import Key
 
@@ -26,8 +27,9 @@ def launched(manifests: Manifests) -> Launch:
     (spec,) = manifests.specs.values()
     workload = workload_of(spec, manifests, HERE)
     assert dict(workload.mounts) == {"/etc/workqueue/broker": {"uri": b"amqp://here"}}
-    pod = PodFacts("thumbnails-worker-1", "uid", 23456, {"/etc/workqueue/broker": MOUNTED})
-    return launch(workload, workload.containers[0], pod, HERE)
+    mounts = {"/etc/workqueue/broker": MOUNTED}
+    pod = PodFacts("demo", "thumbnails-worker-1", "uid", workload.labels, workload.annotations, 23456, mounts)
+    return launch(workload.containers[0], pod, HERE)
 
 
 def test_the_charts_worker_is_the_installed_one_with_the_queue_the_broker_and_a_port_of_its_own(helm: Helm) -> None:

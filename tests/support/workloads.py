@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from workqueue_operator.cluster.local.launch import Launch, PodFacts, launch
+from workqueue_operator.cluster.local.launch import Launch, launch
 from workqueue_operator.cluster.local.manifests import Source, read
+from workqueue_operator.cluster.local.pod_facts import PodFacts
 from workqueue_operator.cluster.local.workload import Surroundings, Workload, workload_of
 from workqueue_operator.resource import Key
 
@@ -49,4 +50,5 @@ def workload(container: dict[str, Any], surroundings: Surroundings = HERE, **pod
 def launched(container: dict[str, Any], surroundings: Surroundings = HERE, **pod: Any) -> Launch:
     made = workload(container, surroundings, **pod)
     mounts = {path: Path(f"/state{path}") for path in made.mounts}
-    return launch(made, made.containers[0], PodFacts("orders-1", "uid-1", 23456, mounts), surroundings)
+    facts = PodFacts(made.key.namespace, "orders-1", "uid-1", made.labels, made.annotations, 23456, mounts)
+    return launch(made.containers[0], facts, surroundings)

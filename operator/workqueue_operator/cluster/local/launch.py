@@ -5,22 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from workqueue_operator.cluster.local.workload import LABEL, Container, FieldReference, Surroundings, Workload
+from workqueue_operator.cluster.local.pod_facts import PodFacts
+from workqueue_operator.cluster.local.workload import Container, FieldReference, Surroundings
 
 #: The variable and the flag with which our worker's metrics port is set. Each pod has another one here.
 PORT_VARIABLE, PORT_FLAG = "METRICS_PORT", "--metrics-port"
 _REFERENCE = re.compile(r"\$(?:\$|\(([^()$\s]*)\))")
-
-
-@dataclass(frozen=True)
-class PodFacts:
-    """What a container may ask of its pod."""
-
-    name: str
-    uid: str
-    metrics_port: int
-    #: The folders with the files of the mounts, by the path of each.
-    mounts: Mapping[str, Path]
 
 
 @dataclass(frozen=True)
@@ -32,32 +22,17 @@ class Launch:
     folder: Path | None
 
 
-def launch(workload: Workload, container: Container, pod: PodFacts, surroundings: Surroundings) -> Launch:
+def launch(container: Container, pod: PodFacts, surroundings: Surroundings) -> Launch:
     """One container's program, with every variable and path of this pod."""
     own = {PORT_VARIABLE: str(pod.metrics_port), "HOSTNAME": pod.name}
     environment = {**surroundings.environment, **own}
     defined = dict(own)  # of a container's variables alone, as in a cluster
     for name, value in container.environment.items():
         if name != PORT_VARIABLE:
-            text = _field(workload, pod, value.path) if isinstance(value, FieldReference) else _filled(value, defined)
+            text = pod.field(value.path) if isinstance(value, FieldReference) else _filled(value, defined)
             environment[name] = defined[name] = _moved(text, pod.mounts)
     words = [_moved(_filled(word, defined), pod.mounts) for word in container.command]
     return Launch(_with_port(words, pod.metrics_port), environment, container.folder)
-
-
-def _field(workload: Workload, pod: PodFacts, path: str) -> str:
-    facts = {
-        "metadata.name": pod.name,
-        "metadata.namespace": workload.key.namespace,
-        "metadata.uid": pod.uid,
-        "spec.nodeName": "localhost",
-        "spec.serviceAccountName": "default",
-        "status.hostIP": "127.0.0.1",
-        "status.podIP": "127.0.0.1",
-    }
-    if found := LABEL.fullmatch(path):
-        return (workload.labels if found[1] == "labels" else workload.annotations).get(found[2], "")
-    return facts[path]
 
 
 def _filled(text: str, defined: Mapping[str, str]) -> str:

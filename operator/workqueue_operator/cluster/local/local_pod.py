@@ -10,8 +10,9 @@ from pathlib import Path
 from workqueue_operator import web
 from workqueue_operator.cluster.local.container_run import ContainerRun
 from workqueue_operator.cluster.local.held_port import HeldPort
-from workqueue_operator.cluster.local.launch import PodFacts, launch
+from workqueue_operator.cluster.local.launch import launch
 from workqueue_operator.cluster.local.orphans import Orphans
+from workqueue_operator.cluster.local.pod_facts import PodFacts
 from workqueue_operator.cluster.local.workload import Surroundings, Workload
 from workqueue_operator.cluster.port import Pod
 
@@ -46,13 +47,19 @@ class LocalPod:
         self._changed = changed
         self._port = HeldPort()
         self._mounts = folder / "mounts" / name
-        facts = PodFacts(name, f"pod-{name}", self._port.number, _written(self._mounts, workload.mounts))
+        facts = PodFacts(
+            workload.key.namespace,
+            name,
+            uid=f"pod-{name}",
+            labels=workload.labels,
+            annotations=workload.annotations,
+            metrics_port=self._port.number,
+            mounts=_written(self._mounts, workload.mounts),
+        )
         self.output.parent.mkdir(parents=True, exist_ok=True)
         self.output.touch()
         self._containers = [
-            ContainerRun(
-                one.name, launch(workload, one, facts, surroundings), self.output, orphans, self._container_changed
-            )
+            ContainerRun(one.name, launch(one, facts, surroundings), self.output, orphans, self._container_changed)
             for one in workload.containers
         ]
 

@@ -4,7 +4,6 @@ Images are not run. A container without a command of its own runs the installed 
 pod has of its own is filled in by launch.py.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from workqueue_operator.cluster.kubernetes_values import selector_of
 from workqueue_operator.cluster.local.image import Image, is_ours, repository_of
 from workqueue_operator.cluster.local.manifests import InvalidManifest, Manifests
+from workqueue_operator.cluster.local.pod_facts import knows_field
 from workqueue_operator.resource import Key, WorkQueue
 
 #: How the worker's image starts it, and its Python.
@@ -20,8 +20,6 @@ WORKER = ("-m", "workqueue_worker")
 IMAGE_PYTHON = "/opt/workqueue/bin/python3"
 #: Variables that say where the broker is; `--amqp-url` takes their place.
 _BROKER_VARIABLES = ("AMQP_URL", "AMQP_HOST")
-#: fieldPath of a label or an annotation: which of the two, and its name.
-LABEL = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 
 
 @dataclass(frozen=True)
@@ -81,11 +79,6 @@ def workload_of(workqueue: WorkQueue, manifests: Manifests, surroundings: Surrou
     """The Deployment of a WorkQueue; raises InvalidManifest when it cannot be run here."""
     key = workqueue.target
     return _Reader(key, workqueue.metrics_port, manifests, surroundings).read(manifests.deployments[key])
-
-
-def _knows_field(path: object) -> bool:
-    known = ("metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName")
-    return path in (*known, "status.hostIP", "status.podIP") or bool(LABEL.fullmatch(str(path)))
 
 
 class _Reader:
@@ -193,7 +186,7 @@ class _Reader:
             if field_name in origin:
                 return self._keyed(kind, _map(origin, field_name, self._at(where)), f"{where}.valueFrom.{field_name}")
         path = _map(origin, "fieldRef", self._at(where)).get("fieldPath")
-        if _knows_field(path):
+        if knows_field(path):
             return FieldReference(str(path))
         raise InvalidManifest(
             f"{self._at(where)} ({entry.get('name')}): valueFrom.{next(iter(origin))}{f' {path}' if path else ''} "

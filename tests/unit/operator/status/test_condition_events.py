@@ -129,10 +129,7 @@ LASTING = sorted(set(EVENT_CONDITIONS) - set(PASSING))
 def test_warnings_and_their_ends_come_by_turns_however_late_they_are_and_whatever_is_dropped(
     steps: list[str], name: str
 ) -> None:
-    passes = Passes(name)
-    for step in steps:
-        passes.turn(step) if step in TURNS else getattr(passes, step)()
-    read = passes.end_well()
+    read = read_after(steps, name)
     assert read == ["Warning", "Normal"] * (len(read) // 2)
 
 
@@ -140,7 +137,12 @@ def test_warnings_and_their_ends_come_by_turns_however_late_they_are_and_whateve
 def test_a_warning_is_followed_by_its_end_although_the_operator_restarts_at_any_moment(
     steps: list[str], name: str
 ) -> None:
+    assert read_after(steps, name)[-1:] in ([], ["Normal"])
+
+
+def read_after(steps: list[str], name: str) -> list[str]:
+    """The types of the Events after these steps and a good end."""
     passes = Passes(name)
     for step in steps:
         passes.turn(step) if step in TURNS else getattr(passes, step)()
-    assert passes.end_well()[-1:] in ([], ["Normal"])
+    return passes.end_well()

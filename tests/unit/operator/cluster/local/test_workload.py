@@ -77,6 +77,10 @@ CONTAINER = "Deployment team/orders-worker: spec.template.spec.containers[0]"
             f"{CONTAINER}.env[0] (A): valueFrom.resourceFieldRef has no meaning here: write a value",
         ),
         (
+            {"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": ["a", "list"]}}}]},
+            f"{CONTAINER}.env[0] (A): valueFrom.fieldRef ['a', 'list'] has no meaning here: write a value",
+        ),
+        (
             {"envFrom": [{"secretRef": {"name": "nowhere"}}]},
             f"{CONTAINER}.envFrom[0].secretRef names Secret nowhere, and no file has it: add its manifest",
         ),
